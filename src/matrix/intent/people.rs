@@ -1,0 +1,96 @@
+//! Profiles.
+
+use std::collections::BTreeMap;
+
+use ruma::api::client::profile::{delete_profile_field, get_profile, set_profile_field};
+use ruma::profile::{ProfileFieldName, ProfileFieldValue};
+use ruma::{MxcUri, UserId};
+use serde_json::Value;
+
+use super::Intent;
+use crate::matrix::error::Error;
+
+impl Intent {
+    /// Sets or, with `None`, removes the display name. Synapse writes it into
+    /// every room the user is in.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn set_display_name(&self, name: Option<&str>) -> Result<(), Error> {
+        // An empty name is how the old endpoint removes it, on every version.
+        self.set_profile_field("displayname", Value::from(name.unwrap_or_default()))
+            .await
+    }
+
+    /// Sets or, with `None`, removes the picture.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn set_avatar_url(&self, url: Option<&MxcUri>) -> Result<(), Error> {
+        self.set_profile_field(
+            "avatar_url",
+            Value::from(url.map(MxcUri::as_str).unwrap_or_default()),
+        )
+        .await
+    }
+
+    /// The user's own display name, if it has one.
+    ///
+    /// # Errors
+    /// See [`Error`]; an unknown user is `Ok(None)`.
+    pub async fn display_name(&self) -> Result<Option<String>, Error> {
+        let profile = self.profile(self.user_id()).await?;
+        Ok(profile
+            .get("displayname")
+            .and_then(Value::as_str)
+            .map(str::to_owned))
+    }
+
+    /// Anyone's profile: `displayname`, `avatar_url` and whatever else was set.
+    /// Empty if there is no such user.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn profile(&self, user: &UserId) -> Result<BTreeMap<String, Value>, Error> {
+        match self
+            .call(get_profile::v3::Request::new(user.to_owned()))
+            .await
+        {
+            Ok(response) => Ok(response
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()),
+            Err(error) if error.is_not_found() => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets any field of the user's own profile (from v1.16 of the specification
+    /// also fields of one's own naming, 64 KiB all together).
+    ///
+    /// # Errors
+    /// `Kind::Request` if the value is not what the field holds.
+    pub async fn set_profile_field(&self, field: &str, value: Value) -> Result<(), Error> {
+        let value = ProfileFieldValue::new(field, value)
+            .map_err(|_| self.unbuildable::<set_profile_field::v3::Request>("profile field"))?;
+        self.call(set_profile_field::v3::Request::new(
+            self.user_id().to_owned(),
+            value,
+        ))
+        .await?;
+        Ok(())
+    }
+
+    /// Removes a field of the user's own profile.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete_profile_field(&self, field: &str) -> Result<(), Error> {
+        self.call(delete_profile_field::v3::Request::new(
+            self.user_id().to_owned(),
+            ProfileFieldName::from(field),
+        ))
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! Rooms: making, entering and leaving them, who is in them, their aliases.
+
+use std::collections::BTreeMap;
+
+use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
+use ruma::api::client::membership::{
+    ban_user, get_member_events, invite_user, join_room_by_id, join_room_by_id_or_alias,
+    joined_members, joined_rooms, kick_user, leave_room, unban_user,
+};
+use ruma::api::client::room::create_room;
+use ruma::events::room::member::MembershipState;
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
+
+use super::Intent;
+use crate::matrix::error::Error;
+
+impl Intent {
+    /// Makes a room. Not safe to repeat: give it an alias to find it by.
+    ///
+    /// # Errors
+    /// `M_ROOM_IN_USE` if the alias is taken.
+    pub async fn create_room(
+        &self,
+        request: create_room::v3::Request,
+    ) -> Result<OwnedRoomId, Error> {
+        Ok(self.call(request).await?.room_id)
+    }
+
+    /// Enters a room this homeserver takes part in.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without an invitation where one is needed, or when banned.
+    pub async fn join(&self, room: &RoomId) -> Result<(), Error> {
+        self.call(join_room_by_id::v3::Request::new(room.to_owned()))
+            .await?;
+        Ok(())
+    }
+
+    /// Enters a room by alias, or by id with servers that may help.
+    ///
+    /// # Errors
+    /// `M_NOT_FOUND` for an alias that leads nowhere; as [`Intent::join`].
+    pub async fn join_by_alias_or_id(
+        &self,
+        room: &RoomOrAliasId,
+        via: &[OwnedServerName],
+    ) -> Result<OwnedRoomId, Error> {
+        let mut request = join_room_by_id_or_alias::v3::Request::new(room.to_owned());
+        request.via = via.to_vec();
+        Ok(self.call(request).await?.room_id)
+    }
+
+    /// Invites a user.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to, and for someone who is in the room.
+    pub async fn invite(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut invited = invite_user::v3::InviteUserId::new(user.to_owned());
+        invited.reason = reason.map(str::to_owned);
+        self.call(invite_user::v3::Request::new(
+            room.to_owned(),
+            invited.into(),
+        ))
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves a room or declines an invitation.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn leave(&self, room: &RoomId, reason: Option<&str>) -> Result<(), Error> {
+        let mut request = leave_room::v3::Request::new(room.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(request).await?;
+        Ok(())
+    }
+
+    /// Removes someone, or takes an invitation back.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to, and for someone who is not there.
+    pub async fn kick(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut request = kick_user::v3::Request::new(room.to_owned(), user.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(request).await?;
+        Ok(())
+    }
+
+    /// Removes someone and keeps them out.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to.
+    pub async fn ban(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut request = ban_user::v3::Request::new(room.to_owned(), user.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(request).await?;
+        Ok(())
+    }
+
+    /// Ends a ban.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to, and for someone who is not banned.
+    pub async fn unban(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut request = unban_user::v3::Request::new(room.to_owned(), user.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(request).await?;
+        Ok(())
+    }
+
+    /// Who is in the room, with the display name each has there.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn joined_members(
+        &self,
+        room: &RoomId,
+    ) -> Result<BTreeMap<OwnedUserId, Option<String>>, Error> {
+        let response = self
+            .call(joined_members::v3::Request::new(room.to_owned()))
+            .await?;
+        Ok(response
+            .joined
+            .into_iter()
+            .map(|(user, member)| (user, member.display_name))
+            .collect())
+    }
+
+    /// Everyone who has a membership in the room, the left and banned too.
+    /// A membership that cannot be read is left out and logged.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn members(
+        &self,
+        room: &RoomId,
+    ) -> Result<Vec<(OwnedUserId, MembershipState)>, Error> {
+        let response = self
+            .call(get_member_events::v3::Request::new(room.to_owned()))
+            .await?;
+        Ok(response
+            .chunk
+            .iter()
+            .filter_map(|event| {
+                let read = event.deserialize();
+                match read {
+                    Ok(event) => Some((event.state_key().clone(), event.membership().clone())),
+                    Err(_) => {
+                        tracing::warn!(%room, "left out a membership that cannot be read");
+                        None
+                    }
+                }
+            })
+            .collect())
+    }
+
+    /// The rooms this user is in.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn joined_rooms(&self) -> Result<Vec<OwnedRoomId>, Error> {
+        Ok(self
+            .call(joined_rooms::v3::Request::new())
+            .await?
+            .joined_rooms)
+    }
+
+    /// Where an alias leads; none if it does not exist.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, Error> {
+        match self
+            .call(get_alias::v3::Request::new(alias.to_owned()))
+            .await
+        {
+            Ok(response) => Ok(Some(response.room_id)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a room an alias.
+    ///
+    /// # Errors
+    /// `M_ROOM_IN_USE` if it is taken (Synapse says so with status 409),
+    /// `M_EXCLUSIVE` if it is another appservice's.
+    pub async fn create_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), Error> {
+        self.call(create_alias::v3::Request::new(
+            alias.to_owned(),
+            room.to_owned(),
+        ))
+        .await?;
+        Ok(())
+    }
+
+    /// Removes an alias.
+    ///
+    /// # Errors
+    /// `M_NOT_FOUND` if there is none.
+    pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
+        self.call(delete_alias::v3::Request::new(alias.to_owned()))
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! What the homeserver calls (Application Service API, v1.19 of the
+//! specification).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::secret::Secret;
+
+/// The largest transaction that is read unless the configuration says otherwise,
+/// in bytes. Synapse sends at most 100 events of at most 64 KiB, and as many
+/// ephemeral ones.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 50 * 1024 * 1024;
+
+/// One event as the homeserver sent it, with the fields that every event has.
+#[derive(Debug, Clone)]
+pub struct InboundEvent {
+    /// At most 255 bytes, as all ids here.
+    pub event_id: OwnedEventId,
+    /// The room; from room version 12 on an id without a server name.
+    pub room_id: OwnedRoomId,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// The event's type, e.g. `m.room.message`; at most 255 bytes.
+    pub kind: String,
+    /// Present in state events only, also when empty; at most 255 bytes.
+    pub state_key: Option<String>,
+    /// Milliseconds since 1970, as the sender's server claims; 0 if absent or
+    /// not such a number.
+    pub origin_server_ts: u64,
+    /// The whole event as sent. Reading it as [`Value`] is known to succeed.
+    pub json: Box<RawValue>,
+}
+
+/// What the homeserver sent in one request.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// The homeserver's id; a repeat carries the same, also after a restart.
+    pub id: String,
+    /// The readable events, in the homeserver's order.
+    pub events: Vec<InboundEvent>,
+    /// Typing, receipts and presence: objects, otherwise unchecked.
+    pub ephemeral: Vec<Value>,
+    /// How many elements of `events` could not be read. Each was logged with its
+    /// index and the reason.
+    pub unreadable: usize,
+}
+
+/// The handler cannot do it now: the homeserver is told 503 and will repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not possible now")]
+pub struct Unavailable;
+
+/// A question about the third-party network (`thirdparty/user`,
+/// `thirdparty/location`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThirdPartyQuery {
+    /// The protocol asked for; none when the question is by Matrix id
+    /// (`userid`, `alias`).
+    pub protocol: Option<String>,
+    /// The query's fields, without the token. The last of a repeated one counts.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// How the program is, for probes.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Not stuck: a false is a reason to restart the program.
+    pub live: bool,
+    /// Able to do its work now.
+    pub ready: bool,
+    /// More, as a JSON object. It is shown to anyone who asks: no secrets, no ids.
+    pub detail: Value,
+}
+
+/// What stands behind the listener. Its futures run on the program's own
+/// runtime and to their end, also when the homeserver hangs up meanwhile.
+pub trait Handler: Send + Sync + 'static {
+    /// Takes a transaction over. `Ok` promises that it will survive a crash: the
+    /// homeserver is then told 200 and forgets it. Repeated transactions and
+    /// events are for the handler to recognise.
+    fn transaction(
+        &self,
+        transaction: Transaction,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Whether this user of our namespace exists, creating it if it should.
+    fn user_exists(
+        &self,
+        user: OwnedUserId,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// Whether this alias of our namespace exists, creating the room if it should.
+    fn alias_exists(
+        &self,
+        alias: OwnedRoomAliasId,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// What we tell of a third-party protocol; none for those not ours.
+    fn protocol(&self, protocol: &str) -> Option<Value>;
+
+    /// People of the third-party network that match; empty means not found.
+    fn third_party_users(
+        &self,
+        query: ThirdPartyQuery,
+    ) -> impl Future<Output = Result<Vec<Value>, Unavailable>> + Send;
+
+    /// Rooms of the third-party network that match; empty means not found.
+    fn third_party_locations(
+        &self,
+        query: ThirdPartyQuery,
+    ) -> impl Future<Output = Result<Vec<Value>, Unavailable>> + Send;
+
+    /// How the program is. Called on the listener's thread: must not block.
+    fn health(&self) -> Health;
+}
+
+/// Where and for whom to listen.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// `host:port`; port 0 picks a free one.
+    pub listen: String,
+    /// What the homeserver must present.
+    pub hs_token: Secret,
+    /// The largest body that is read; see [`DEFAULT_MAX_BODY_BYTES`].
+    pub max_body_bytes: usize,
+}
+
+/// Why the listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is taken, not ours or not an address (`appservice.listen`).
+    #[error("cannot listen on {listen} (appservice.listen): {source}")]
+    Bind {
+        /// The address as configured.
+        listen: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The listener's thread could not be started.
+    #[error("cannot start the listener's thread: {0}")]
+    Thread(std::io::Error),
+    /// An empty `hs_token` would let anyone in.
+    #[error("hs_token in the registration is empty")]
+    EmptyToken,
+}
+
+/// A listener at work. Dropping it does not stop it; see [`RunningListener::stop`].
+#[derive(Debug)]
+pub struct RunningListener {
+    address: SocketAddr,
+}
+
+impl RunningListener {
+    /// The address actually bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new requests, finishes those under way (for at most 30 s) and
+    /// returns when the port is free.
+    pub async fn stop(self) {
+        todo!()
+    }
+}
+
+/// Binds and serves. Must be called within the program's tokio runtime, on which
+/// the handler's futures will run.
+///
+/// # Errors
+/// See [`ListenError`].
+pub async fn start<H: Handler>(
+    _config: ListenerConfig,
+    _handler: Arc<H>,
+) -> Result<RunningListener, ListenError> {
+    todo!()
+}
