@@ -1,0 +1,1 @@
+//! How fast subscriptions may be asked for.

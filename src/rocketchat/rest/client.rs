@@ -1,0 +1,223 @@
+//! The one place that sends requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, redirect};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::answer;
+use crate::rocketchat::error::Error;
+use crate::rocketchat::ids::RocketUserId;
+use crate::secret::Secret;
+
+/// Largest answer that is accepted, in bytes.
+pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A Rocket.Chat server, without an account. Cheap to clone; clones share their
+/// connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Arc<Url>,
+}
+
+/// What proves to be an account: the answer to a login, or a personal access token
+/// with the user it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// The account.
+    pub user_id: RocketUserId,
+    /// Its token.
+    pub token: Secret,
+}
+
+/// One account acting on a server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Session {
+    client: Client,
+    user_id: RocketUserId,
+    token: Secret,
+}
+
+/// One request on its way: what differs from endpoint to endpoint.
+pub(super) struct Request<'a> {
+    pub method: Method,
+    /// Below the base, already split: each part is percent-encoded.
+    pub path: &'a [&'a str],
+    pub query: Vec<(&'a str, String)>,
+    pub body: Option<serde_json::Value>,
+    pub limit: usize,
+}
+
+impl<'a> Request<'a> {
+    pub fn get(path: &'a [&'a str]) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            body: None,
+            limit: ANSWER_LIMIT,
+        }
+    }
+
+    pub fn post(path: &'a [&'a str], body: serde_json::Value) -> Self {
+        Self {
+            method: Method::POST,
+            body: Some(body),
+            ..Self::get(path)
+        }
+    }
+
+    pub fn query(mut self, name: &'a str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+}
+
+impl Client {
+    /// A client for the server at `base` (`http` or `https`, a path is kept).
+    /// Redirects are not followed: they would carry the token elsewhere.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up or `base` is no address of a web server.
+    pub fn new(base: Url) -> Result<Self, Error> {
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            return Err(Error::Transport {
+                maybe_done: false,
+                what: "the address of the server is neither http nor https",
+            });
+        }
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .user_agent(concat!(
+                env!("CARGO_PKG_NAME"),
+                "/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .build()
+            .map_err(|_| Error::Transport {
+                maybe_done: false,
+                what: "TLS cannot be set up",
+            })?;
+        Ok(Self {
+            http,
+            base: Arc::new(base),
+        })
+    }
+
+    /// The server's address, as given.
+    pub fn base_url(&self) -> &Url {
+        &self.base
+    }
+
+    /// Acts as an account. Nothing is sent: whether the token is accepted shows at
+    /// the first request.
+    pub fn session(&self, credentials: Credentials) -> Session {
+        Session {
+            client: self.clone(),
+            user_id: credentials.user_id,
+            token: credentials.token,
+        }
+    }
+
+    fn address(&self, path: &[&str]) -> Result<Url, Error> {
+        let mut url = (*self.base).clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        url.path_segments_mut()
+            .map_err(|()| Error::Transport {
+                maybe_done: false,
+                what: "the address of the server cannot have a path",
+            })?
+            .pop_if_empty()
+            .extend(path);
+        Ok(url)
+    }
+
+    /// Sends a request and returns the body of its good answer.
+    pub(super) async fn bytes(
+        &self,
+        request: Request<'_>,
+        credentials: Option<(&RocketUserId, &Secret)>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut builder = self
+            .http
+            .request(request.method.clone(), self.address(request.path)?);
+        if !request.query.is_empty() {
+            builder = builder.query(&request.query);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        if let Some((user_id, token)) = credentials {
+            builder = builder.headers(auth_headers(user_id, token)?);
+        }
+        let response = builder.send().await.map_err(|e| answer::transport(&e))?;
+        answer::body(response, request.limit).await
+    }
+
+    /// Sends a request and reads its good answer.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+        credentials: Option<(&RocketUserId, &Secret)>,
+    ) -> Result<T, Error> {
+        let body = self.bytes(request, credentials).await?;
+        answer::parse(&body)
+    }
+}
+
+impl Session {
+    /// The server.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The account that acts.
+    pub fn user_id(&self) -> &RocketUserId {
+        &self.user_id
+    }
+
+    pub(super) async fn bytes(&self, request: Request<'_>) -> Result<Vec<u8>, Error> {
+        self.client
+            .bytes(request, Some((&self.user_id, &self.token)))
+            .await
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
+        answer::parse(&self.bytes(request).await?)
+    }
+
+    pub(super) fn credentials(&self) -> (&RocketUserId, &Secret) {
+        (&self.user_id, &self.token)
+    }
+}
+
+fn auth_headers(user_id: &RocketUserId, token: &Secret) -> Result<HeaderMap, Error> {
+    // A token that no header can carry was never given out by a server.
+    let header = |text: &str| {
+        let mut value = HeaderValue::from_str(text).map_err(|_| Error::Unauthorized {
+            code: None,
+            text: Default::default(),
+        })?;
+        value.set_sensitive(true);
+        Ok::<_, Error>(value)
+    };
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert("x-auth-token", header(token.expose())?);
+    headers.insert("x-user-id", header(user_id.as_str())?);
+    Ok(headers)
+}
