@@ -23,6 +23,11 @@ impl Secret {
         &self.0
     }
 
+    /// Nothing: an option that was left out.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+
     /// Whether nothing is inside.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

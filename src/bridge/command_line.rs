@@ -1,0 +1,83 @@
+//! The door through which people give the bridge commands on Matrix. What the
+//! commands are is not known here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
+
+use super::{Bridge, Failure};
+use crate::store::InboxEvent;
+
+/// What makes a message a command outside the bot's own rooms.
+const PREFIX: &str = "!rc";
+
+/// The answer to a command, on its way.
+pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send + 'a>>;
+
+/// Who gives a command, and where.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub user: OwnedUserId,
+    /// In which room.
+    pub room: OwnedRoomId,
+}
+
+/// The commands, as the bridge needs them.
+pub trait CommandLine: Send + Sync + 'static {
+    /// What the bot says when somebody invites it.
+    fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String;
+
+    /// Does what the words ask for and says what came of it. A failure that may
+    /// pass makes the command be given again: doing it twice must be as once.
+    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str)
+    -> Reply<'a>;
+}
+
+impl Bridge {
+    /// The command in a message, if it is one: everything in the bot's rooms, and
+    /// elsewhere what starts with `!rc`.
+    pub(super) fn command_in(
+        &self,
+        event: &InboxEvent,
+        body: &str,
+        in_portal: bool,
+    ) -> Result<Option<String>, Failure> {
+        let body = body.trim();
+        let after_prefix = body
+            .strip_prefix(PREFIX)
+            .filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if let Some(words) = after_prefix {
+            return Ok(Some(words.trim().to_owned()));
+        }
+        if !in_portal && self.store.is_bot_room(&event.room_id)? {
+            return Ok(Some(body.to_owned()));
+        }
+        Ok(None)
+    }
+
+    /// Runs a command and answers in the same room.
+    pub(super) async fn run_command(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        words: &str,
+    ) -> Result<(), Failure> {
+        let caller = Caller {
+            user: event.sender.clone(),
+            room: event.room_id.clone(),
+        };
+        let answer = match self.commands.run(self, &caller, words).await {
+            Ok(answer) => answer,
+            Err(Failure::Refused(why)) => why,
+            Err(failure) => return Err(failure),
+        };
+        let speaker = match self.store.portal_of_room(&event.room_id)? {
+            Some(portal) => self.reader(&portal).await?,
+            None => self.matrix.bot(),
+        };
+        self.say(&speaker, &event.room_id, &event.event_id, "answer", &answer)
+            .await
+    }
+}

@@ -1,0 +1,181 @@
+//! Ids that follow from what they are for, so that a repeat is recognised even
+//! when the first answer was lost.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use ruma::{EventId, OwnedTransactionId, UserId};
+use sha2::{Digest as _, Sha256};
+
+use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use crate::secret::Secret;
+
+/// The characters of Rocket.Chat's own ids: those that are not mistaken for
+/// one another.
+const ROCKET_ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz";
+
+/// How many characters a message id has; 24 of 55 carry 138 bits.
+const ROCKET_ID_LENGTH: usize = 24;
+
+/// SHA-256 over the parts, each preceded by its length, so that no two lists of
+/// parts give the same bytes.
+fn digest(purpose: &str, parts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in std::iter::once(&purpose).chain(parts) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// The id under which an event's message is stored on Rocket.Chat. `attempt` is
+/// 0 unless somebody else's message already bears that id.
+pub(super) fn message_id(event: &EventId, attempt: u32) -> RocketMessageId {
+    let bytes = digest("message", &[event.as_str(), &attempt.to_string()]);
+    let text: String = bytes
+        .iter()
+        .take(ROCKET_ID_LENGTH)
+        .map(|byte| char::from(ROCKET_ALPHABET[usize::from(*byte) % ROCKET_ALPHABET.len()]))
+        .collect();
+    RocketMessageId::new(text)
+}
+
+/// The transaction id of one part of one revision of a message. The ghost is in
+/// it because Synapse's cache for appservices is keyed without the user: two
+/// ghosts with one id in one room would lose the second message.
+pub(super) fn transaction_id(
+    rid: &RocketRoomId,
+    ghost: &UserId,
+    message: &RocketMessageId,
+    revision: i64,
+    part: &str,
+) -> OwnedTransactionId {
+    let bytes = digest(
+        "transaction",
+        &[
+            rid.as_str(),
+            ghost.as_str(),
+            message.as_str(),
+            &revision.to_string(),
+            part,
+        ],
+    );
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
+/// The transaction id of a notice about an event: said once, however often the
+/// event is worked.
+pub(super) fn notice_id(event: &EventId, about: &str) -> OwnedTransactionId {
+    let bytes = digest("notice", &[event.as_str(), about]);
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
+/// The username of a puppet: `<prefix><localpart>_<server>`, in the characters
+/// that Rocket.Chat allows by default. Different users may come out alike, and
+/// somebody may have taken the name: with `unambiguous` part of a hash of the
+/// user id follows.
+pub(super) fn puppet_username(prefix: &str, user: &UserId, unambiguous: bool) -> String {
+    /// Longer names are hard to read and to mention.
+    const LONGEST: usize = 100;
+    let plain: String = format!("{}_{}", user.localpart(), user.server_name())
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    // A dot at the end would be taken for part of a mention, or for its end.
+    let plain = plain.trim_end_matches('.');
+    if unambiguous || plain.len() > LONGEST {
+        let short: String = plain.chars().take(LONGEST).collect();
+        format!("{prefix}{short}_{}", hex(&digest("puppet", &[user.as_str()])[..4]))
+    } else {
+        format!("{prefix}{plain}")
+    }
+}
+
+/// The e-mail address of a puppet, by which the bridge knows its puppets again:
+/// a username may be anyone's, this address is nobody else's. The domain never
+/// exists (RFC 2606).
+pub(super) fn puppet_email(user: &UserId, as_token: &Secret) -> String {
+    format!(
+        "mx-{}@puppet.invalid",
+        hex(&keyed(as_token, "email", user.as_str())[..16])
+    )
+}
+
+/// The password of a puppet. Derived, so that a bridge that lost its store can
+/// act as its puppets again; keyed by the appservice token, so that nobody else
+/// can.
+pub(super) fn puppet_password(user: &UserId, as_token: &Secret) -> Secret {
+    let mac = keyed(as_token, "password", user.as_str());
+    // A password policy may ask for each kind of character.
+    Secret::new(format!("{}aA1!", URL_SAFE_NO_PAD.encode(mac)))
+}
+
+fn keyed(key: &Secret, purpose: &str, text: &str) -> [u8; 32] {
+    let key = digest("puppet key", &[purpose, key.expose()]);
+    let mut mac = Hmac::<Sha256>::new(&key.into());
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ruma::{event_id, user_id};
+
+    use super::*;
+
+    #[test]
+    fn ids_follow_from_what_they_are_for() {
+        let event = event_id!("$abc");
+        assert_eq!(message_id(event, 0), message_id(event, 0));
+        assert_ne!(message_id(event, 0), message_id(event, 1));
+        assert_ne!(message_id(event, 0), message_id(event_id!("$abd"), 0));
+        assert_eq!(message_id(event, 0).as_str().len(), ROCKET_ID_LENGTH);
+    }
+
+    #[test]
+    fn two_ghosts_never_share_a_transaction() {
+        let rid = RocketRoomId::new("r");
+        let message = RocketMessageId::new("m");
+        let one = transaction_id(&rid, user_id!("@a:x.org"), &message, 0, "0");
+        let other = transaction_id(&rid, user_id!("@b:x.org"), &message, 0, "0");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_puppet_is_called_after_its_user() {
+        let name = |user| puppet_username("mx_", user, false);
+        assert_eq!(name(user_id!("@dora:example.org")), "mx_dora_example.org");
+        assert_eq!(name(user_id!("@a=b/c:x.org:8448")), "mx_a-b-c_x.org-8448");
+    }
+
+    #[test]
+    fn users_that_come_out_alike_get_different_unambiguous_names() {
+        let one = puppet_username("mx_", user_id!("@a/b:x.org"), true);
+        let other = puppet_username("mx_", user_id!("@a=b:x.org"), true);
+        assert!(one.starts_with("mx_a-b_x.org_") && other.starts_with("mx_a-b_x.org_"));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn what_a_puppet_is_known_by_depends_on_the_token() {
+        let user = user_id!("@dora:example.org");
+        let (one, other) = (Secret::new("one"), Secret::new("other"));
+        assert_ne!(puppet_email(user, &one), puppet_email(user, &other));
+        assert_ne!(
+            puppet_password(user, &one).expose(),
+            puppet_password(user, &other).expose()
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! How direct messages of puppets are noticed.
+//!
+//! Nothing reaches the bridge's own socket about a direct message that it is not
+//! in, and a socket for each puppet would turn presence off for the whole server
+//! (more than 200 logins on Rocket.Chat Community). So one cheap request of the
+//! administrator's asks for the rooms of puppets, those with the newest messages
+//! first, without any text; what changed is read as the puppet.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Bridge, Failure};
+use crate::rocketchat::RocketRoomId;
+use crate::rocketchat::documents::{Room, RoomType};
+use crate::rocketchat::rest::RoomOrder;
+
+/// How long between two looks: half of it is what a direct message waits on
+/// average.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// How many rooms a look asks for at a time. The next page is asked for only
+/// when every room of this one has changed.
+const PAGE: usize = 25;
+
+/// How many messages each room had when it was looked at last.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<HashMap<RocketRoomId, u64>>);
+
+impl Seen {
+    fn is_news(&self, room: &Room) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&room.id) != Some(&room.msgs)
+    }
+
+    fn note(&self, room: &Room) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(room.id.clone(), room.msgs);
+    }
+}
+
+impl Bridge {
+    /// Looks for new direct messages, for ever.
+    pub(super) async fn watch_direct_messages(self: Arc<Self>) {
+        loop {
+            if let Err(failure) = self.persevere(|_| self.look_at_direct_messages()).await {
+                tracing::error!(%failure, "direct messages cannot be looked for");
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    async fn look_at_direct_messages(self: &Arc<Self>) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        let mut offset = 0;
+        loop {
+            let page = rocket
+                .bot
+                .admin_rooms(
+                    &[RoomType::Direct],
+                    &self.config.rocketchat.puppet_prefix,
+                    RoomOrder::LastMessage,
+                    offset,
+                    PAGE,
+                )
+                .await?;
+            let found = page.items.len();
+            let mut news = 0;
+            for room in page.items {
+                if !self.direct_watch.is_news(&room) {
+                    continue;
+                }
+                news += 1;
+                // A room that was opened and not written in yet needs nothing.
+                if room.msgs > 0 {
+                    self.on_direct_news(&room).await?;
+                }
+                self.direct_watch.note(&room);
+            }
+            if found < PAGE || news == 0 {
+                return Ok(());
+            }
+            offset += found;
+        }
+    }
+
+    async fn on_direct_news(self: &Arc<Self>, room: &Room) -> Result<(), Failure> {
+        if room.federated || room.encrypted {
+            return Ok(());
+        }
+        if self.open_direct(room).await?.is_some() {
+            self.read_back(room.id.clone());
+        }
+        Ok(())
+    }
+}

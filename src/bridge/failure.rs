@@ -1,0 +1,123 @@
+//! Why something could not be done: whether to try again, and what to tell the
+//! person.
+
+use std::fmt;
+
+use crate::matrix;
+use crate::retry::{Advice, Retryable};
+use crate::rocketchat;
+use crate::store::StoreError;
+
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The homeserver.
+    Matrix,
+    /// The Rocket.Chat server.
+    RocketChat,
+}
+
+/// Why something could not be done.
+#[derive(Debug)]
+pub enum Failure {
+    /// The homeserver said no, or nothing.
+    Matrix(matrix::Error),
+    /// Rocket.Chat said no, or nothing.
+    RocketChat(rocketchat::Error),
+    /// The store failed.
+    Store(StoreError),
+    /// The bridge itself will not do it; for the person, in full sentences.
+    Refused(String),
+    /// Something is under way that must end first.
+    NotYet(&'static str),
+}
+
+impl Failure {
+    /// Which server is away, if that is why.
+    pub fn outage(&self) -> Option<Side> {
+        match self {
+            Self::Matrix(error) => match error.kind() {
+                matrix::Kind::Transport { .. } | matrix::Kind::NotMatrix { .. } => {
+                    Some(Side::Matrix)
+                }
+                matrix::Kind::Server {
+                    status: 502..=504, ..
+                } => Some(Side::Matrix),
+                _ => None,
+            },
+            Self::RocketChat(error) => error.is_outage().then_some(Side::RocketChat),
+            Self::Store(_) | Self::Refused(_) | Self::NotYet(_) => None,
+        }
+    }
+
+    /// Whether the server only asks to slow down.
+    pub fn is_rate_limit(&self) -> bool {
+        match self {
+            Self::Matrix(error) => matches!(error.kind(), matrix::Kind::RateLimited { .. }),
+            Self::RocketChat(error) => error.is_rate_limit(),
+            _ => false,
+        }
+    }
+
+    /// What to tell the person whose message it was.
+    pub fn person_text(&self) -> String {
+        match self {
+            Self::Matrix(error) if error.is_forbidden() => {
+                "The homeserver did not allow it.".into()
+            }
+            Self::Matrix(_) => "The homeserver did not accept it.".into(),
+            Self::RocketChat(error) => error.person_text(),
+            Self::Store(_) => "The bridge could not write to its store.".into(),
+            Self::Refused(text) => text.clone(),
+            Self::NotYet(what) => format!("It has to wait for {what}."),
+        }
+    }
+}
+
+impl Retryable for Failure {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::Matrix(error) => error.advice(),
+            Self::RocketChat(error) => error.advice(),
+            // The disk may be full now and not in a minute; giving up would lose
+            // what the store was to remember.
+            Self::Store(_) | Self::NotYet(_) => Advice::Retry {
+                after: None,
+                maybe_done: true,
+            },
+            Self::Refused(_) => Advice::GiveUp,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Matrix(error) => error.fmt(f),
+            Self::RocketChat(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Refused(text) => f.write_str(text),
+            Self::NotYet(what) => write!(f, "waiting for {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<matrix::Error> for Failure {
+    fn from(error: matrix::Error) -> Self {
+        Self::Matrix(error)
+    }
+}
+
+impl From<rocketchat::Error> for Failure {
+    fn from(error: rocketchat::Error) -> Self {
+        Self::RocketChat(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

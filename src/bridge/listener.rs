@@ -1,0 +1,231 @@
+//! What the homeserver asks of the bridge.
+
+use std::sync::Arc;
+
+use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
+use serde_json::{Value, json};
+
+use super::{Bridge, Failure};
+use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
+use crate::rocketchat::Username;
+use crate::rocketchat::documents::UserRef;
+use crate::store::NewEvent;
+
+/// The protocol's name in third-party look-ups.
+const PROTOCOL: &str = "rocketchat";
+
+/// The bridge as the listener's handler.
+pub struct BridgeHandler(pub Arc<Bridge>);
+
+impl Handler for BridgeHandler {
+    async fn transaction(&self, transaction: Transaction) -> Result<(), Unavailable> {
+        let bridge = &self.0;
+        let events: Vec<_> = transaction
+            .events
+            .into_iter()
+            // What the bridge did itself needs no work and no place on disk.
+            .filter(|event| !bridge.config.is_ours(&event.sender))
+            .map(|event| NewEvent {
+                event_id: event.event_id,
+                room_id: event.room_id,
+                sender: event.sender,
+                kind: event.kind,
+                json: event.json,
+            })
+            .collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        let unavailable = |error| {
+            tracing::error!(%error, "a transaction could not be stored; the homeserver will repeat it");
+            Unavailable
+        };
+        let accepted = bridge.store.accept(events).map_err(unavailable)?;
+        // Also when nothing was new: the first time the homeserver may have gone
+        // without an answer because the disk had not confirmed yet.
+        let flushed = bridge.store.flushed().await.map_err(unavailable);
+        // They are in the inbox whatever the disk said: worked now or at the next
+        // start, and recognised when they are repeated.
+        for event in accepted {
+            bridge.enqueue_event(event);
+        }
+        flushed
+    }
+
+    async fn user_exists(&self, user: OwnedUserId) -> Result<bool, Unavailable> {
+        let bridge = &self.0;
+        if user == bridge.config.appservice.bot {
+            return Ok(true);
+        }
+        if !bridge.config.is_ghost(&user) {
+            return Ok(false);
+        }
+        bridge.user_of_namespace(&user).await.map_err(not_now)
+    }
+
+    async fn alias_exists(&self, alias: OwnedRoomAliasId) -> Result<bool, Unavailable> {
+        self.0.alias_of_namespace(&alias).await.map_err(not_now)
+    }
+
+    fn protocol(&self, protocol: &str) -> Option<Value> {
+        (protocol == PROTOCOL).then(|| {
+            let field = |placeholder: &str| json!({ "regexp": "[^\\s]+", "placeholder": placeholder });
+            json!({
+                "user_fields": ["username"],
+                "location_fields": ["channel"],
+                "icon": "",
+                "field_types": { "username": field("alice"), "channel": field("general") },
+                "instances": [{ "desc": "Rocket.Chat", "fields": {}, "network_id": PROTOCOL }],
+            })
+        })
+    }
+
+    async fn third_party_users(&self, query: ThirdPartyQuery) -> Result<Vec<Value>, Unavailable> {
+        self.0.find_people(&query).await.map_err(not_now)
+    }
+
+    async fn third_party_locations(
+        &self,
+        query: ThirdPartyQuery,
+    ) -> Result<Vec<Value>, Unavailable> {
+        self.0.find_channels(&query).await.map_err(not_now)
+    }
+
+    fn health(&self) -> Health {
+        let bridge = &self.0;
+        let matrix = bridge.matrix_gate.is_open();
+        let rocketchat = bridge.rocket_gate.is_open() && bridge.rooms.is_listening();
+        Health {
+            live: true,
+            ready: matrix && rocketchat,
+            detail: json!({ "matrix": matrix, "rocketchat": rocketchat }),
+        }
+    }
+}
+
+fn not_now(failure: Failure) -> Unavailable {
+    tracing::warn!(%failure, "a question of the homeserver cannot be answered now");
+    Unavailable
+}
+
+impl Bridge {
+    async fn user_of_namespace(&self, user: &UserId) -> Result<bool, Failure> {
+        if self.store.ghost_by_localpart(user.localpart())?.is_some() {
+            return Ok(true);
+        }
+        if self.rocket_if_there().is_none() {
+            return Err(Failure::NotYet("Rocket.Chat"));
+        }
+        let Some(person) = self.person_behind(user).await? else {
+            return Ok(false);
+        };
+        let ghost = self
+            .ghost_of(&UserRef {
+                id: person.id,
+                username: person.username,
+                name: person.name,
+            })
+            .await?;
+        Ok(ghost.user_id == user)
+    }
+
+    async fn alias_of_namespace(self: &Arc<Self>, alias: &RoomAliasId) -> Result<bool, Failure> {
+        let Some(name) = self.channel_of_alias(alias) else {
+            return Ok(false);
+        };
+        if !self.config.bridge.open_by_alias {
+            return Ok(false);
+        }
+        let Some(rocket) = self.rocket_if_there() else {
+            return Err(Failure::NotYet("Rocket.Chat"));
+        };
+        // Only what everybody may see: not the private groups that the bridge's
+        // account happens to be in.
+        let is_public = rocket.bot.channel_by_name(&name).await?.is_some_and(|room| {
+            room.t == crate::rocketchat::documents::RoomType::Channel && !room.archived
+        });
+        if !is_public {
+            return Ok(false);
+        }
+        match self.open_channel(&name, None).await {
+            Ok(portal) => {
+                // The portal may be older than the question: somebody removed its alias.
+                match self.matrix.bot().create_alias(alias, &portal.room_id).await {
+                    Err(error) if !error.is_room_in_use() => Err(error.into()),
+                    _ => Ok(true),
+                }
+            }
+            Err(Failure::Refused(why)) => {
+                tracing::info!(%alias, why, "no portal for this alias");
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn find_people(&self, query: &ThirdPartyQuery) -> Result<Vec<Value>, Failure> {
+        let Some(rocket) = self.rocket_if_there() else {
+            return Err(Failure::NotYet("Rocket.Chat"));
+        };
+        let person = match (query.protocol.as_deref(), query.fields.get("username"), query.fields.get("userid")) {
+            (Some(PROTOCOL), Some(username), _) => match Username::parse(username.as_str()) {
+                Ok(username) => rocket.bot.user_by_username(&username).await?,
+                Err(_) => None,
+            },
+            (None, _, Some(user)) => match UserId::parse(user) {
+                Ok(user) if self.config.is_ghost(&user) => self.person_behind(&user).await?,
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(person) = person else {
+            return Ok(Vec::new());
+        };
+        if !person.active || person.federated || self.store.behind_puppet(&person.id)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let ghost = self
+            .ghost_of(&UserRef {
+                id: person.id,
+                username: person.username.clone(),
+                name: person.name,
+            })
+            .await?;
+        Ok(vec![json!({
+            "userid": ghost.user_id,
+            "protocol": PROTOCOL,
+            "fields": { "username": person.username },
+        })])
+    }
+
+    async fn find_channels(&self, query: &ThirdPartyQuery) -> Result<Vec<Value>, Failure> {
+        let Some(rocket) = self.rocket_if_there() else {
+            return Err(Failure::NotYet("Rocket.Chat"));
+        };
+        let name = match (query.protocol.as_deref(), query.fields.get("channel"), query.fields.get("alias")) {
+            (Some(PROTOCOL), Some(name), _) => Some(name.clone()),
+            (None, _, Some(alias)) => RoomAliasId::parse(alias)
+                .ok()
+                .and_then(|alias| self.channel_of_alias(&alias)),
+            _ => None,
+        };
+        let Some(name) = name else {
+            return Ok(Vec::new());
+        };
+        let Some(room) = rocket.bot.channel_by_name(&name).await? else {
+            return Ok(Vec::new());
+        };
+        Ok(self
+            .alias_of(&room)
+            .filter(|_| !room.archived && !room.federated)
+            .map(|alias| {
+                json!({
+                    "alias": alias,
+                    "protocol": PROTOCOL,
+                    "fields": { "channel": room.name },
+                })
+            })
+            .into_iter()
+            .collect())
+    }
+}

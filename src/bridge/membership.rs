@@ -1,0 +1,67 @@
+//! Who comes and goes in a Matrix room.
+
+use std::sync::Arc;
+
+use ruma::UserId;
+use serde_json::Value;
+
+use super::{Bridge, Failure};
+use crate::store::InboxEvent;
+
+impl Bridge {
+    pub(super) async fn on_membership(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+    ) -> Result<(), Failure> {
+        let member = json.get("state_key").and_then(Value::as_str);
+        let Some(Ok(member)) = member.map(UserId::parse) else {
+            return Ok(());
+        };
+        let membership = content.get("membership").and_then(Value::as_str);
+        let is_bot = member == self.config.appservice.bot;
+        match membership {
+            Some("invite") if is_bot => self.on_bot_invited(event).await,
+            Some("invite") if self.config.is_ghost(&member) => {
+                self.on_ghost_invited(event, &member).await
+            }
+            Some("leave" | "ban") if is_bot => {
+                self.store
+                    .change()
+                    .bot_room(&event.room_id, false)
+                    .commit()?;
+                Ok(())
+            }
+            Some("leave" | "ban") if self.config.is_ghost(&member) => {
+                self.store
+                    .change()
+                    .ghost_not_in_room(&event.room_id, &member)
+                    .commit()?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bot follows every invitation, to say what it is there for.
+    async fn on_bot_invited(self: &Arc<Self>, event: &InboxEvent) -> Result<(), Failure> {
+        let bot = self.matrix.bot();
+        match bot.join(&event.room_id).await {
+            Ok(()) => {}
+            Err(error) if error.is_forbidden() => {
+                // Withdrawn meanwhile.
+                tracing::info!(room = %event.room_id, "an invitation no longer stands");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if self.store.portal_of_room(&event.room_id)?.is_some() {
+            return Ok(());
+        }
+        self.store.change().bot_room(&event.room_id, true).commit()?;
+        let text = self.commands.greeting(self, &event.sender);
+        self.say(&bot, &event.room_id, &event.event_id, "greeting", &text)
+            .await
+    }
+}

@@ -1,0 +1,247 @@
+//! The domain: what is mirrored, to whom, in which order.
+//!
+//! An event from Matrix comes in through [`listener`], lies on disk before the
+//! homeserver is answered, waits in its room's queue and is delivered by
+//! [`from_matrix`]. A document from Rocket.Chat comes in through [`router`] (or
+//! is read back by [`catch_up`]), waits in its room's queue and is delivered by
+//! [`from_rocketchat`].
+
+mod catch_up;
+mod command_line;
+mod cursor;
+mod derived;
+mod direct;
+mod direct_watch;
+mod failure;
+mod from_matrix;
+mod from_rocketchat;
+mod gate;
+mod ghosts;
+mod keyed_lock;
+mod lane;
+mod listener;
+mod marker;
+mod membership;
+mod perseverance;
+mod portals;
+mod puppets;
+mod queues;
+mod rocket_side;
+mod router;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::sync::watch;
+
+use crate::config::{Config, Registration};
+use crate::matrix;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::store::Store;
+
+use catch_up::Rooms;
+pub use command_line::{Caller, CommandLine, Reply};
+pub use failure::Failure;
+pub use listener::BridgeHandler;
+use from_matrix::Waiting;
+use from_rocketchat::Document;
+use gate::Gate;
+use keyed_lock::KeyedLock;
+use queues::Queues;
+pub use rocket_side::RocketProblem;
+use rocket_side::RocketSide;
+
+/// How long work under way may take to end when the bridge stops. What does not
+/// end by then is taken up again at the next start.
+const PATIENCE_AT_STOP: Duration = Duration::from_secs(10);
+
+/// Both sides, the store, and the queues between them.
+pub struct Bridge {
+    config: Arc<Config>,
+    registration: Registration,
+    store: Store,
+    commands: Box<dyn CommandLine>,
+    matrix: matrix::Client,
+    /// Absent until Rocket.Chat has been reached for the first time.
+    rocket: watch::Sender<Option<Arc<RocketSide>>>,
+    matrix_gate: Gate,
+    rocket_gate: Gate,
+    /// Matrix events by Matrix room.
+    to_rocket: Queues<OwnedRoomId, Waiting>,
+    /// Rocket.Chat documents by Rocket.Chat room.
+    to_matrix: Queues<RocketRoomId, Document>,
+    rooms: Rooms,
+    making_ghost: KeyedLock<RocketUserId>,
+    /// Held while a localpart is chosen, so that two people cannot get the same.
+    choosing_localpart: tokio::sync::Mutex<()>,
+    making_puppet: KeyedLock<OwnedUserId>,
+    making_portal: KeyedLock<RocketRoomId>,
+    /// Rooms whose people have been told that encrypted messages stay behind.
+    told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
+    direct_watch: direct_watch::Seen,
+    create_token_works: std::sync::atomic::AtomicBool,
+}
+
+impl Bridge {
+    /// Puts the parts together. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(
+        config: Config,
+        registration: Registration,
+        store: Store,
+        commands: Box<dyn CommandLine>,
+    ) -> Result<Arc<Self>, matrix::Error> {
+        let config = Arc::new(config);
+        let matrix = matrix::Client::new(
+            config.homeserver.url.clone(),
+            registration.as_token.clone(),
+            config.appservice.bot.clone(),
+        )?;
+        Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
+            let for_rocket = weak.clone();
+            let for_matrix = weak.clone();
+            Self {
+                to_rocket: Queues::new(move |room, waiting| {
+                    let bridge = for_rocket.upgrade();
+                    async move {
+                        if let Some(bridge) = bridge {
+                            bridge.work_event(room, waiting).await;
+                        }
+                    }
+                }),
+                to_matrix: Queues::new(move |rid, document| {
+                    let bridge = for_matrix.upgrade();
+                    async move {
+                        if let Some(bridge) = bridge {
+                            bridge.work_document(rid, document).await;
+                        }
+                    }
+                }),
+                config,
+                registration,
+                store,
+                commands,
+                matrix,
+                rocket: watch::Sender::new(None),
+                matrix_gate: Gate::new("homeserver"),
+                rocket_gate: Gate::new("Rocket.Chat"),
+                rooms: Rooms::default(),
+                making_ghost: KeyedLock::new(),
+                choosing_localpart: tokio::sync::Mutex::new(()),
+                making_puppet: KeyedLock::new(),
+                making_portal: KeyedLock::new(),
+                told_of_encryption: Mutex::default(),
+                direct_watch: direct_watch::Seen::default(),
+                create_token_works: std::sync::atomic::AtomicBool::new(true),
+            }
+        }))
+    }
+
+    /// The configuration that the bridge works by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Begins to work: first what the inbox still holds, in its order, then
+    /// whatever arrives. Must be called before the listener accepts events.
+    pub fn take_up_work(self: &Arc<Self>) {
+        let mut waiting = 0_usize;
+        for accepted in self.store.inbox() {
+            self.enqueue_event(accepted);
+            waiting += 1;
+        }
+        if waiting > 0 {
+            tracing::info!(waiting, "Matrix events from before the stop are taken up");
+        }
+        tokio::spawn(Arc::clone(self).watch_matrix());
+        tokio::spawn(Arc::clone(self).watch_rocket());
+        tokio::spawn(Arc::clone(self).forget_now_and_then());
+    }
+
+    /// Asks the homeserver whether registration and configuration agree, waiting
+    /// for it while it is not up yet, and makes sure of the bot's account.
+    ///
+    /// # Errors
+    /// What is wrong and how to mend it, when waiting cannot help.
+    pub async fn check_matrix(&self) -> Result<(), matrix::StartupProblem> {
+        let expected = matrix::Expected {
+            server_name: self.config.homeserver.server_name.clone(),
+            bot: self.config.appservice.bot.clone(),
+            appservice_id: self.config.appservice.id.clone(),
+            ghost_prefix: self.config.appservice.ghost_prefix.clone(),
+        };
+        let mut backoff = crate::retry::Backoff::default();
+        loop {
+            match matrix::check_registration(&self.matrix, &expected).await {
+                Ok(()) => break,
+                Err(problem) if problem.may_pass => {
+                    tracing::warn!(problem = problem.problem, remedy = problem.remedy, "waiting for the homeserver");
+                    tokio::time::sleep(backoff.next_pause(None)).await;
+                }
+                Err(problem) => return Err(problem),
+            }
+        }
+        if let Err(error) = self.set_up_bot().await {
+            tracing::warn!(%error, "the bot's profile could not be set");
+        }
+        Ok(())
+    }
+
+    async fn set_up_bot(&self) -> Result<(), matrix::Error> {
+        let bot = self.matrix.bot();
+        crate::retry::with_retries(10, || bot.register()).await?;
+        if bot.display_name().await?.is_none_or(|name| name == self.config.appservice.bot.localpart()) {
+            bot.set_display_name(Some("Rocket.Chat bridge")).await?;
+        }
+        Ok(())
+    }
+
+    async fn watch_matrix(self: Arc<Self>) {
+        self.matrix_gate
+            .watch(|| async { self.matrix.versions().await.is_ok() })
+            .await;
+    }
+
+    async fn watch_rocket(self: Arc<Self>) {
+        self.rocket_gate
+            .watch(|| async { self.rocket().await.client.info().await.is_ok() })
+            .await;
+    }
+
+    async fn forget_now_and_then(self: Arc<Self>) {
+        let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
+        loop {
+            daily.tick().await;
+            match self.store.forget_old_events() {
+                Ok(forgotten) => tracing::debug!(forgotten, "old event ids are forgotten"),
+                Err(error) => tracing::error!(%error, "old event ids cannot be forgotten"),
+            }
+        }
+    }
+
+    /// Lets work under way end, then makes sure that all of it is on disk. New
+    /// work must have stopped coming.
+    pub async fn stop(&self) {
+        if let Some(rocket) = self.rocket_if_there() {
+            rocket.stop().await;
+        }
+        let work = async {
+            self.to_rocket.drained().await;
+            self.to_matrix.drained().await;
+        };
+        if tokio::time::timeout(PATIENCE_AT_STOP, work).await.is_err() {
+            tracing::info!("some work is left for the next start");
+        }
+        if let Err(error) = self.store.flushed().await {
+            tracing::error!(%error, "the store could not be flushed at the end");
+        }
+    }
+}

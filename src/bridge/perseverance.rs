@@ -1,0 +1,73 @@
+//! Trying again for as long as it can help.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::failure::{Failure, Side};
+use super::{Bridge, Gate};
+use crate::retry::{Advice, Backoff, Retryable as _};
+
+/// How often something may fail for no known reason while its server answers
+/// others, before it is set aside: with growing pauses, some two minutes.
+const STRIKES: u32 = 12;
+
+/// The longest pause between two tries. Outages do not wait for it: the gate
+/// wakes everybody.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// What an attempt should know of those before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Attempt {
+    /// An earlier one may have succeeded although its answer was lost.
+    pub maybe_done: bool,
+}
+
+impl Bridge {
+    /// Does `operation` until it succeeds or cannot. An outage of either server
+    /// never makes it give up; it waits until the server is back.
+    ///
+    /// # Errors
+    /// The permanent failure, or the one that stayed after [`STRIKES`] tries
+    /// while the server was there.
+    pub(super) async fn persevere<T, F, Fut>(&self, mut operation: F) -> Result<T, Failure>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let mut backoff = Backoff::new(Duration::from_millis(100), LONGEST_PAUSE);
+        let mut attempt = Attempt::default();
+        let mut strikes = 0;
+        loop {
+            let failure = match operation(attempt).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let Advice::Retry { after, maybe_done } = failure.advice() else {
+                return Err(failure);
+            };
+            attempt.maybe_done |= maybe_done;
+            if let Some(side) = failure.outage() {
+                tracing::debug!(%failure, "an outage");
+                self.gate(side).close();
+                tokio::time::sleep(backoff.next_pause(after)).await;
+                self.gate(side).opened().await;
+                continue;
+            }
+            if !failure.is_rate_limit() {
+                strikes += 1;
+                if strikes >= STRIKES {
+                    return Err(failure);
+                }
+            }
+            tracing::debug!(%failure, strikes, "trying again");
+            tokio::time::sleep(backoff.next_pause(after)).await;
+        }
+    }
+
+    fn gate(&self, side: Side) -> &Gate {
+        match side {
+            Side::Matrix => &self.matrix_gate,
+            Side::RocketChat => &self.rocket_gate,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Rooms that mirror each other: found, made, kept.
+
+use std::sync::Arc;
+
+use ruma::api::client::room::create_room;
+use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
+use ruma::events::AnyInitialStateEvent;
+use ruma::serde::Raw;
+use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
+use serde_json::{Value, json};
+
+use super::ghosts::localpart_of;
+use super::{Bridge, Failure};
+use crate::rocketchat::documents::{Room, RoomType};
+use crate::store::{Portal, PortalKind};
+
+/// The state that tells of a bridge (MSC2346), under the name it has while the
+/// proposal is open, and under the one it may get.
+const BRIDGE_STATE: [&str; 2] = ["uk.half-shot.bridge", "m.bridge"];
+
+impl Bridge {
+    /// Makes the portals that the configuration names, as far as they are missing.
+    pub(super) async fn open_configured_channels(self: &Arc<Self>) {
+        for name in &self.config.bridge.channels {
+            if let Err(failure) = self.persevere(|_| self.open_channel(name, None)).await {
+                tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
+            }
+        }
+    }
+
+    /// The portal of a channel or group by its name, made when there is none yet.
+    /// `guest` is invited to the Matrix room.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with what to tell the person when there is no such
+    /// channel, or it must not be mirrored.
+    pub async fn open_channel(
+        self: &Arc<Self>,
+        name: &str,
+        guest: Option<&UserId>,
+    ) -> Result<Portal, Failure> {
+        let rocket = self.rocket().await;
+        let room = match rocket.bot.channel_by_name(name).await? {
+            Some(room) => Some(room),
+            None => rocket.bot.group_by_name(name).await?,
+        };
+        let Some(room) = room else {
+            return Err(Failure::Refused(format!(
+                "There is no channel named {name} on Rocket.Chat that the bridge can see. To mirror a private group, invite the bridge's account into it first."
+            )));
+        };
+        let portal = self.open_room(&room).await?;
+        if let Some(guest) = guest {
+            self.invite_guest(&portal, guest).await?;
+        }
+        Ok(portal)
+    }
+
+    async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
+        let bot = self.matrix.bot();
+        let joined = bot.joined_members(&portal.room_id).await?;
+        if joined.contains_key(guest) {
+            return Ok(());
+        }
+        Ok(bot.invite(&portal.room_id, guest, None).await?)
+    }
+
+    /// The portal of a channel or group, made when there is none yet.
+    async fn open_room(self: &Arc<Self>, room: &Room) -> Result<Portal, Failure> {
+        if let Some(portal) = self.store.portal(&room.id)? {
+            return Ok(portal);
+        }
+        let _one_at_a_time = self.making_portal.lock(&room.id).await;
+        if let Some(portal) = self.store.portal(&room.id)? {
+            return Ok(portal);
+        }
+        let kind = match room.t {
+            RoomType::Channel => PortalKind::Channel,
+            RoomType::Group => PortalKind::Group,
+            _ => {
+                return Err(Failure::Refused(
+                    "Only channels and private groups can be mirrored by name.".into(),
+                ));
+            }
+        };
+        if room.federated {
+            return Err(Failure::Refused(
+                "This room belongs to Rocket.Chat's own federation; mirroring it would double every message.".into(),
+            ));
+        }
+        if room.encrypted {
+            return Err(Failure::Refused(
+                "This room is encrypted on Rocket.Chat; the bridge cannot read it.".into(),
+            ));
+        }
+        let portal = Portal {
+            rid: room.id.clone(),
+            room_id: self.make_room(room, &kind).await?,
+            kind,
+            name: shown_name(room).to_owned(),
+            since: room.last_message_at.map_or(0, |at| at.0),
+        };
+        self.store.change().portal(&portal).commit()?;
+        tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
+        self.rocket().await.follow_deletions(&portal.rid).await;
+        self.read_back(portal.rid.clone());
+        Ok(portal)
+    }
+
+    /// Makes the Matrix room of a channel, or finds the one again that an
+    /// interrupted attempt made.
+    async fn make_room(&self, room: &Room, kind: &PortalKind) -> Result<OwnedRoomId, Failure> {
+        let alias = self.alias_of(room);
+        let is_public = *kind == PortalKind::Channel;
+        let mut request = create_room::v3::Request::new();
+        request.name = Some(shown_name(room).to_owned());
+        request.topic = room.topic.clone().filter(|topic| !topic.is_empty());
+        request.preset = Some(if is_public {
+            RoomPreset::PublicChat
+        } else {
+            RoomPreset::PrivateChat
+        });
+        request.visibility = Visibility::Private;
+        request.room_alias_name = alias.as_ref().map(|alias| alias.alias().to_owned());
+        request.initial_state = self.bridge_state(room);
+        let bot = self.matrix.bot();
+        // Tried before looked up: looking up an alias of ours that does not exist
+        // makes the homeserver ask the bridge for it.
+        match (bot.create_room(request).await, alias) {
+            (Err(error), Some(alias)) if error.is_room_in_use() => {
+                match bot.resolve_alias(&alias).await? {
+                    Some(existing) if self.is_made_for(&existing, room).await? => Ok(existing),
+                    _ => Err(Failure::Refused(format!(
+                        "The alias {alias} belongs to another room; an administrator of the homeserver can remove it."
+                    ))),
+                }
+            }
+            (outcome, _) => Ok(outcome?),
+        }
+    }
+
+    /// The alias of a public channel's portal.
+    pub(super) fn alias_of(&self, room: &Room) -> Option<OwnedRoomAliasId> {
+        if room.t != RoomType::Channel {
+            return None;
+        }
+        let name = localpart_of(room.name.as_deref()?);
+        let prefix = &self.config.appservice.ghost_prefix;
+        let server = &self.config.homeserver.server_name;
+        RoomAliasId::parse(format!("#{prefix}{name}:{server}")).ok()
+    }
+
+    /// The channel's name that an alias of ours stands for.
+    pub(super) fn channel_of_alias(&self, alias: &RoomAliasId) -> Option<String> {
+        super::ghosts::username_of(alias.alias(), &self.config.appservice.ghost_prefix)
+            .map(crate::rocketchat::Username::into_string)
+    }
+
+    /// Whether the bridge made a Matrix room for this room of Rocket.Chat: only
+    /// then may it be taken for its portal.
+    async fn is_made_for(&self, candidate: &OwnedRoomId, room: &Room) -> Result<bool, Failure> {
+        let bot = self.matrix.bot();
+        if !bot.joined_rooms().await?.contains(candidate) {
+            return Ok(false);
+        }
+        let key = self.bridge_state_key(room);
+        let state = bot.state(candidate, BRIDGE_STATE[0], &key).await?;
+        Ok(state.is_some_and(|state| {
+            state.pointer("/channel/id").and_then(Value::as_str) == Some(room.id.as_str())
+                && state.get("bridgebot").and_then(Value::as_str)
+                    == Some(self.config.appservice.bot.as_str())
+        }))
+    }
+
+    fn bridge_state_key(&self, room: &Room) -> String {
+        format!("{}/{}", self.config.appservice.id, room.id)
+    }
+
+    /// What tells clients and other bridges that this room is bridged.
+    fn bridge_state(&self, room: &Room) -> Vec<Raw<AnyInitialStateEvent>> {
+        let content = json!({
+            "bridgebot": self.config.appservice.bot,
+            "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
+            "channel": { "id": room.id, "displayname": shown_name(room) },
+        });
+        BRIDGE_STATE
+            .iter()
+            .filter_map(|kind| {
+                let event = json!({
+                    "type": kind,
+                    "state_key": self.bridge_state_key(room),
+                    "content": content,
+                });
+                Raw::from_json_string(event.to_string()).ok()
+            })
+            .collect()
+    }
+}
+
+fn shown_name(room: &Room) -> &str {
+    room.display_name().unwrap_or(room.id.as_str())
+}

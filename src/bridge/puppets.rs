@@ -1,0 +1,247 @@
+//! The Rocket.Chat users that stand for Matrix users.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+
+use ruma::UserId;
+
+use super::rocket_side::RocketSide;
+use super::{Bridge, Failure, derived};
+use crate::rocketchat::documents::{RoomType, User};
+use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
+use crate::rocketchat::{self, RocketUserId, Username};
+use crate::store::{Portal, PortalKind, Puppet};
+
+impl Bridge {
+    /// The puppet of a Matrix user, made when there is none yet.
+    pub(super) async fn puppet_of(&self, user: &UserId) -> Result<Puppet, Failure> {
+        if let Some(puppet) = self.store.puppet(user)? {
+            return Ok(puppet);
+        }
+        let _one_at_a_time = self.making_puppet.lock(&user.to_owned()).await;
+        if let Some(puppet) = self.store.puppet(user)? {
+            return Ok(puppet);
+        }
+        let rocket = self.rocket().await;
+        let account = self.find_or_create_account(&rocket, user).await?;
+        let username = account.username.ok_or_else(|| {
+            Failure::Refused("Rocket.Chat made an account without a user name for you.".into())
+        })?;
+        let puppet = Puppet {
+            matrix_id: user.to_owned(),
+            credentials: self.log_in(&rocket, user, &account.id, &username).await?,
+            username: username.into_string(),
+        };
+        self.store.change().puppet(&puppet).commit()?;
+        tracing::info!(puppet = puppet.username, "made a puppet");
+        Ok(puppet)
+    }
+
+    /// Finds the account again that an interrupted attempt made, or makes it.
+    /// Never takes an account by its name alone: the name may be somebody's.
+    async fn find_or_create_account(
+        &self,
+        rocket: &RocketSide,
+        user: &UserId,
+    ) -> Result<User, Failure> {
+        let prefix = &self.config.rocketchat.puppet_prefix;
+        let email = derived::puppet_email(user, &self.registration.as_token);
+        let mut refusal = None;
+        for unambiguous in [false, true] {
+            let username = Username::new(derived::puppet_username(prefix, user, unambiguous));
+            match rocket.bot.user_by_username(&username).await? {
+                Some(found) if is_ours(&found, &email) => return Ok(found),
+                Some(_) => continue,
+                None => {}
+            }
+            match self.create_account(rocket, user, &username, &email).await {
+                Ok(created) => return Ok(created),
+                Err(Failure::RocketChat(error @ rocketchat::Error::Refused { .. })) => {
+                    // The server may have made the account and refused all the
+                    // same, or somebody may just have taken the name.
+                    match rocket.bot.user_by_username(&username).await? {
+                        Some(found) if is_ours(&found, &email) => return Ok(found),
+                        _ => refusal = Some(error.into()),
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            Failure::Refused("Every user name for you on Rocket.Chat is somebody else's.".into())
+        }))
+    }
+
+    async fn create_account(
+        &self,
+        rocket: &RocketSide,
+        user: &UserId,
+        username: &Username,
+        email: &str,
+    ) -> Result<User, Failure> {
+        let profile = self.matrix.bot().profile(user).await.unwrap_or_default();
+        let shown = profile
+            .get("displayname")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        let name = allowed_name(shown).unwrap_or_else(|| user.localpart().to_owned());
+        let name = allowed_name(&name).unwrap_or_else(|| username.as_str().to_owned());
+        let password = derived::puppet_password(user, &self.registration.as_token);
+        let created = rocket
+            .bot
+            .users_create(&NewUser {
+                username,
+                name: &name,
+                email,
+                password: &password,
+                roles: &["user", "bot"],
+            })
+            .await?;
+        Ok(created)
+    }
+
+    /// A token for the puppet: from the administrator where the server allows
+    /// it, otherwise by its password.
+    async fn log_in(
+        &self,
+        rocket: &RocketSide,
+        user: &UserId,
+        id: &RocketUserId,
+        username: &Username,
+    ) -> Result<Credentials, Failure> {
+        if self.create_token_works.load(Ordering::Relaxed) {
+            let secret = self.config.rocketchat.create_token_secret.as_ref();
+            match rocket.bot.create_token(id, secret).await {
+                Ok(credentials) => return Ok(credentials),
+                Err(rocketchat::Error::Refused { .. } | rocketchat::Error::Forbidden { .. }) => {
+                    tracing::info!("the server does not hand out tokens; puppets log in by password");
+                    self.create_token_works.store(false, Ordering::Relaxed);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let password = derived::puppet_password(user, &self.registration.as_token);
+        match rocket.log_in(username, &password).await {
+            Ok(credentials) => Ok(credentials),
+            Err(error) if error.is_unauthorized() => {
+                // Somebody changed the password, or the bridge has new tokens.
+                let changes = UserChanges {
+                    password: Some(&password),
+                    ..UserChanges::default()
+                };
+                rocket.bot.users_update(id, &changes).await?;
+                Ok(rocket.log_in(username, &password).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Acts as a puppet. A token that is no longer accepted is renewed once.
+    pub(super) async fn as_puppet<T, F, Fut>(&self, puppet: &Puppet, act: F) -> Result<T, Failure>
+    where
+        F: Fn(Session) -> Fut,
+        Fut: Future<Output = Result<T, rocketchat::Error>>,
+    {
+        let rocket = self.rocket().await;
+        // Another job may have renewed the token since this puppet was read.
+        let puppet = self
+            .store
+            .puppet(&puppet.matrix_id)?
+            .unwrap_or_else(|| puppet.clone());
+        match act(rocket.client.session(puppet.credentials.clone())).await {
+            Err(error) if error.is_unauthorized() => {
+                let renewed = self.renew(&rocket, &puppet).await?;
+                Ok(act(rocket.client.session(renewed.credentials)).await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn renew(&self, rocket: &RocketSide, puppet: &Puppet) -> Result<Puppet, Failure> {
+        let _one_at_a_time = self.making_puppet.lock(&puppet.matrix_id).await;
+        if let Some(current) = self.store.puppet(&puppet.matrix_id)?
+            && current.credentials.token != puppet.credentials.token
+        {
+            return Ok(current);
+        }
+        tracing::info!(puppet = puppet.username, "its token is no longer accepted; renewing it");
+        let username = Username::new(&puppet.username);
+        let id = &puppet.credentials.user_id;
+        let renewed = Puppet {
+            credentials: self.log_in(rocket, &puppet.matrix_id, id, &username).await?,
+            ..puppet.clone()
+        };
+        self.store.change().puppet(&renewed).commit()?;
+        Ok(renewed)
+    }
+
+    /// Makes sure that a puppet is in a portal's Rocket.Chat room.
+    pub(super) async fn bring_puppet_in(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+    ) -> Result<(), Failure> {
+        if self.store.is_puppet_in_room(&portal.rid, &puppet.matrix_id)? {
+            return Ok(());
+        }
+        let kind = match portal.kind {
+            PortalKind::Channel => RoomType::Channel,
+            PortalKind::Group => RoomType::Group,
+            // Who is in a direct message is fixed.
+            PortalKind::Direct { .. } => return Ok(()),
+        };
+        let joined = match kind {
+            RoomType::Channel => {
+                self.as_puppet(puppet, |session| async move {
+                    session.join_channel(&portal.rid).await
+                })
+                .await
+            }
+            _ => Err(Failure::NotYet("an invitation")),
+        };
+        if let Err(failure) = joined {
+            if failure.outage().is_some() || failure.is_rate_limit() {
+                return Err(failure);
+            }
+            let rocket = self.rocket().await;
+            rocket
+                .bot
+                .invite(&portal.rid, &kind, &puppet.credentials.user_id)
+                .await?;
+        }
+        self.store
+            .change()
+            .puppet_in_room(&portal.rid, &puppet.matrix_id)
+            .commit()?;
+        Ok(())
+    }
+}
+
+fn is_ours(user: &User, email: &str) -> bool {
+    user.emails.iter().any(|known| known.address == email)
+}
+
+/// A display name in the form that Rocket.Chat takes: without `<`, `>`, `\` and
+/// `/`, without `%` (a lone one is refused), not blank, not endless.
+fn allowed_name(name: &str) -> Option<String> {
+    let allowed: String = name
+        .chars()
+        .filter(|c| !c.is_control() && !matches!(c, '<' | '>' | '\\' | '/' | '%'))
+        .take(120)
+        .collect();
+    let allowed = allowed.trim();
+    (!allowed.is_empty()).then(|| allowed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allowed_name;
+
+    #[test]
+    fn names_take_the_form_that_rocket_chat_allows() {
+        assert_eq!(allowed_name("Dora Explora").as_deref(), Some("Dora Explora"));
+        assert_eq!(allowed_name(" 100% <b>D/o\\ra</b> ").as_deref(), Some("100 bDorab"));
+        assert_eq!(allowed_name("<>%"), None);
+        assert_eq!(allowed_name("\u{0}\n"), None);
+    }
+}

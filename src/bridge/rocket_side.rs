@@ -1,0 +1,223 @@
+//! The bridge's own presence on Rocket.Chat: its account, its socket, and what
+//! the server at hand can do.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc};
+
+use super::Bridge;
+use crate::config::RocketLogin;
+use crate::retry::{Advice, Backoff, Retryable as _};
+use crate::rocketchat::documents::User;
+use crate::rocketchat::realtime::{self, Event, OwnEvent, Realtime, Stream};
+use crate::rocketchat::rest::{Client, Credentials, Session};
+use crate::rocketchat::{self, RocketRoomId, Username};
+use crate::secret::Secret;
+use crate::store::StoreError;
+
+/// Settings that tell of Rocket.Chat's own federation, by generation.
+const OWN_FEDERATION: [&str; 3] = [
+    "Federation_Matrix_enabled",
+    "Federation_Service_Enabled",
+    "FEDERATION_Enabled",
+];
+
+/// The bridge on Rocket.Chat, connected.
+pub(super) struct RocketSide {
+    pub client: Client,
+    /// The bridge's own account.
+    pub bot: Session,
+    realtime: Mutex<Option<Realtime>>,
+}
+
+/// Why the bridge cannot work with this Rocket.Chat, and what to do.
+#[derive(Debug, Error)]
+pub enum RocketProblem {
+    /// The account is refused.
+    #[error(
+        "Rocket.Chat does not accept the bridge's account: {0}. Check rocketchat.user_id and rocketchat.token: make a personal access token with \"ignore two factor authentication\" under My Account, or give rocketchat.username and rocketchat.password"
+    )]
+    Login(rocketchat::Error),
+    /// The account lacks a role.
+    #[error(
+        "the bridge's account {username:?} on Rocket.Chat lacks the role {role}: give it under Administration, Users (it needs admin, to make accounts for Matrix users, and bot, to speak without being rate limited)"
+    )]
+    Role {
+        /// The account.
+        username: String,
+        /// What it lacks.
+        role: &'static str,
+    },
+    /// Too old.
+    #[error("Rocket.Chat {0} is not supported; the bridge works with 6.0 and later")]
+    Version(String),
+    /// Another Rocket.Chat than before.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something permanent at the first conversation.
+    #[error("Rocket.Chat at rocketchat.url cannot be used: {0}")]
+    Other(rocketchat::Error),
+}
+
+impl RocketSide {
+    /// Logs an account in by password. Over REST first; where that is limited
+    /// (10 logins a minute for all accounts behind one address), over a socket of
+    /// its own, which is limited for itself.
+    pub(super) async fn log_in(
+        &self,
+        username: &Username,
+        password: &Secret,
+    ) -> Result<Credentials, rocketchat::Error> {
+        match self.client.login(username.as_str(), password).await {
+            Err(error) if error.is_rate_limit() => {
+                realtime::login_once(self.client.base_url(), username.as_str(), password).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// From now on deletions in a room are heard of.
+    pub(super) async fn follow_deletions(&self, rid: &RocketRoomId) {
+        if let Some(realtime) = self.realtime.lock().await.as_ref() {
+            realtime.subscribe(Stream::Deletions(rid.clone())).await;
+        }
+    }
+
+    pub(super) async fn stop(&self) {
+        if let Some(realtime) = self.realtime.lock().await.take() {
+            realtime.shutdown().await;
+        }
+    }
+
+    pub(super) async fn use_credentials(&self, credentials: Credentials) {
+        if let Some(realtime) = self.realtime.lock().await.as_ref() {
+            realtime.set_credentials(credentials);
+        }
+    }
+}
+
+impl Bridge {
+    /// The Rocket.Chat side, once it has been reached.
+    pub(super) async fn rocket(&self) -> Arc<RocketSide> {
+        let mut state = self.rocket.subscribe();
+        loop {
+            if let Some(side) = state.borrow_and_update().as_ref() {
+                return Arc::clone(side);
+            }
+            // The sender lives in self: the wait cannot fail.
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The Rocket.Chat side, if it has been reached.
+    pub(super) fn rocket_if_there(&self) -> Option<Arc<RocketSide>> {
+        self.rocket.borrow().clone()
+    }
+
+    /// Reaches Rocket.Chat for the first time, waiting for it while it is away,
+    /// and begins to listen.
+    ///
+    /// # Errors
+    /// What is wrong and how to mend it, when waiting cannot help.
+    pub async fn connect_rocketchat(self: &Arc<Self>) -> Result<(), RocketProblem> {
+        let client =
+            Client::new(self.config.rocketchat.url.clone()).map_err(RocketProblem::Other)?;
+        let mut backoff = Backoff::default();
+        let (credentials, me) = loop {
+            match self.enter(&client).await {
+                Ok(entered) => break entered,
+                Err(error) => match error.advice() {
+                    Advice::Retry { after, .. } => {
+                        tracing::warn!(%error, "waiting for Rocket.Chat");
+                        tokio::time::sleep(backoff.next_pause(after)).await;
+                    }
+                    Advice::GiveUp if error.is_unauthorized() => {
+                        return Err(RocketProblem::Login(error));
+                    }
+                    Advice::GiveUp => return Err(RocketProblem::Other(error)),
+                },
+            }
+        };
+        for role in ["admin", "bot"] {
+            if !me.roles.iter().any(|has| has == role) {
+                return Err(RocketProblem::Role {
+                    username: me.username.map(Username::into_string).unwrap_or_default(),
+                    role,
+                });
+            }
+        }
+        let bot = client.session(credentials.clone());
+        self.look_at_server(&bot).await?;
+        let (realtime, events) = realtime::start(realtime::Options::new(
+            client.base_url().clone(),
+            credentials,
+            vec![
+                Stream::MyMessages,
+                Stream::Own(OwnEvent::SubscriptionsChanged),
+            ],
+        ));
+        self.rocket.send_replace(Some(Arc::new(RocketSide {
+            client,
+            bot,
+            realtime: Mutex::new(Some(realtime)),
+        })));
+        self.listen_to_rocketchat(events);
+        Ok(())
+    }
+
+    fn listen_to_rocketchat(self: &Arc<Self>, events: mpsc::Receiver<Event>) {
+        tokio::spawn(Arc::clone(self).route_rocketchat(events));
+        tokio::spawn(Arc::clone(self).watch_direct_messages());
+    }
+
+    /// Logs in and looks at the own account.
+    async fn enter(&self, client: &Client) -> Result<(Credentials, User), rocketchat::Error> {
+        let credentials = self.log_bot_in(client).await?;
+        let me = client.session(credentials.clone()).me().await?;
+        Ok((credentials, me))
+    }
+
+    /// How the bridge's account proves itself; a new token each time when it logs
+    /// in by password.
+    pub(super) async fn log_bot_in(
+        &self,
+        client: &Client,
+    ) -> Result<Credentials, rocketchat::Error> {
+        match &self.config.rocketchat.login {
+            RocketLogin::Token { user_id, token } => Ok(Credentials {
+                user_id: user_id.as_str().into(),
+                token: token.clone(),
+            }),
+            RocketLogin::Password { username, password } => client.login(username, password).await,
+        }
+    }
+
+    async fn look_at_server(&self, bot: &Session) -> Result<(), RocketProblem> {
+        let info = crate::retry::with_retries(20, || bot.info())
+            .await
+            .map_err(RocketProblem::Other)?;
+        if !info.version.is_supported() {
+            return Err(RocketProblem::Version(info.version_text));
+        }
+        let asked = ["uniqueID", OWN_FEDERATION[0], OWN_FEDERATION[1], OWN_FEDERATION[2]];
+        let settings = crate::retry::with_retries(20, || bot.public_settings(&asked))
+            .await
+            .map_err(RocketProblem::Other)?;
+        if let Some(unique_id) = settings.get("uniqueID").and_then(|id| id.as_str()) {
+            self.store.claim_workspace(unique_id)?;
+        }
+        for setting in OWN_FEDERATION {
+            if settings.get(setting).and_then(serde_json::Value::as_bool) == Some(true) {
+                tracing::warn!(
+                    setting,
+                    "Rocket.Chat's own federation is on: its rooms and users are left alone"
+                );
+            }
+        }
+        tracing::info!(version = info.version_text, "connected to Rocket.Chat");
+        Ok(())
+    }
+}

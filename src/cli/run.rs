@@ -1,0 +1,79 @@
+//! `run`: the bridge itself.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigFile, Problem, runtime};
+use crate::bridge::{Bridge, BridgeHandler};
+use crate::commands::Commands;
+use crate::config::{Config, LogFormat, LogOptions, Registration};
+use crate::matrix::listener::{self, DEFAULT_MAX_BODY_BYTES};
+use crate::matrix::ListenerConfig;
+use crate::store::Store;
+
+pub(super) fn run(file: &ConfigFile) -> Result<(), Problem> {
+    let config = file.load()?;
+    let registration = Registration::load(&config)?;
+    start_log(&config.log)?;
+    let store = Store::open(
+        &config.store.path,
+        config.store.cache_bytes,
+        config.homeserver.server_name.as_str(),
+        &config.appservice.ghost_prefix,
+    )
+    .map_err(|error| format!("{}: {error}", config.store.path.display()))?;
+    runtime()?.block_on(serve(config, registration, store))
+}
+
+async fn serve(config: Config, registration: Registration, store: Store) -> Result<(), Problem> {
+    // Before anything is started: a signal must never find nobody.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener_config = ListenerConfig {
+        listen: config.appservice.listen.clone(),
+        hs_token: registration.hs_token.clone(),
+        max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+    };
+    let bridge = Bridge::new(config, registration, store, Box::new(Commands))?;
+    bridge.take_up_work();
+    // First of all the listener: what the homeserver sends is safe in the inbox,
+    // whether Rocket.Chat is there or not.
+    let listener = listener::start(listener_config, Arc::new(BridgeHandler(Arc::clone(&bridge))))
+        .await
+        .map_err(|error| format!("appservice.listen: {error}"))?;
+    let connect = async {
+        bridge.check_matrix().await?;
+        bridge.connect_rocketchat().await?;
+        Ok::<_, Problem>(())
+    };
+    let connected = tokio::select! {
+        connected = connect => connected,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if connected.is_ok() {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    }
+    listener.stop().await;
+    bridge.stop().await;
+    connected
+}
+
+fn start_log(options: &LogOptions) -> Result<(), Problem> {
+    let filter = EnvFilter::try_new(&options.level)
+        .map_err(|_| format!("log.level is {:?}; it must be a level such as info, or a filter", options.level))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match options.format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `list`: what is mirrored.
+
+use super::Usage;
+use crate::bridge::Bridge;
+use crate::store::PortalKind;
+
+pub(super) const USAGE: Usage = Usage {
+    words: "list",
+    what: "shows which channels are mirrored, and what waits or was given up",
+};
+
+pub(super) fn text(bridge: &Bridge) -> String {
+    let store = bridge.store();
+    let portals = store.portals();
+    let (direct, named): (Vec<_>, Vec<_>) = portals
+        .iter()
+        .partition(|portal| matches!(portal.kind, PortalKind::Direct { .. }));
+    let mut lines: Vec<String> = named
+        .iter()
+        .map(|portal| {
+            let sign = match portal.kind {
+                PortalKind::Channel => "#",
+                _ => "private ",
+            };
+            format!("{sign}{} — {}", portal.name, portal.room_id)
+        })
+        .collect();
+    lines.sort();
+    if lines.is_empty() {
+        lines.push("No channel is mirrored yet; `bridge <channel>` begins with one.".into());
+    }
+    lines.push(format!(
+        "{} direct messages; {} Matrix events wait; {} messages were given up.",
+        direct.len(),
+        store.inbox_len(),
+        store.dead_letters().len()
+    ));
+    lines.join("\n")
+}

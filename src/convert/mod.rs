@@ -1,0 +1,4 @@
+//! Content, from one side's form to the other's. Pure functions.
+
+pub mod to_matrix;
+pub mod to_rocketchat;

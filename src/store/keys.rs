@@ -1,0 +1,145 @@
+//! The one place that names keys.
+//!
+//! Everything lies in one sled tree, so that one batch changes several kinds of
+//! records or none. A key is a letter for the kind, then its parts, each ended
+//! by a NUL: no id of either side may contain one (the documents refuse it), so
+//! parts cannot run into each other.
+
+use ruma::{EventId, RoomId, UserId};
+
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+
+/// A key as stored.
+pub(super) type Key = Vec<u8>;
+
+fn key(kind: u8, parts: &[&str]) -> Key {
+    let length = 1 + parts.iter().map(|part| part.len() + 1).sum::<usize>();
+    let mut key = Vec::with_capacity(length);
+    key.push(kind);
+    for part in parts {
+        key.extend_from_slice(part.as_bytes());
+        key.push(0);
+    }
+    key
+}
+
+fn numbered(kind: u8, number: u64) -> Key {
+    let mut key = vec![kind];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// What the store is of: schema, homeserver, Rocket.Chat.
+pub(super) fn identity() -> Key {
+    key(b'!', &["identity"])
+}
+
+/// A Matrix event that waits to be worked, by its number in order of arrival.
+pub(super) fn inbox(number: u64) -> Key {
+    numbered(b'i', number)
+}
+
+/// All of them.
+pub(super) const INBOX: &[u8] = b"i";
+
+/// That an event has arrived before.
+pub(super) fn seen_event(event: &EventId) -> Key {
+    key(b's', &[event.as_str()])
+}
+
+/// All of them.
+pub(super) const SEEN_EVENTS: &[u8] = b"s";
+
+/// A portal.
+pub(super) fn portal(rid: &RocketRoomId) -> Key {
+    key(b'p', &[rid.as_str()])
+}
+
+/// All of them.
+pub(super) const PORTALS: &[u8] = b"p";
+
+/// Which portal a Matrix room is.
+pub(super) fn portal_of_room(room: &RoomId) -> Key {
+    key(b'r', &[room.as_str()])
+}
+
+/// Up to when a portal's Rocket.Chat side has been mirrored.
+pub(super) fn cursor(rid: &RocketRoomId) -> Key {
+    key(b'c', &[rid.as_str()])
+}
+
+/// A ghost, by the immutable id of the person behind it.
+pub(super) fn ghost(user: &RocketUserId) -> Key {
+    key(b'g', &[user.as_str()])
+}
+
+/// Whose ghost has that localpart.
+pub(super) fn ghost_by_localpart(localpart: &str) -> Key {
+    key(b'l', &[localpart])
+}
+
+/// A puppet, by the Matrix user behind it.
+pub(super) fn puppet(user: &UserId) -> Key {
+    key(b'u', &[user.as_str()])
+}
+
+/// All of them.
+pub(super) const PUPPETS: &[u8] = b"u";
+
+/// Whose puppet has that Rocket.Chat id.
+pub(super) fn puppet_by_rocket_id(user: &RocketUserId) -> Key {
+    key(b'v', &[user.as_str()])
+}
+
+/// That a ghost is in a portal's Matrix room.
+pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
+    key(b'j', &[room.as_str(), user.as_str()])
+}
+
+/// That a puppet is in a portal's Rocket.Chat room.
+pub(super) fn puppet_in_room(rid: &RocketRoomId, user: &UserId) -> Key {
+    key(b'k', &[rid.as_str(), user.as_str()])
+}
+
+/// A message, by its Rocket.Chat id within its room: what another room says of
+/// an id is never found.
+pub(super) fn message(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
+    key(b'm', &[rid.as_str(), id.as_str()])
+}
+
+/// Which message an event is of, within its room.
+pub(super) fn message_of_event(room: &RoomId, event: &EventId) -> Key {
+    key(b'e', &[room.as_str(), event.as_str()])
+}
+
+/// What could not be delivered, by number.
+pub(super) fn dead_letter(number: u64) -> Key {
+    numbered(b'd', number)
+}
+
+/// All of them.
+pub(super) const DEAD_LETTERS: &[u8] = b"d";
+
+/// A room in which the bot takes commands.
+pub(super) fn bot_room(room: &RoomId) -> Key {
+    key(b'b', &[room.as_str()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cannot_run_into_each_other() {
+        let room = |id: &str| RocketRoomId::new(id);
+        let one = message(&room("ab"), &RocketMessageId::new("c"));
+        let other = message(&room("a"), &RocketMessageId::new("bc"));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn numbers_sort_as_numbers() {
+        assert!(inbox(255) < inbox(256));
+        assert!(inbox(u64::from(u32::MAX)) < inbox(u64::from(u32::MAX) + 1));
+    }
+}

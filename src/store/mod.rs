@@ -1,0 +1,537 @@
+//! What the bridge must not forget, in sled: who is whose ghost or puppet,
+//! which room mirrors which, which message is which, and the Matrix events that
+//! still wait.
+//!
+//! Nothing outside this module names sled. Where a promise depends on the disk,
+//! [`Store::flushed`] waits for it; everything else reaches the disk within half
+//! a second, and can be found again on either server if it did not, because ids
+//! are derived.
+
+mod flush;
+mod inbox;
+mod keys;
+mod records;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ruma::{EventId, OwnedUserId, RoomId, UserId};
+use thiserror::Error;
+
+pub use inbox::{Accepted, NewEvent};
+pub use records::{
+    DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal, PortalKind, Puppet,
+};
+
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+use flush::Flusher;
+use keys::Key;
+use records::{MessageRef, Number, Record, Text, decode, encode};
+
+/// The layout this program writes and reads.
+const SCHEMA: u32 = 1;
+
+/// Why the store cannot be used.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    /// sled refuses.
+    #[error("the store failed: {0}")]
+    Sled(String),
+    /// Someone else has it open.
+    #[error(
+        "the store is in use by another process: stop the other bridge first (each bridge needs its own store.path)"
+    )]
+    Locked,
+    /// A record is not what it should be.
+    #[error("a record ({what}) in the store is not readable: {error}")]
+    Record {
+        /// Which kind.
+        what: &'static str,
+        /// What the reader said.
+        error: String,
+    },
+    /// Written by a later version of this program.
+    #[error(
+        "the store was written by a newer version ({what} {found}, this program knows {known}): use that version, or a backup made before"
+    )]
+    Newer {
+        /// What is newer.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// What this program knows.
+        known: u32,
+    },
+    /// Of another deployment.
+    #[error(
+        "the store belongs to another {what}: it was made for {found:?}, the configuration says {expected:?}; name another store.path, or mend the configuration"
+    )]
+    Foreign {
+        /// Which part differs.
+        what: &'static str,
+        /// What the store says.
+        found: String,
+        /// What the configuration says.
+        expected: String,
+    },
+    /// The bridge is stopping.
+    #[error("the store is being closed")]
+    Stopped,
+}
+
+impl StoreError {
+    fn record(what: &'static str, error: &serde_json::Error) -> Self {
+        // serde_json's message may quote the value; its position is enough.
+        Self::Record {
+            what,
+            error: format!("column {} ({:?})", error.column(), error.classify()),
+        }
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        match &error {
+            sled::Error::Io(io) if io.kind() == std::io::ErrorKind::Other => {
+                let said = error.to_string();
+                if said.contains("acquire lock") {
+                    Self::Locked
+                } else {
+                    Self::Sled(said)
+                }
+            }
+            _ => Self::Sled(error.to_string()),
+        }
+    }
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    db: sled::Db,
+    flusher: Flusher,
+    next_number: AtomicU64,
+    /// Held while it is decided whether an event is new: two transactions may
+    /// arrive at once.
+    accepting: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes it, for this homeserver.
+    ///
+    /// # Errors
+    /// When it is in use, damaged, newer, or of another homeserver or prefix.
+    pub fn open(
+        path: &Path,
+        cache_bytes: u64,
+        homeserver: &str,
+        ghost_prefix: &str,
+    ) -> Result<Self, StoreError> {
+        let db = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(Some(500))
+            .open()?;
+        let flusher =
+            Flusher::start(db.clone()).map_err(|error| StoreError::Sled(error.to_string()))?;
+        let store = Self {
+            next_number: AtomicU64::new(next_number(&db)?),
+            db,
+            flusher,
+            accepting: Mutex::new(()),
+        };
+        store.claim(homeserver, ghost_prefix)?;
+        Ok(store)
+    }
+
+    /// Writes down whose store this is, or checks it.
+    fn claim(&self, homeserver: &str, ghost_prefix: &str) -> Result<(), StoreError> {
+        let Some(found) = self.get::<Identity>(&keys::identity())? else {
+            return self.put(
+                &keys::identity(),
+                &Identity {
+                    schema: SCHEMA,
+                    homeserver: homeserver.to_owned(),
+                    workspace: None,
+                    ghost_prefix: ghost_prefix.to_owned(),
+                },
+            );
+        };
+        if found.schema > SCHEMA {
+            return Err(StoreError::Newer {
+                what: "schema",
+                found: found.schema,
+                known: SCHEMA,
+            });
+        }
+        same("homeserver", &found.homeserver, homeserver)?;
+        same("ghost prefix", &found.ghost_prefix, ghost_prefix)
+    }
+
+    /// Ties the store to a Rocket.Chat workspace (its `uniqueID`), or checks it.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when it belongs to another one.
+    pub fn claim_workspace(&self, unique_id: &str) -> Result<(), StoreError> {
+        let Some(mut identity) = self.get::<Identity>(&keys::identity())? else {
+            return Err(StoreError::Sled("the identity record is gone".into()));
+        };
+        match &identity.workspace {
+            Some(found) => same("Rocket.Chat", found, unique_id),
+            None => {
+                identity.workspace = Some(unique_id.to_owned());
+                self.put(&keys::identity(), &identity)
+            }
+        }
+    }
+
+    /// Returns when everything written so far is on disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn flushed(&self) -> Result<(), StoreError> {
+        self.flusher.flush().await
+    }
+
+    /// How much room the store takes on disk, in bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(self.db.size_on_disk()?)
+    }
+
+    fn get<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
+        self.db.get(key)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn put<R: Record>(&self, key: &Key, record: &R) -> Result<(), StoreError> {
+        self.db.insert(key.as_slice(), encode(record)?)?;
+        Ok(())
+    }
+
+    fn scan<R: Record>(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(Key, R), StoreError>> {
+        self.db.scan_prefix(prefix).map(|item| {
+            let (key, value) = item?;
+            Ok((key.to_vec(), decode(&value)?))
+        })
+    }
+
+    fn number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The portal of a Rocket.Chat room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn portal(&self, rid: &RocketRoomId) -> Result<Option<Portal>, StoreError> {
+        self.get(&keys::portal(rid))
+    }
+
+    /// The portal of a Matrix room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn portal_of_room(&self, room: &RoomId) -> Result<Option<Portal>, StoreError> {
+        match self.get::<Text>(&keys::portal_of_room(room))? {
+            Some(rid) => self.portal(&RocketRoomId::new(rid.0)),
+            None => Ok(None),
+        }
+    }
+
+    /// Every portal. A record that cannot be read is left out and logged: it
+    /// must not keep the others from working.
+    pub fn portals(&self) -> Vec<Portal> {
+        self.scan(keys::PORTALS)
+            .filter_map(|item| readable(item, "portal"))
+            .map(|(_, portal)| portal)
+            .collect()
+    }
+
+    /// Up to when (ms, Rocket.Chat's `_updatedAt`) a room has been mirrored.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn cursor(&self, rid: &RocketRoomId) -> Result<Option<i64>, StoreError> {
+        Ok(self.get::<Number>(&keys::cursor(rid))?.map(|at| at.0))
+    }
+
+    /// The ghost of a Rocket.Chat user.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn ghost(&self, user: &RocketUserId) -> Result<Option<Ghost>, StoreError> {
+        self.get(&keys::ghost(user))
+    }
+
+    /// The ghost with that localpart.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn ghost_by_localpart(&self, localpart: &str) -> Result<Option<Ghost>, StoreError> {
+        match self.get::<Text>(&keys::ghost_by_localpart(localpart))? {
+            Some(id) => self.ghost(&RocketUserId::new(id.0)),
+            None => Ok(None),
+        }
+    }
+
+    /// The puppet of a Matrix user.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn puppet(&self, user: &UserId) -> Result<Option<Puppet>, StoreError> {
+        self.get(&keys::puppet(user))
+    }
+
+    /// Every puppet that can be read.
+    pub fn puppets(&self) -> Vec<Puppet> {
+        self.scan(keys::PUPPETS)
+            .filter_map(|item| readable(item, "puppet"))
+            .map(|(_, puppet)| puppet)
+            .collect()
+    }
+
+    /// The Matrix user behind a puppet, by the puppet's Rocket.Chat id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn behind_puppet(&self, user: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
+        let found = self.get::<Text>(&keys::puppet_by_rocket_id(user))?;
+        Ok(found.and_then(|id| UserId::parse(id.0).ok()))
+    }
+
+    /// The message with that Rocket.Chat id, in that room only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn message(
+        &self,
+        rid: &RocketRoomId,
+        id: &RocketMessageId,
+    ) -> Result<Option<Message>, StoreError> {
+        self.get(&keys::message(rid, id))
+    }
+
+    /// The message that an event is of, in that room only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn message_of_event(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<Option<Message>, StoreError> {
+        match self.get::<MessageRef>(&keys::message_of_event(room, event))? {
+            Some(found) => self.message(&found.rid, &found.id),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a ghost is known to be in a room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_ghost_in_room(&self, room: &RoomId, ghost: &UserId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
+    }
+
+    /// Whether a puppet is known to be in a room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_puppet_in_room(
+        &self,
+        rid: &RocketRoomId,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
+    }
+
+    /// Whether the bot takes commands in a room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_bot_room(&self, room: &RoomId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::bot_room(room))?)
+    }
+
+    /// What could not be delivered, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.scan(keys::DEAD_LETTERS)
+            .filter_map(|item| readable(item, "dead letter"))
+            .map(|(_, letter)| letter)
+            .collect()
+    }
+
+    /// A set of changes that happen together or not at all.
+    pub fn change(&self) -> Change<'_> {
+        Change {
+            store: self,
+            batch: sled::Batch::default(),
+            failed: None,
+        }
+    }
+}
+
+/// Changes that [`Change::commit`] makes all at once.
+#[must_use = "nothing is written before `commit`"]
+pub struct Change<'a> {
+    store: &'a Store,
+    batch: sled::Batch,
+    failed: Option<StoreError>,
+}
+
+impl Change<'_> {
+    fn set<R: Record>(mut self, key: Key, record: &R) -> Self {
+        match encode(record) {
+            Ok(bytes) => self.batch.insert(key, bytes),
+            Err(error) => self.failed = Some(error),
+        }
+        self
+    }
+
+    fn mark(mut self, key: Key) -> Self {
+        self.batch.insert(key, &[]);
+        self
+    }
+
+    fn unset(mut self, key: Key) -> Self {
+        self.batch.remove(key);
+        self
+    }
+
+    /// Adds or replaces a portal.
+    pub fn portal(self, portal: &Portal) -> Self {
+        self.set(keys::portal(&portal.rid), portal).set(
+            keys::portal_of_room(&portal.room_id),
+            &Text(portal.rid.as_str().to_owned()),
+        )
+    }
+
+    /// Takes a Matrix room away from its portal, before the portal moves on.
+    pub fn forget_room(self, room: &RoomId) -> Self {
+        self.unset(keys::portal_of_room(room))
+    }
+
+    /// Moves a portal's cursor (ms).
+    pub fn cursor(self, rid: &RocketRoomId, at: i64) -> Self {
+        self.set(keys::cursor(rid), &Number(at))
+    }
+
+    /// Adds or replaces a ghost.
+    pub fn ghost(self, ghost: &Ghost) -> Self {
+        self.set(keys::ghost(&ghost.rocket_id), ghost).set(
+            keys::ghost_by_localpart(ghost.user_id.localpart()),
+            &Text(ghost.rocket_id.as_str().to_owned()),
+        )
+    }
+
+    /// Adds or replaces a puppet.
+    pub fn puppet(self, puppet: &Puppet) -> Self {
+        self.set(keys::puppet(&puppet.matrix_id), puppet).set(
+            keys::puppet_by_rocket_id(&puppet.credentials.user_id),
+            &Text(puppet.matrix_id.to_string()),
+        )
+    }
+
+    /// Adds or replaces a message, found by its id and by each of its events.
+    pub fn message(mut self, message: &Message) -> Self {
+        let reference = MessageRef {
+            rid: message.rid.clone(),
+            id: message.id.clone(),
+        };
+        for event in &message.events {
+            self = self.set(keys::message_of_event(&message.room_id, event), &reference);
+        }
+        self.set(keys::message(&message.rid, &message.id), message)
+    }
+
+    /// Strikes a worked event from the inbox.
+    pub fn strike(self, number: u64) -> Self {
+        self.unset(keys::inbox(number))
+    }
+
+    /// Notes that a ghost is in a room.
+    pub fn ghost_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
+        self.mark(keys::ghost_in_room(room, ghost))
+    }
+
+    /// Notes that a ghost is not in a room, whatever was noted before.
+    pub fn ghost_not_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
+        self.unset(keys::ghost_in_room(room, ghost))
+    }
+
+    /// Notes that a puppet is in a room.
+    pub fn puppet_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
+        self.mark(keys::puppet_in_room(rid, user))
+    }
+
+    /// Notes that a puppet is not in a room, whatever was noted before.
+    pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
+        self.unset(keys::puppet_in_room(rid, user))
+    }
+
+    /// Notes that the bot takes commands in a room, or no longer does.
+    pub fn bot_room(self, room: &RoomId, takes_commands: bool) -> Self {
+        let key = keys::bot_room(room);
+        if takes_commands {
+            self.mark(key)
+        } else {
+            self.unset(key)
+        }
+    }
+
+    /// Sets aside what could not be delivered.
+    pub fn dead_letter(self, letter: &DeadLetter) -> Self {
+        let number = self.store.number();
+        self.set(keys::dead_letter(number), letter)
+    }
+
+    /// Makes the changes.
+    ///
+    /// # Errors
+    /// When a record cannot be written or the store fails; then nothing changed.
+    pub fn commit(self) -> Result<(), StoreError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.store.db.apply_batch(self.batch)?),
+        }
+    }
+}
+
+fn same(what: &'static str, found: &str, expected: &str) -> Result<(), StoreError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::Foreign {
+        what,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+/// One record that cannot be read must not stop the bridge from starting.
+fn readable<T>(item: Result<T, StoreError>, what: &str) -> Option<T> {
+    item.inspect_err(|error| tracing::error!(what, %error, "a record is left out"))
+        .ok()
+}
+
+/// Numbers are never given twice: the highest of the inbox and of the dead
+/// letters, plus one.
+fn next_number(db: &sled::Db) -> Result<u64, StoreError> {
+    let mut next = 0;
+    for prefix in [keys::INBOX, keys::DEAD_LETTERS] {
+        if let Some(last) = db.scan_prefix(prefix).next_back() {
+            let (key, _) = last?;
+            if let Ok(number) = <[u8; 8]>::try_from(&key[1..]) {
+                next = next.max(u64::from_be_bytes(number) + 1);
+            }
+        }
+    }
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests;

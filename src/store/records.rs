@@ -1,0 +1,260 @@
+//! What the store holds. Each record is JSON inside an envelope with the
+//! version of its shape, so that a later program can read an earlier store.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::rocketchat::rest::Credentials;
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+
+/// A kind of record: its name for errors, and the version of its present shape.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    /// What an error calls it.
+    const NAME: &'static str;
+    /// Raised when the shape changes; older ones are read by `serde` defaults.
+    const VERSION: u16 = 1;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    v: u16,
+    #[serde(rename = "r")]
+    record: T,
+}
+
+pub(super) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&Envelope {
+        v: R::VERSION,
+        record,
+    })
+    .map_err(|error| StoreError::record(R::NAME, &error))
+}
+
+pub(super) fn decode<R: Record>(bytes: &[u8]) -> Result<R, StoreError> {
+    let envelope: Envelope<R> =
+        serde_json::from_slice(bytes).map_err(|error| StoreError::record(R::NAME, &error))?;
+    if envelope.v > R::VERSION {
+        return Err(StoreError::Newer {
+            what: R::NAME,
+            found: envelope.v.into(),
+            known: R::VERSION.into(),
+        });
+    }
+    Ok(envelope.record)
+}
+
+/// Which deployment a store belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The version of the whole layout.
+    pub schema: u32,
+    /// The homeserver's name.
+    pub homeserver: String,
+    /// The workspace's `uniqueID`; absent until Rocket.Chat has been reached once.
+    pub workspace: Option<String>,
+    /// What the names of ghosts start with.
+    pub ghost_prefix: String,
+}
+
+impl Record for Identity {
+    const NAME: &'static str = "identity";
+}
+
+/// A Matrix event that waits to be worked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InboxEvent {
+    /// Its id.
+    pub event_id: OwnedEventId,
+    /// Its room.
+    pub room_id: OwnedRoomId,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// Its type.
+    pub kind: String,
+    /// The whole event as the homeserver sent it.
+    pub json: Box<serde_json::value::RawValue>,
+}
+
+impl Record for InboxEvent {
+    const NAME: &'static str = "inbox event";
+}
+
+/// What kind of room a portal mirrors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortalKind {
+    /// A public channel.
+    Channel,
+    /// A private group.
+    Group,
+    /// A direct message between a puppet and a Rocket.Chat user.
+    Direct {
+        /// The Matrix user behind the puppet.
+        matrix_user: OwnedUserId,
+        /// The Rocket.Chat user.
+        peer: RocketUserId,
+    },
+}
+
+/// A Matrix room and a Rocket.Chat room that mirror each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portal {
+    /// The Rocket.Chat room.
+    pub rid: RocketRoomId,
+    /// The Matrix room.
+    pub room_id: OwnedRoomId,
+    /// What kind of room it is.
+    pub kind: PortalKind,
+    /// The name it was made with, for lists.
+    pub name: String,
+    /// Messages up to this time (ms, Rocket.Chat's clock) were there before the
+    /// portal and are not mirrored.
+    pub since: i64,
+}
+
+impl Record for Portal {
+    const NAME: &'static str = "portal";
+}
+
+/// The Matrix user that stands for a Rocket.Chat user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ghost {
+    /// Who it stands for.
+    pub rocket_id: RocketUserId,
+    /// Its Matrix id: the username at first sight, frozen.
+    pub user_id: OwnedUserId,
+    /// The username when last seen.
+    pub username: String,
+}
+
+impl Record for Ghost {
+    const NAME: &'static str = "ghost";
+}
+
+/// The Rocket.Chat user that stands for a Matrix user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Puppet {
+    /// Who it stands for.
+    pub matrix_id: OwnedUserId,
+    /// Its username.
+    pub username: String,
+    /// How the bridge acts as it; holds its id.
+    pub credentials: Credentials,
+}
+
+impl Record for Puppet {
+    const NAME: &'static str = "puppet";
+}
+
+/// From which side a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Written on Matrix.
+    Matrix,
+    /// Written on Rocket.Chat.
+    RocketChat,
+}
+
+/// A message that is on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id on Rocket.Chat.
+    pub id: RocketMessageId,
+    /// Its room there.
+    pub rid: RocketRoomId,
+    /// Its room on Matrix.
+    pub room_id: OwnedRoomId,
+    /// Its events on Matrix, in order.
+    pub events: Vec<OwnedEventId>,
+    /// Who sent the events.
+    pub sender: OwnedUserId,
+    /// Where it was written.
+    pub origin: Origin,
+    /// `editedAt` of what was mirrored last, in ms; 0 when never edited.
+    pub revision: i64,
+    /// It was deleted on either side: nothing of it is mirrored any more.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+impl Record for Message {
+    const NAME: &'static str = "message";
+}
+
+/// Points from an event to its message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct MessageRef {
+    pub rid: RocketRoomId,
+    pub id: RocketMessageId,
+}
+
+impl Record for MessageRef {
+    const NAME: &'static str = "message reference";
+}
+
+/// A plain number, such as a time.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Number(pub i64);
+
+impl Record for Number {
+    const NAME: &'static str = "number";
+}
+
+/// A reference to a user or room of either side.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text(pub String);
+
+impl Record for Text {
+    const NAME: &'static str = "reference";
+}
+
+/// What could not be delivered, kept for the administrator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Which way it was going.
+    pub origin: Origin,
+    /// The portal's Matrix room.
+    pub room_id: OwnedRoomId,
+    /// Its id where it was written.
+    pub id: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// When (ms since the epoch).
+    pub at: i64,
+    /// What was to be delivered.
+    pub content: Box<serde_json::value::RawValue>,
+}
+
+impl Record for DeadLetter {
+    const NAME: &'static str = "dead letter";
+}
+
+impl DeadLetter {
+    /// Something given up now.
+    pub fn new(
+        origin: Origin,
+        room_id: OwnedRoomId,
+        id: &str,
+        reason: String,
+        content: &serde_json::Value,
+    ) -> Self {
+        let at = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_millis()).ok())
+            .unwrap_or(0);
+        Self {
+            origin,
+            room_id,
+            id: id.to_owned(),
+            reason,
+            at,
+            content: serde_json::value::to_raw_value(content).unwrap_or_default(),
+        }
+    }
+}
