@@ -1,5 +1,8 @@
 //! The connection to the homeserver: one HTTP client, one token, one way to call.
 
+mod answer;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::sync::Arc;

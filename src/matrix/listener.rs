@@ -1,21 +1,44 @@
 //! What the homeserver calls (Application Service API, v1.19 of the
 //! specification).
 
+mod auth;
+mod reply;
+mod routes;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
 use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
+use self::routes::{Limits, Shared};
 use crate::secret::Secret;
 
 /// The largest transaction that is read unless the configuration says otherwise,
 /// in bytes. Synapse sends at most 100 events of at most 64 KiB, and as many
 /// ephemeral ones.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 50 * 1024 * 1024;
+
+/// A body must be there after this time: the homeserver itself gives up after 60 s.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// A request's head must be there after this time.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// Requests under way get this long when the listener stops.
+const SHUTDOWN_SECONDS: u64 = 30;
 
 /// One event as the homeserver sent it, with the fields that every event has.
 #[derive(Debug, Clone)]
@@ -154,6 +177,8 @@ pub enum ListenError {
 #[derive(Debug)]
 pub struct RunningListener {
     address: SocketAddr,
+    server: ServerHandle,
+    ended: oneshot::Receiver<()>,
 }
 
 impl RunningListener {
@@ -165,7 +190,9 @@ impl RunningListener {
     /// Takes no new requests, finishes those under way (for at most 30 s) and
     /// returns when the port is free.
     pub async fn stop(self) {
-        todo!()
+        self.server.stop(true).await;
+        // An error says that the thread is gone already.
+        let _ = self.ended.await;
     }
 }
 
@@ -175,8 +202,88 @@ impl RunningListener {
 /// # Errors
 /// See [`ListenError`].
 pub async fn start<H: Handler>(
-    _config: ListenerConfig,
-    _handler: Arc<H>,
+    config: ListenerConfig,
+    handler: Arc<H>,
 ) -> Result<RunningListener, ListenError> {
-    todo!()
+    start_with(config, handler, BODY_TIME).await
+}
+
+/// actix-web's services and bodies are not `Send`: they live on its own
+/// single-threaded runtimes. So the server gets a thread and an actix system of
+/// its own, and only the handler's futures, which are `Send`, cross over to the
+/// program's runtime.
+async fn start_with<H: Handler>(
+    config: ListenerConfig,
+    handler: Arc<H>,
+    body_time: Duration,
+) -> Result<RunningListener, ListenError> {
+    if config.hs_token.is_empty() {
+        return Err(ListenError::EmptyToken);
+    }
+    let shared = Data::new(Shared {
+        handler,
+        token: config.hs_token,
+        runtime: Handle::current(),
+        limits: Limits {
+            body_bytes: config.max_body_bytes,
+            body_time,
+        },
+    });
+    let listen = config.listen;
+    let (tell_bound, bound) = oneshot::channel();
+    let (tell_ended, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("matrix-listener".to_owned())
+        .spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                match bind(&listen, shared) {
+                    Ok((address, server)) => {
+                        let _ = tell_bound.send(Ok((address, server.handle())));
+                        if let Err(error) = server.await {
+                            tracing::error!(%error, "the listener ended");
+                        }
+                    }
+                    Err(source) => {
+                        let _ = tell_bound.send(Err(ListenError::Bind { listen, source }));
+                    }
+                }
+                let _ = tell_ended.send(());
+            });
+        })
+        .map_err(ListenError::Thread)?;
+    let (address, server) = bound
+        .await
+        .map_err(|_| ListenError::Thread(std::io::Error::other("it ended at once")))??;
+    tracing::info!(%address, "listening for the homeserver");
+    Ok(RunningListener {
+        address,
+        server,
+        ended,
+    })
+}
+
+fn bind<H: Handler>(
+    listen: &str,
+    shared: Data<Shared<H>>,
+) -> std::io::Result<(SocketAddr, Server)> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .configure(routes::configure::<H>)
+    })
+    // One for the homeserver, which sends one transaction after the other, and
+    // one so that probes are answered while a large one is read.
+    .workers(2)
+    .max_connections(512)
+    .client_request_timeout(HEAD_TIME)
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .bind(listen)?;
+    let address = server
+        .addrs()
+        .first()
+        .copied()
+        .ok_or_else(|| std::io::Error::other("no address"))?;
+    Ok((address, server.run()))
 }

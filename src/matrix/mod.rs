@@ -14,6 +14,8 @@ pub mod error;
 pub mod intent;
 pub mod listener;
 pub mod startup;
+#[cfg(test)]
+mod testing;
 
 pub use client::Client;
 pub use error::{Error, Kind};

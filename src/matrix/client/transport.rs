@@ -1,16 +1,25 @@
-//! The one function that turns a typed request into HTTP and back.
+//! The one function that turns a typed request into HTTP and the answer back.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::error::Error as _;
+use std::time::{Duration, Instant};
 
+use http::header::AUTHORIZATION;
 use ruma::UserId;
 use ruma::api::auth_scheme::{AuthScheme, SendAccessToken};
 use ruma::api::path_builder::{PathBuilder, SinglePath};
-use ruma::api::{Metadata, OutgoingRequest, SupportedVersions};
+use ruma::api::{
+    AppserviceUserIdentity, IncomingResponseExt as _, MatrixVersion, Metadata, OutgoingRequest,
+    OutgoingRequestExt as _, SupportedVersions,
+};
 use url::Url;
 
-use super::super::error::{Call, Error};
+use super::answer::{self, Answer};
+use crate::matrix::error::{Call, Error, Kind};
 use crate::secret::Secret;
+
+/// Paths are those of this version; later ones kept them.
+const SPOKEN: MatrixVersion = MatrixVersion::V1_16;
 
 /// Bounds on time and size of each call.
 #[derive(Debug, Clone)]
@@ -33,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// Requests that take an access token: all but those of server admins' own APIs.
+/// Requests that take an access token, whether they need one or not.
 pub(crate) trait ForToken: for<'a> AuthScheme<Input<'a> = SendAccessToken<'a>> {}
 impl<T> ForToken for T where T: for<'a> AuthScheme<Input<'a> = SendAccessToken<'a>> {}
 
@@ -48,39 +57,217 @@ impl<T> Versioned for T where T: for<'a> PathBuilder<Input<'a> = Cow<'a, Support
 pub(crate) fn call_of<R: Metadata>(acting_as: Option<&UserId>) -> Call {
     Call {
         method: R::METHOD.to_string(),
+        // The newest path stands last.
         path: R::PATH_BUILDER.all_paths().last().unwrap_or_default(),
         acting_as: acting_as.map(ToOwned::to_owned),
     }
 }
 
-pub(crate) struct Transport {}
+/// Connections, address, token and bounds: what every call needs.
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    base: String,
+    token: Secret,
+    versions: SupportedVersions,
+    limits: Limits,
+}
 
 impl Transport {
-    pub(super) fn new(_homeserver: Url, _token: Secret, _limits: Limits) -> Result<Self, Error> {
-        todo!()
+    pub(super) fn new(homeserver: Url, token: Secret, limits: Limits) -> Result<Self, Error> {
+        let refused = |reason: String| {
+            Error::new(
+                Call {
+                    method: "connect to".to_owned(),
+                    path: "homeserver.url",
+                    acting_as: None,
+                },
+                Kind::Request { reason },
+            )
+        };
+        if !matches!(homeserver.scheme(), "http" | "https") || homeserver.host().is_none() {
+            return Err(refused("the address is not http or https".to_owned()));
+        }
+        if !homeserver.username().is_empty()
+            || homeserver.password().is_some()
+            || homeserver.query().is_some()
+            || homeserver.fragment().is_some()
+        {
+            return Err(refused(
+                "the address must have no user, query or fragment".to_owned(),
+            ));
+        }
+        if token.is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(refused(
+                "as_token is empty or has characters that cannot stand in a header".to_owned(),
+            ));
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!(
+                env!("CARGO_PKG_NAME"),
+                "/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(limits.connect)
+            .timeout(limits.overall)
+            // Shorter than what servers keep: less often is a request sent into
+            // a connection that is just being closed.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build()
+            .map_err(|error| refused(chain(&error)))?;
+        Ok(Self {
+            http,
+            base: homeserver.as_str().trim_end_matches('/').to_owned(),
+            token,
+            versions: SupportedVersions {
+                versions: [SPOKEN].into(),
+                features: Default::default(),
+            },
+            limits,
+        })
     }
 
+    /// One attempt with the appservice's token, as the bot or as `acting_as`.
     pub(crate) async fn call<R>(
         &self,
-        _request: R,
-        _acting_as: Option<&UserId>,
+        request: R,
+        acting_as: Option<&UserId>,
     ) -> Result<R::IncomingResponse, Error>
     where
         R: OutgoingRequest + Send,
         R::Authentication: ForToken,
         R::PathBuilder: Versioned,
     {
-        todo!()
+        let call = call_of::<R>(acting_as);
+        let built = request
+            .try_into_http_request::<Vec<u8>>(
+                &self.base,
+                SendAccessToken::Always(self.token.expose()),
+                Cow::Borrowed(&self.versions),
+            )
+            .and_then(|mut built| {
+                if let Some(user) = acting_as {
+                    AppserviceUserIdentity::new(user).maybe_add_to_uri(built.uri_mut())?;
+                }
+                Ok(built)
+            });
+        self.finish::<R>(built, call).await
     }
 
+    /// One attempt that tells nothing of who we are.
     pub(super) async fn call_without_token<R>(
         &self,
-        _request: R,
+        request: R,
     ) -> Result<R::IncomingResponse, Error>
     where
         R: OutgoingRequest<PathBuilder = SinglePath> + Send,
         R::Authentication: ForToken,
     {
-        todo!()
+        let call = call_of::<R>(None);
+        let built = request.try_into_http_request::<Vec<u8>>(&self.base, SendAccessToken::None, ());
+        self.finish::<R>(built, call).await
     }
+
+    async fn finish<R: OutgoingRequest>(
+        &self,
+        built: Result<http::Request<Vec<u8>>, ruma::api::error::IntoHttpError>,
+        call: Call,
+    ) -> Result<R::IncomingResponse, Error> {
+        let request = match built {
+            Ok(request) => request,
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(Error::new(call, Kind::Request { reason }));
+            }
+        };
+        let started = Instant::now();
+        let outcome = self.exchange(request).await;
+        let outcome = outcome.and_then(|answer| {
+            let body = answer.body.as_slice();
+            let mut response = http::Response::new(body);
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers.clone();
+            R::IncomingResponse::try_from_http_response(response).map_err(|_| Kind::NotMatrix {
+                status: answer.status.as_u16(),
+                reason: answer::what_is_odd(&answer.headers, body),
+                maybe_done: true,
+            })
+        });
+        tracing::debug!(
+            method = %call.method,
+            path = call.path,
+            acting_as = call.acting_as.as_ref().map(tracing::field::display),
+            ms = started.elapsed().as_millis() as u64,
+            ok = outcome.is_ok(),
+            "called the homeserver"
+        );
+        outcome.map_err(|kind| Error::new(call, kind))
+    }
+
+    /// Sends, and returns an answer of success with its whole body.
+    async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<Answer, Kind> {
+        let written = request.uri().path().to_owned();
+        let mut request = reqwest::Request::try_from(request).map_err(|_| Kind::Request {
+            reason: "the address cannot be written".to_owned(),
+        })?;
+        // URLs resolve `.` and `..`, also percent-encoded: such an id or state
+        // key would make it another request than the one meant.
+        if request.url().path() != written {
+            return Err(Kind::Request {
+                reason: "an id or a key does not survive in a path".to_owned(),
+            });
+        }
+        if let Some(token) = request.headers_mut().get_mut(AUTHORIZATION) {
+            token.set_sensitive(true);
+        }
+        let response = self
+            .http
+            .execute(request)
+            .await
+            .map_err(|error| Kind::Transport {
+                maybe_done: !(error.is_connect() || error.is_builder()),
+                reason: chain(&error),
+            })?;
+        let (answer, cut) = self.read(response).await;
+        answer::judge(answer, cut, &self.token)
+    }
+
+    /// Reads the body up to the bound, and says why it is not whole.
+    async fn read(&self, mut response: reqwest::Response) -> (Answer, Option<answer::Cut>) {
+        let mut answer = Answer {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: Vec::new(),
+        };
+        let cut = loop {
+            match response.chunk().await {
+                Ok(Some(part)) if answer.body.len() + part.len() > self.limits.answer_bytes => {
+                    break Some(answer::Cut::TooLarge(self.limits.answer_bytes));
+                }
+                Ok(Some(part)) => answer.body.extend_from_slice(&part),
+                Ok(None) => break None,
+                Err(error) => break Some(answer::Cut::Lost(chain(&error))),
+            }
+        };
+        (answer, cut)
+    }
+}
+
+/// All causes of a failure in a row, without the address: it holds ids.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() {
+        "timed out".to_owned()
+    } else if error.is_connect() {
+        "cannot connect".to_owned()
+    } else {
+        "connection failed".to_owned()
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
