@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::retry::{Advice, Retryable};
 
 /// A text that a server sent. It may repeat what a person wrote, so `Debug` does
@@ -173,7 +175,187 @@ impl Error {
 
     /// What to tell the person whose action failed: one line of plain text.
     pub fn person_text(&self) -> String {
-        todo!()
+        match self {
+            Self::Unauthorized { .. } => "Rocket.Chat does not accept the login.".to_owned(),
+            Self::TwoFactor { .. } => "Rocket.Chat asks for a second factor.".to_owned(),
+            Self::Forbidden { .. } => "Rocket.Chat does not allow this.".to_owned(),
+            Self::Refused { code, text, error } => code
+                .as_deref()
+                .and_then(known_code)
+                .map_or_else(|| in_their_words(text, error), str::to_owned),
+            Self::RateLimited { .. } => {
+                "Rocket.Chat is asked too much at the moment. Try again later.".to_owned()
+            }
+            Self::EndpointMissing => "This version of Rocket.Chat cannot do that.".to_owned(),
+            Self::Server { .. } | Self::NotRocketChat { .. } => {
+                "Rocket.Chat is in trouble at the moment. Try again later.".to_owned()
+            }
+            Self::Transport { .. } => "Rocket.Chat cannot be reached at the moment.".to_owned(),
+            Self::TooLarge { .. } => "The answer of Rocket.Chat is too large.".to_owned(),
+        }
+    }
+}
+
+/// Plain words for the codes that people run into.
+fn known_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "error-not-allowed"
+        | "error-action-not-allowed"
+        | "error-not-authorized"
+        | "error-unauthorized"
+        | "error-forbidden"
+        | "not-authorized"
+        | "not-allowed" => "Rocket.Chat does not allow this.",
+        "You_have_been_muted" => "You are muted in this room on Rocket.Chat.",
+        "room_is_blocked" => "This direct message is blocked on Rocket.Chat.",
+        "error-message-size-exceeded" => "The message is too long for Rocket.Chat.",
+        "error-message-editing-blocked" => {
+            "The message is too old to be edited on Rocket.Chat, or editing is switched off."
+        }
+        "error-message-deleting-blocked" => {
+            "The message is too old to be deleted on Rocket.Chat, or deleting is switched off."
+        }
+        "error-message-not-found" => "Rocket.Chat does not have this message any more.",
+        "error-invalid-room" | "error-room-not-found" | "invalid-channel" => {
+            "There is no such room on Rocket.Chat, or it is private."
+        }
+        "error-room-archived" => "The room is archived on Rocket.Chat.",
+        "error-invalid-user" => "There is no such user on Rocket.Chat.",
+        "error-direct-message-max-user-exceeded" => {
+            "Rocket.Chat does not allow so many people in a direct message."
+        }
+        "error-you-are-last-owner" | "user-last-owner" => {
+            "The last owner of a Rocket.Chat room cannot leave it."
+        }
+        "error-license-user-limit-reached" => {
+            "The licence of this Rocket.Chat allows no more users."
+        }
+        "restricted-workspace" => {
+            "This Rocket.Chat is restricted until it reports to the Rocket.Chat cloud."
+        }
+        _ => return None,
+    })
+}
+
+/// The server's words on one line, for want of better ones.
+fn in_their_words(text: &ServerText, error: &ServerText) -> String {
+    let words = if text.as_str().is_empty() {
+        error
+    } else {
+        text
+    };
+    let line: String = words
+        .as_str()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect();
+    match line.trim() {
+        "" => "Rocket.Chat refused this.".to_owned(),
+        line => format!("Rocket.Chat refused this: {line}"),
+    }
+}
+
+/// The parts of a refusal's text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub code: Option<String>,
+    pub text: String,
+}
+
+impl Failure {
+    /// Finds the code: Rocket.Chat has it in `errorType`, in brackets at the end of the
+    /// text, or as the whole text; some endpoints swap `error` and `errorType`.
+    pub fn read(error: &str, error_type: Option<&str>) -> Self {
+        let (text, bracketed) = match error
+            .strip_suffix(']')
+            .and_then(|rest| rest.rsplit_once('['))
+        {
+            Some((text, code)) if looks_like_code(code) => (text.trim_end(), Some(code)),
+            _ => (error, None),
+        };
+        let whole = looks_like_code(error).then_some(error);
+        let kind = error_type.filter(|kind| looks_like_code(kind));
+        let code = kind.or(bracketed).or(whole);
+        let text = match (whole, error_type) {
+            (Some(_), Some(swapped)) if kind.is_none() => swapped,
+            (Some(_), _) => "",
+            _ => text,
+        };
+        Self {
+            code: code.map(str::to_owned),
+            text: text.to_owned(),
+        }
+    }
+}
+
+fn looks_like_code(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// The error for the codes of a second factor; `json` has `details.method`.
+pub(crate) fn two_factor(code: Option<&str>, json: &Value) -> Option<Error> {
+    let kind = match code? {
+        "totp-required" => TwoFactorKind::Required,
+        "totp-invalid" => TwoFactorKind::Invalid,
+        "totp-max-attempts" => TwoFactorKind::MaxAttempts,
+        _ => return None,
+    };
+    let method = json["details"]["method"]
+        .as_str()
+        .filter(|method| looks_like_code(method));
+    Some(Error::TwoFactor {
+        kind,
+        method: method.map(str::to_owned),
+    })
+}
+
+/// The number in "You must wait N seconds".
+pub(crate) fn seconds_in(text: &str) -> Option<i64> {
+    let (_, rest) = text.split_once("must wait ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// A pause that a server asks for, in ms: not negative, at most an hour.
+pub(crate) fn bounded(ms: i64) -> Duration {
+    Duration::from_millis(ms.clamp(0, 3_600_000).unsigned_abs())
+}
+
+impl Error {
+    /// The error of a realtime method or subscription:
+    /// `{"error": code, "reason", "message", "details"}`.
+    pub(crate) fn from_realtime(json: &Value) -> Self {
+        let code = match &json["error"] {
+            Value::String(code) => code.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let reason = json["reason"].as_str().unwrap_or_default();
+        let message = json["message"].as_str().unwrap_or(reason);
+        if let Some(error) = two_factor(Some(&code), json) {
+            return error;
+        }
+        match code.as_str() {
+            "too-many-requests" | "error-too-many-requests" => Self::RateLimited {
+                after: json["details"]["timeToReset"]
+                    .as_f64()
+                    .map(|ms| {
+                        #[allow(clippy::cast_possible_truncation)] // `as` saturates
+                        bounded(ms.ceil() as i64)
+                    })
+                    .or_else(|| Some(bounded(seconds_in(reason)?.checked_mul(1000)?))),
+            },
+            "500" => Self::Server { status: 500 },
+            "404" if reason.ends_with("not found") => Self::EndpointMissing,
+            _ => Self::Refused {
+                error: ServerText::new(message),
+                code: looks_like_code(&code).then_some(code),
+                text: ServerText::new(reason),
+            },
+        }
     }
 }
 

@@ -162,7 +162,7 @@ pub struct Bulk {
 pub struct Unreadable {
     /// What was wrong, in a few fixed words.
     pub what: String,
-    /// It may have been a message or a deletion: read back.
+    /// It may have been a message, a deletion or a change of membership: read back.
     pub maybe_message: bool,
     /// In this room, if that much could be read.
     pub rid: Option<RocketRoomId>,

@@ -1,15 +1,26 @@
 //! Logging in over a socket that lives only for this.
 
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 use url::Url;
 
-use crate::rocketchat::error::Error;
+use super::connection::{LoginFailure, Socket, credentials, token_is_refused};
+use crate::rocketchat::error::{Error, ServerText};
 use crate::rocketchat::ids::Username;
 use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
 
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Checking a password takes the server a while, more so when many log in.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_FRAME: usize = 1024 * 1024;
+
 /// Logs in by password over a short-lived socket. REST allows 10 logins a minute per
 /// address, a socket 5 in 10 s for itself: this way many puppets can log in one after
-/// the other.
+/// the other. The password itself does not cross the wire, its SHA-256 does.
 ///
 /// # Errors
 /// As [`crate::rocketchat::rest::Client::login`].
@@ -18,6 +29,51 @@ pub async fn login_once(
     username: &Username,
     password: &Secret,
 ) -> Result<Credentials, Error> {
-    let _ = (base, username, password);
-    todo!()
+    let params = json!({
+        "user": { "username": username },
+        "password": {
+            "digest": hex(&Sha256::digest(password.expose().as_bytes())),
+            "algorithm": "sha-256",
+        },
+    });
+    let mut socket = Socket::open(base, MAX_FRAME, STEP_TIMEOUT)
+        .await
+        .map_err(|gone| gone.into_error(false))?;
+    let answer = timeout(LOGIN_TIMEOUT, socket.login(params)).await;
+    socket.close().await;
+    match answer {
+        // A login that nobody heard the answer of has done no harm.
+        Err(_) => Err(Error::Transport {
+            maybe_done: false,
+            what: "timeout",
+        }),
+        Ok(Err(LoginFailure::Gone(gone))) => Err(gone.into_error(false)),
+        Ok(Err(LoginFailure::Refused(error))) => Err(as_login_failure(error)),
+        Ok(Ok(result)) => credentials(&result).ok_or(Error::NotRocketChat {
+            what: "a login without a token",
+        }),
+    }
+}
+
+/// A refused login is the same family whether REST or the socket says it.
+fn as_login_failure(error: Error) -> Error {
+    match error {
+        Error::Refused { code, text, .. } => Error::Unauthorized { code, text },
+        error if token_is_refused(&error) && !matches!(error, Error::TwoFactor { .. }) => {
+            Error::Unauthorized {
+                code: error.code().map(str::to_owned),
+                text: ServerText::default(),
+            }
+        }
+        error => error,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }

@@ -13,6 +13,9 @@ pub mod frame;
 mod login;
 mod pace;
 mod stream;
+mod subscriptions;
+mod task;
+mod translate;
 
 pub use client::{Options, Realtime, start};
 pub use event::{Bulk, Change, Event, OnRoom, Unreadable};

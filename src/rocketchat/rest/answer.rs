@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::rocketchat::documents::Timestamp;
-use crate::rocketchat::error::Error;
+use crate::rocketchat::error::{Error, Failure, ServerText, bounded, seconds_in, two_factor};
 
 /// How much of an answer that is not JSON is looked at.
 const GLANCE: usize = 64 * 1024;
@@ -99,14 +99,111 @@ async fn read_at_most(mut response: Response, cap: usize) -> Result<Vec<u8>, Err
 
 /// Which error an answer that is not a good one stands for.
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    let _ = (
-        status,
-        headers,
-        body,
-        Duration::ZERO,
-        RETRY_AFTER,
-        Timestamp::now(),
-    );
-    let _ = Value::Null;
-    todo!()
+    let json = is_json(headers)
+        .then(|| serde_json::from_slice::<Value>(body).ok())
+        .flatten()
+        .filter(Value::is_object);
+    if status.is_success() {
+        // Unknown paths are answered with the page of the web client.
+        return if contains(body, b"__meteor_runtime_config__") {
+            Error::EndpointMissing
+        } else {
+            Error::NotRocketChat {
+                what: "something else than JSON",
+            }
+        };
+    }
+    if status.is_redirection() {
+        return Error::NotRocketChat { what: "a redirect" };
+    }
+    if status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY)
+    {
+        return Error::Server {
+            status: status.as_u16(),
+        };
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let text = json.as_ref().map(|json| text(json, "error"));
+        return Error::RateLimited {
+            after: pause(headers, text.unwrap_or_default()),
+        };
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        return Error::EndpointMissing;
+    }
+    match json {
+        Some(json) => from_json(status, headers, &json),
+        None => from_elsewhere(status, body),
+    }
+}
+
+fn from_json(status: StatusCode, headers: &HeaderMap, json: &Value) -> Error {
+    let error = text(json, "error");
+    let message = text(json, "message");
+    let failure = Failure::read(&error, json["errorType"].as_str());
+    if let Some(error) = two_factor(failure.code.as_deref(), json) {
+        return error;
+    }
+    match status {
+        StatusCode::UNAUTHORIZED => Error::Unauthorized {
+            code: failure.code,
+            text: ServerText::new(if message.is_empty() { &error } else { &message }),
+        },
+        StatusCode::FORBIDDEN => Error::Forbidden {
+            text: ServerText::new(&failure.text),
+        },
+        _ if failure.code.as_deref() == Some("error-too-many-requests") => Error::RateLimited {
+            after: pause(headers, error),
+        },
+        _ => Error::Refused {
+            error: ServerText::new(&error),
+            code: failure.code,
+            text: ServerText::new(&failure.text),
+        },
+    }
+}
+
+/// A refusal without JSON: an empty one is Rocket.Chat's, a page is mostly that of
+/// something in between.
+fn from_elsewhere(status: StatusCode, body: &[u8]) -> Error {
+    match status {
+        StatusCode::NOT_FOUND => Error::EndpointMissing,
+        StatusCode::FORBIDDEN if body.is_empty() => Error::Forbidden {
+            text: ServerText::default(),
+        },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::NotRocketChat {
+            what: "a refusal without JSON",
+        },
+        _ => Error::refused(&format!("http-{}", status.as_u16())),
+    }
+}
+
+/// The value of a key as text; login failures have numbers among their codes.
+fn text(json: &Value, key: &str) -> String {
+    match &json[key] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn contains(body: &[u8], wanted: &[u8]) -> bool {
+    body.windows(wanted.len()).any(|part| part == wanted)
+}
+
+/// How long to wait: the text says it by the server's own clock, `Retry-After` comes
+/// from proxies, `x-ratelimit-reset` is a time (in ms) of a clock that may differ from
+/// ours.
+fn pause(headers: &HeaderMap, text: String) -> Option<Duration> {
+    let header =
+        |name: &str| -> Option<i64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
+    let seconds = |seconds: i64| seconds.checked_mul(1000);
+    let ms = seconds_in(&text)
+        .and_then(seconds)
+        .or_else(|| header("retry-after").and_then(seconds))
+        .or_else(|| {
+            header("x-ratelimit-reset").and_then(|reset| reset.checked_sub(Timestamp::now().0))
+        })?;
+    Some(bounded(ms))
 }
