@@ -118,7 +118,9 @@ pub(super) fn puppet_password(user: &UserId, as_token: &Secret) -> Secret {
 
 fn keyed(key: &Secret, purpose: &str, text: &str) -> [u8; 32] {
     let key = digest("puppet key", &[purpose, key.expose()]);
-    let mut mac = Hmac::<Sha256>::new(&key.into());
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(&key);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().into()
 }

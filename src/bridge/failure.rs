@@ -45,8 +45,14 @@ impl Failure {
                 } => Some(Side::Matrix),
                 _ => None,
             },
-            Self::RocketChat(error) => error.is_outage().then_some(Side::RocketChat),
-            Self::Store(_) | Self::Refused(_) | Self::NotYet(_) => None,
+            Self::RocketChat(
+                rocketchat::Error::Transport { .. }
+                | rocketchat::Error::NotRocketChat { .. }
+                | rocketchat::Error::Server {
+                    status: 502..=504, ..
+                },
+            ) => Some(Side::RocketChat),
+            _ => None,
         }
     }
 
@@ -54,7 +60,7 @@ impl Failure {
     pub fn is_rate_limit(&self) -> bool {
         match self {
             Self::Matrix(error) => matches!(error.kind(), matrix::Kind::RateLimited { .. }),
-            Self::RocketChat(error) => error.is_rate_limit(),
+            Self::RocketChat(error) => matches!(error, rocketchat::Error::RateLimited { .. }),
             _ => false,
         }
     }

@@ -151,7 +151,15 @@ impl Bridge {
         self.bring_puppet_in(portal, puppet).await?;
         for attempt in 0..IDS_TO_TRY {
             let id = derived::message_id(event, attempt);
-            let outgoing = OutgoingMessage::new(&id, &portal.rid, text);
+            let outgoing = OutgoingMessage {
+                id: &id,
+                rid: &portal.rid,
+                msg: text,
+                tmid: None,
+                alias: None,
+                avatar: None,
+                emoji: None,
+            };
             let sent = match self.send_in_room(portal, puppet, &outgoing).await? {
                 Sent::Stored(_) => return Ok(id),
                 Sent::IdTaken => {
@@ -258,16 +266,10 @@ impl Bridge {
             .commit()?;
         let puppet = self.puppet_of(&event.sender).await?;
         let (rid, id) = (&portal.rid, &known.id);
-        let deleted = self
-            .as_puppet(&puppet, |session| async move {
-                session.delete_message(rid, id, false).await
-            })
-            .await;
-        match deleted {
-            // Gone already: an earlier try, or somebody on the other side.
-            Err(Failure::RocketChat(error)) if error.is_gone() => Ok(()),
-            outcome => outcome,
-        }
+        self.as_puppet(&puppet, |session| async move {
+            session.delete_message(rid, id, false).await
+        })
+        .await
     }
 
     /// Says once in a room that what is encrypted stays behind.

@@ -113,11 +113,6 @@ impl<J> Lane<J> {
         }
     }
 
-    /// How many jobs are waiting or under way.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()

@@ -81,11 +81,6 @@ where
         self.spawn(room, started);
     }
 
-    /// How many jobs of a room are waiting or under way.
-    pub(super) fn len(&self, room: &K) -> usize {
-        self.lock().get(room).map_or(0, Lane::len)
-    }
-
     /// Waits until no job is waiting or under way anywhere.
     pub(super) async fn drained(&self) {
         loop {

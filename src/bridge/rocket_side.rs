@@ -70,8 +70,8 @@ impl RocketSide {
         password: &Secret,
     ) -> Result<Credentials, rocketchat::Error> {
         match self.client.login(username.as_str(), password).await {
-            Err(error) if error.is_rate_limit() => {
-                realtime::login_once(self.client.base_url(), username.as_str(), password).await
+            Err(rocketchat::Error::RateLimited { .. }) => {
+                realtime::login_once(self.client.base_url(), username, password).await
             }
             outcome => outcome,
         }

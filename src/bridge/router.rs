@@ -8,7 +8,7 @@ use super::Bridge;
 use super::from_rocketchat::Document;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::Message;
-use crate::rocketchat::realtime::{Change, Event};
+use crate::rocketchat::realtime::{Change, Event, Stream};
 use crate::store::PortalKind;
 
 impl Bridge {
@@ -35,8 +35,8 @@ impl Bridge {
                 // the answer to a look back.
                 Event::DeletedBulk { rid, .. } => self.read_back(rid),
                 Event::Subscribed(stream) => {
-                    if let Some(rid) = stream.room() {
-                        self.read_back(rid.clone());
+                    if let Stream::Deletions(rid) | Stream::RoomMessages(rid) = stream {
+                        self.read_back(rid);
                     }
                 }
                 Event::SubscriptionChanged {
