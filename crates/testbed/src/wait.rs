@@ -1,0 +1,90 @@
+//! Waiting for conditions.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+/// How long to wait for something that should take well under a second: long
+/// enough for a busy machine, so that only a broken promise reaches it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// Asks `condition` again and again until it answers `Ok(Some(value))`.
+///
+/// `Ok(None)` and `Err` both mean "not yet"; the last error is shown when the
+/// deadline passes, so a condition may use it to tell what it saw instead.
+///
+/// # Errors
+/// When the deadline (times `TESTBED_PATIENCE`) has passed: says `what` was
+/// waited for and what was seen last.
+pub async fn eventually<T>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = deadline.mul_f64(patience());
+    let began = Instant::now();
+    let mut last_seen = None;
+    loop {
+        // A look that hangs (a server that accepts and never answers) must not
+        // outlive the deadline either.
+        let left = deadline.saturating_sub(began.elapsed());
+        match tokio::time::timeout(left.max(PAUSE), condition()).await {
+            Ok(Ok(Some(value))) => return Ok(value),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => last_seen = Some(format!("{error:#}")),
+            Err(_) => last_seen = Some("the last look did not come back".to_owned()),
+        }
+        if began.elapsed() >= deadline {
+            return Err(anyhow!(
+                "waited {:.1} s in vain for: {what}\nlast seen: {}",
+                began.elapsed().as_secs_f64(),
+                last_seen.as_deref().unwrap_or("nothing yet"),
+            ));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The factor by which this machine is slower than a usual one.
+pub(crate) fn patience() -> f64 {
+    std::env::var("TESTBED_PATIENCE")
+        .ok()
+        .and_then(|factor| factor.parse::<f64>().ok())
+        .filter(|factor| factor.is_finite() && *factor > 0.0)
+        .unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_condition_that_comes_true_ends_the_wait() -> Result<()> {
+        let mut looks = 0;
+        let value = eventually("the third look", DEADLINE, async || {
+            looks += 1;
+            Ok((looks == 3).then_some(looks))
+        })
+        .await?;
+        assert_eq!(value, 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_error_names_what_was_waited_for_and_what_was_seen() -> Result<()> {
+        let waited = eventually::<()>("a swan", Duration::from_millis(50), async || {
+            bail!("a duck")
+        })
+        .await;
+        let Err(error) = waited else {
+            bail!("waiting for what never comes must fail")
+        };
+        let text = error.to_string();
+        assert!(text.contains("a swan") && text.contains("a duck"), "{text}");
+        Ok(())
+    }
+}
