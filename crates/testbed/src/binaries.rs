@@ -64,7 +64,7 @@ pub async fn rocketchat_sim() -> Result<PathBuf> {
     let program = PROGRAM.get_or_try_init(|| async {
         let program = directory()?.join(SIMULATOR);
         if std::env::var_os(BUILT).is_none() || !program.exists() {
-            build(&["-p", SIMULATOR]).await?;
+            build(&[SIMULATOR]).await?;
         }
         if !program.exists() {
             bail!("{} was not built", program.display());
@@ -74,12 +74,12 @@ pub async fn rocketchat_sim() -> Result<PathBuf> {
     program.await.cloned()
 }
 
-/// Runs `cargo build` with these arguments, for the profile and the target
-/// directory of the program that runs.
+/// Builds these programs of the workspace, for the profile and into the target
+/// directory of the program that runs; cargo shows its progress.
 ///
 /// # Errors
 /// When something does not build.
-pub async fn build(what: &[&str]) -> Result<()> {
+pub async fn build(programs: &[&str]) -> Result<()> {
     let directory = directory()?;
     let profile = directory.file_name().and_then(|name| name.to_str());
     let profile = match profile {
@@ -87,25 +87,45 @@ pub async fn build(what: &[&str]) -> Result<()> {
         Some(other) => other,
     };
     let target = directory.parent().context("no target directory")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
+    // All of the workspace takes part in choosing features, as in `cargo test
+    // --workspace`: other features would build every dependency twice.
+    command.args(["build", "--workspace"]);
+    for program in programs {
+        command.args(["--bin", program]);
+    }
     command
-        .arg("build")
-        .args(what)
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
-        .current_dir(workspace())
-        .stdin(Stdio::null());
-    // What cargo tells the program it runs would make its own child rebuild.
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let status = command.status().await.context("cannot run cargo")?;
+    if !status.success() {
+        bail!(
+            "{} did not build ({status}): see above",
+            programs.join(" and ")
+        );
+    }
+    Ok(())
+}
+
+/// Cargo, in the workspace, without what the cargo that started us told us about
+/// ourselves.
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(workspace());
+    let about_us = [
+        "CARGO_PKG_",
+        "CARGO_BIN_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+    ];
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") {
+        if about_us.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(&key);
         }
     }
-    let status = command.status().await.context("cannot run cargo")?;
-    if !status.success() {
-        bail!("cargo build {}: {status}", what.join(" "));
-    }
-    Ok(())
+    command
 }

@@ -149,6 +149,14 @@ impl Bridge {
             .await
     }
 
+    /// How it ended, if it did so by itself.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        self.process.exit_status()
+    }
+
     /// SIGKILL.
     ///
     /// # Errors

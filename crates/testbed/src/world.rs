@@ -226,6 +226,26 @@ impl World {
         self.dir.path()
     }
 
+    /// Waits until one of the three ends by itself, which none should; says
+    /// which.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub async fn first_to_end(&self) -> Result<String> {
+        loop {
+            let ends = [
+                ("Synapse", self.synapse.exit_status()?),
+                ("the Rocket.Chat simulator", self.rocketchat.exit_status()?),
+                ("the bridge", self.bridge.exit_status()?),
+            ];
+            let ended = ends.iter().find_map(|(name, end)| Some((name, (*end)?)));
+            if let Some((name, status)) = ended {
+                return Ok(format!("{name} ended: {status}"));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    }
+
     /// Stops everything in order: the bridge first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -163,6 +164,14 @@ impl RocketSim {
             .await?;
         let token = string_at(&answer, "/token")?;
         Ok((account, token))
+    }
+
+    /// How it ended, if it did so by itself.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        self.process.exit_status()
     }
 
     /// SIGKILL.

@@ -8,11 +8,6 @@ use serde_json::{Value, json};
 use super::{Synapse, SynapseOptions};
 use crate::world::merge;
 
-/// The signing key's file, made by Synapse itself at the first start.
-pub(super) const SIGNING_KEY: &str = "signing.key";
-/// The database's file.
-pub(super) const DATABASE: &str = "homeserver.db";
-
 /// Writes the configuration; returns its path.
 pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) -> Result<PathBuf> {
     let at = |name: &str| directory.join(name).display().to_string();
@@ -28,9 +23,9 @@ pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) ->
             "tls": false,
             "resources": [{ "names": ["client"], "compress": false }],
         }],
-        "database": { "name": "sqlite3", "args": { "database": at(DATABASE) } },
+        "database": { "name": "sqlite3", "args": { "database": at("homeserver.db") } },
         "media_store_path": at("media"),
-        "signing_key_path": at(SIGNING_KEY),
+        "signing_key_path": at("signing.key"),
         "log_config": at("log.yaml"),
         "app_service_config_files": options.registrations,
         "registration_shared_secret": secret,

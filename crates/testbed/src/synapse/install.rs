@@ -32,7 +32,7 @@ impl Installed {
         self.directory.join("venv/bin/python")
     }
 
-    /// Where it is kept, with what else is made once for this version.
+    /// Where it is kept.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -67,7 +67,7 @@ async fn install_once() -> Result<Installed> {
     if is_complete(&installed).await {
         return Ok(installed);
     }
-    let _lock = Lock::take(&installed.directory.join("lock"), "Synapse").await?;
+    let _lock = Lock::take(&installed.directory.join("lock")).await?;
     if !is_complete(&installed).await {
         install(&installed).await?;
     }
@@ -90,11 +90,8 @@ async fn is_complete(installed: &Installed) -> bool {
 async fn install(installed: &Installed) -> Result<()> {
     let began = Instant::now();
     let venv = installed.directory.join("venv");
-    for outdated in [&venv, &installed.directory.join("template")] {
-        if outdated.exists() {
-            fs::remove_dir_all(outdated)?;
-        }
-    }
+    clear_mark(installed)?;
+    clear(&venv)?;
     let python = find_python().await?;
     say(&format!(
         "making a virtual environment for Synapse {VERSION} in {} (once)",
@@ -226,7 +223,15 @@ async fn by_apt_get(python: &Path, venv: &Path) -> Result<()> {
     .map(drop)
 }
 
-/// An attempt that failed may have left a part behind.
+/// Before anything is made: an end in the middle must not look complete.
+fn clear_mark(installed: &Installed) -> Result<()> {
+    match fs::remove_file(installed.directory.join(COMPLETE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// An attempt that failed, or another version, may have left something behind.
 fn clear(venv: &Path) -> Result<()> {
     if venv.exists() {
         fs::remove_dir_all(venv)?;
@@ -293,10 +298,10 @@ fn say(what: &str) {
 }
 
 /// Held by one process at a time, given back when it ends however it ends.
-pub(super) struct Lock(#[expect(dead_code, reason = "closing it gives the lock back")] File);
+struct Lock(#[expect(dead_code, reason = "closing it gives the lock back")] File);
 
 impl Lock {
-    pub(super) async fn take(path: &Path, what: &str) -> Result<Self> {
+    async fn take(path: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -304,9 +309,7 @@ impl Lock {
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
         if file.try_lock().is_err() {
-            say(&format!(
-                "another process is setting up {what}; waiting for it"
-            ));
+            say("another process is installing Synapse; waiting for it");
         }
         let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
         Ok(Self(locked.await??))

@@ -3,9 +3,9 @@
 mod config;
 mod install;
 mod register;
-mod template;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -29,9 +29,6 @@ pub struct SynapseOptions {
     pub registrations: Vec<PathBuf>,
     /// Merged into `homeserver.yaml`, key by key.
     pub extra_config: Value,
-    /// Whether to begin with a copy of a database that is made once, instead of
-    /// creating all tables anew.
-    pub from_template: bool,
     /// Shown when something waited for does not come.
     pub evidence: Evidence,
 }
@@ -44,7 +41,6 @@ impl SynapseOptions {
             port,
             registrations: Vec::new(),
             extra_config: json!({}),
-            from_template: true,
             evidence: Evidence::default(),
         }
     }
@@ -62,8 +58,8 @@ pub struct Synapse {
 }
 
 impl Synapse {
-    /// The part after the colon in its user ids. Always the same, because the
-    /// database it begins with holds it.
+    /// The part after the colon in its user ids: always the same, a name that no
+    /// resolver knows.
     pub const SERVER_NAME: &'static str = "matrix.test";
 
     /// Installs Synapse if that was not done yet, starts it and waits until it
@@ -75,17 +71,6 @@ impl Synapse {
         let installed = ensure_installed().await?;
         std::fs::create_dir_all(&options.directory)?;
         let directory = options.directory.canonicalize()?;
-        if options.from_template {
-            template::copy_into(&installed, &directory).await?;
-        }
-        Self::launch(&installed, options, directory).await
-    }
-
-    async fn launch(
-        installed: &Installed,
-        options: SynapseOptions,
-        directory: PathBuf,
-    ) -> Result<Self> {
         let registration_secret = format!("{:032x}", rand::random::<u128>());
         let config_path = config::write(&directory, &options, &registration_secret)?;
         let process = ManagedProcess::new(Launch {
@@ -166,6 +151,14 @@ impl Synapse {
         };
         let user = register::register(&self.base_url, &self.registration_secret, &account).await?;
         Ok(user.with_evidence(self.evidence.clone()))
+    }
+
+    /// How it ended, if it did so by itself.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        self.process.exit_status()
     }
 
     /// SIGKILL.
