@@ -20,7 +20,7 @@ while read -r change group; do
     drop) groups="${groups%%" $group "*} ${groups#*" $group "}" ;;
   esac
 done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 "#;
 
 static REAPER: OnceLock<Mutex<ChildStdin>> = OnceLock::new();

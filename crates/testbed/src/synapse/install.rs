@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::binaries::cache_directory;
+use crate::reaper;
 
 /// The version of Synapse.
 pub const VERSION: &str = "1.163.2";
@@ -271,8 +272,12 @@ async fn show_progress(mut pip: Command, packages: usize) -> Result<()> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
+    // A pip that outlives us would write into the environment of the next.
+    let group = running.id().context("pip has ended already")?;
+    reaper::watch(group)?;
     let stdout = running.stdout.take().context("pip has no output")?;
     let mut lines = BufReader::new(stdout).lines();
     let mut collected = 0;
@@ -287,6 +292,7 @@ async fn show_progress(mut pip: Command, packages: usize) -> Result<()> {
         }
     }
     let status = running.wait().await?;
+    reaper::forget(group)?;
     if !status.success() {
         bail!("pip could not install Synapse ({status}): see above");
     }
