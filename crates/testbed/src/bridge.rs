@@ -113,7 +113,7 @@ impl Bridge {
     /// When it ends or does not become ready: with the end of its log.
     pub async fn ready(&self) -> Result<()> {
         self.process
-            .wait_ready(DEADLINE, async || {
+            .wait_ready(DEADLINE, || async {
                 let answer = self.get("/health/ready").await?;
                 if answer.status == 200 {
                     return Ok(Some(()));

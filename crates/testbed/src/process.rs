@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::reaper;
-use crate::wait::eventually;
+use crate::wait::Wait;
 
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -121,28 +121,39 @@ impl ManagedProcess {
     /// Waits until it has ended by itself.
     pub(crate) async fn wait_for_exit(&self, deadline: Duration) -> Result<ExitStatus> {
         let what = format!("{} to end", self.launch.name);
-        eventually(&what, deadline, async || self.exit_status()).await
+        let mut wait = Wait::new(&what, deadline);
+        loop {
+            if let Some(status) = wait.look(async { self.exit_status() }).await? {
+                return Ok(status);
+            }
+        }
     }
 
     /// Waits until `ready` says yes; ends at once, with the log's tail, when the
     /// process ends before that.
-    pub(crate) async fn wait_ready<T>(
+    pub(crate) async fn wait_ready<T, F>(
         &self,
         deadline: Duration,
-        mut ready: impl AsyncFnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
+        mut ready: impl FnMut() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<Option<T>>>,
+    {
         let name = self.launch.name;
         let what = format!("{name} to be ready");
-        let outcome = eventually(&what, deadline, async || {
-            if let Some(status) = self.exit_status()? {
-                return Ok(Some(Err(anyhow!("{name} ended with {status}"))));
+        let mut wait = Wait::new(&what, deadline);
+        let outcome = loop {
+            match wait.look(ready()).await {
+                Ok(Some(value)) => return Ok(value),
+                Ok(None) => {}
+                Err(too_late) => break too_late,
             }
-            Ok(ready().await?.map(Ok))
-        })
-        .await;
-        outcome
-            .and_then(|ended_or_ready| ended_or_ready)
-            .with_context(|| format!("end of the log of {name}:\n{}", tail(&self.launch.log, 40)))
+            if let Some(status) = self.exit_status()? {
+                break anyhow!("{name} ended with {status}");
+            }
+        };
+        let log = tail(&self.launch.log, 40);
+        Err(outcome.context(format!("end of the log of {name}:\n{log}")))
     }
 
     /// The latest start's standard output so far.

@@ -23,27 +23,58 @@ pub async fn eventually<T>(
     deadline: Duration,
     mut condition: impl AsyncFnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let deadline = deadline.mul_f64(patience());
-    let began = Instant::now();
-    let mut last_seen = None;
+    let mut wait = Wait::new(what, deadline);
     loop {
+        if let Some(value) = wait.look(condition()).await? {
+            return Ok(value);
+        }
+    }
+}
+
+/// One wait, look by look: for methods whose futures must be `Send`, which the
+/// compiler cannot see through the async closure of [`eventually`].
+pub(crate) struct Wait<'a> {
+    what: &'a str,
+    deadline: Duration,
+    began: Instant,
+    last_seen: Option<String>,
+}
+
+impl<'a> Wait<'a> {
+    /// Begins to wait.
+    pub(crate) fn new(what: &'a str, deadline: Duration) -> Self {
+        Self {
+            what,
+            deadline: deadline.mul_f64(patience()),
+            began: Instant::now(),
+            last_seen: None,
+        }
+    }
+
+    /// Looks once, and pauses when it is not yet time: `None` means look again.
+    pub(crate) async fn look<T>(
+        &mut self,
+        look: impl Future<Output = Result<Option<T>>>,
+    ) -> Result<Option<T>> {
         // A look that hangs (a server that accepts and never answers) must not
         // outlive the deadline either.
-        let left = deadline.saturating_sub(began.elapsed());
-        match tokio::time::timeout(left.max(PAUSE), condition()).await {
-            Ok(Ok(Some(value))) => return Ok(value),
+        let left = self.deadline.saturating_sub(self.began.elapsed());
+        match tokio::time::timeout(left.max(PAUSE), look).await {
+            Ok(Ok(Some(value))) => return Ok(Some(value)),
             Ok(Ok(None)) => {}
-            Ok(Err(error)) => last_seen = Some(format!("{error:#}")),
-            Err(_) => last_seen = Some("the last look did not come back".to_owned()),
+            Ok(Err(error)) => self.last_seen = Some(format!("{error:#}")),
+            Err(_) => self.last_seen = Some("the last look did not come back".to_owned()),
         }
-        if began.elapsed() >= deadline {
+        if self.began.elapsed() >= self.deadline {
             return Err(anyhow!(
-                "waited {:.1} s in vain for: {what}\nlast seen: {}",
-                began.elapsed().as_secs_f64(),
-                last_seen.as_deref().unwrap_or("nothing yet"),
+                "waited {:.1} s in vain for: {}\nlast seen: {}",
+                self.began.elapsed().as_secs_f64(),
+                self.what,
+                self.last_seen.as_deref().unwrap_or("nothing yet"),
             ));
         }
         tokio::time::sleep(PAUSE).await;
+        Ok(None)
     }
 }
 

@@ -25,11 +25,13 @@ async fn people_talk_through_a_real_synapse_that_is_killed_in_between() -> Resul
         .wait_for_members(&room, &[&alice.user_id, &bob.user_id])
         .await?;
 
+    // People can wait side by side, each in a task of their own.
+    let waiting = tokio::spawn({
+        let (bob, room) = (bob.clone(), room.clone());
+        async move { bob.wait_for_text(&room, "before the crash").await }
+    });
     let sent = alice.send_text(&room, "before the crash").await?;
-    assert_eq!(
-        bob.wait_for_text(&room, "before the crash").await?.event_id,
-        sent
-    );
+    assert_eq!(waiting.await??.event_id, sent);
     synapse.kill().await?;
     synapse.restart().await?;
     bob.send_text(&room, "after the crash").await?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::rooms::room_path;
 use super::{Event, MatrixUser};
 use crate::http::escape;
-use crate::wait::{DEADLINE, eventually};
+use crate::wait::{DEADLINE, Wait};
 
 /// A room the user is invited to.
 #[derive(Debug, Clone)]
@@ -136,15 +136,19 @@ impl MatrixUser {
         mut condition: impl FnMut(&[Event]) -> Option<T>,
     ) -> Result<T> {
         let what = format!("{what}, as seen by {} in {room}", self.user_id);
-        let outcome = eventually(&what, deadline, async || {
-            let events = self.room_events(room).await?;
-            match condition(&events) {
-                Some(found) => Ok(Some(found)),
-                None => Err(anyhow!("{}", describe(&events))),
+        let mut wait = Wait::new(&what, deadline);
+        loop {
+            let look = wait.look(async {
+                let events = self.room_events(room).await?;
+                match condition(&events) {
+                    Some(found) => Ok(Some(found)),
+                    None => Err(anyhow!("{}", describe(&events))),
+                }
+            });
+            if let Some(found) = self.evidence.explain(look.await)? {
+                return Ok(found);
             }
-        })
-        .await;
-        self.evidence.explain(outcome)
+        }
     }
 
     /// Everything the server tells a client that starts, or that continues at
@@ -186,16 +190,19 @@ impl MatrixUser {
         mut wanted: impl FnMut(&Invite) -> bool,
     ) -> Result<Invite> {
         let what = format!("an invite of {}: {what}", self.user_id);
-        let outcome = eventually(&what, DEADLINE, async || {
-            let invites = self.invites().await?;
-            let seen = format!("{invites:?}");
-            match invites.into_iter().find(|invite| wanted(invite)) {
-                Some(found) => Ok(Some(found)),
-                None => Err(anyhow!("invites: {seen}")),
+        let mut wait = Wait::new(&what, DEADLINE);
+        loop {
+            let look = wait.look(async {
+                let invites = self.invites().await?;
+                match invites.iter().find(|invite| wanted(invite)) {
+                    Some(found) => Ok(Some(found.clone())),
+                    None => Err(anyhow!("invites: {invites:?}")),
+                }
+            });
+            if let Some(found) = self.evidence.explain(look.await)? {
+                return Ok(found);
             }
-        })
-        .await;
-        self.evidence.explain(outcome)
+        }
     }
 
     /// Waits until exactly these users, and nobody else, are joined.
@@ -205,16 +212,20 @@ impl MatrixUser {
     pub async fn wait_for_members(&self, room: &str, user_ids: &[&str]) -> Result<()> {
         let wanted: BTreeSet<&str> = user_ids.iter().copied().collect();
         let what = format!("the members of {room} to be {wanted:?}");
-        let outcome = eventually(&what, DEADLINE, async || {
-            let members = self.joined_members(room).await?;
-            let joined: BTreeSet<&str> = members.keys().map(String::as_str).collect();
-            if joined == wanted {
-                return Ok(Some(()));
+        let mut wait = Wait::new(&what, DEADLINE);
+        loop {
+            let look = wait.look(async {
+                let members = self.joined_members(room).await?;
+                let joined: BTreeSet<&str> = members.keys().map(String::as_str).collect();
+                if joined == wanted {
+                    return Ok(Some(()));
+                }
+                Err(anyhow!("members: {joined:?}"))
+            });
+            if self.evidence.explain(look.await)?.is_some() {
+                return Ok(());
             }
-            Err(anyhow!("members: {joined:?}"))
-        })
-        .await;
-        self.evidence.explain(outcome)
+        }
     }
 
     fn read_invite(&self, room_id: &str, room: &Value) -> Result<Invite> {

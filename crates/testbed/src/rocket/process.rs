@@ -209,7 +209,7 @@ impl RocketSim {
 async fn start_and_wait(process: &ManagedProcess) -> Result<()> {
     process.start()?;
     process
-        .wait_ready(DEADLINE, async || {
+        .wait_ready(DEADLINE, || async {
             let output = process.output();
             let Some((line, _)) = output.split_once('\n') else {
                 return Ok(None);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::RocketUser;
 use crate::http::{escape, string_at};
-use crate::wait::{DEADLINE, eventually};
+use crate::wait::{DEADLINE, Wait};
 
 impl RocketUser {
     /// Creates a public channel; returns its id.
@@ -83,14 +83,20 @@ impl RocketUser {
     /// # Errors
     /// When Rocket.Chat refuses.
     pub async fn channel_members(&self, rid: &str) -> Result<Vec<String>> {
-        let path = format!("channels.members?count=0&roomId={}", escape(rid));
-        let answer = self.get(&path).await?;
-        let members = answer["members"].as_array();
-        Ok(members
-            .into_iter()
-            .flatten()
-            .filter_map(|member| member["username"].as_str().map(str::to_owned))
-            .collect())
+        const PAGE: usize = 100;
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let rid = escape(rid);
+            let offset = names.len();
+            let path = format!("channels.members?roomId={rid}&count={PAGE}&offset={offset}");
+            let answer = self.get(&path).await?;
+            let members = answer["members"].as_array();
+            let page = members.into_iter().flatten();
+            names.extend(page.filter_map(|member| member["username"].as_str().map(str::to_owned)));
+            if names.len() < offset + PAGE {
+                return Ok(names);
+            }
+        }
     }
 
     /// The rooms this user sees in the sidebar: a subscription each.
@@ -112,15 +118,19 @@ impl RocketUser {
         mut wanted: impl FnMut(&Value) -> bool,
     ) -> Result<String> {
         let what = format!("a room in the sidebar of {}: {what}", self.username);
-        let outcome = eventually(&what, DEADLINE, async || {
-            let subscriptions = self.subscriptions().await?;
-            match subscriptions.iter().find(|one| wanted(one)) {
-                Some(found) => Ok(Some(string_at(found, "/rid")?)),
-                None => Err(anyhow!("subscriptions: {}", json!(subscriptions))),
+        let mut wait = Wait::new(&what, DEADLINE);
+        loop {
+            let look = wait.look(async {
+                let subscriptions = self.subscriptions().await?;
+                match subscriptions.iter().find(|one| wanted(one)) {
+                    Some(found) => Ok(Some(string_at(found, "/rid")?)),
+                    None => Err(anyhow!("subscriptions: {}", json!(subscriptions))),
+                }
+            });
+            if let Some(found) = self.evidence.explain(look.await)? {
+                return Ok(found);
             }
-        })
-        .await;
-        self.evidence.explain(outcome)
+        }
     }
 
     /// Waits for a direct message room with somebody; returns its id.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{RocketMessage, SimControl};
 use crate::http::{Answer, Api, Evidence, string_at};
-use crate::wait::{DEADLINE, eventually};
+use crate::wait::{DEADLINE, Wait};
 
 /// A person's Rocket.Chat client.
 #[derive(Debug, Clone)]
@@ -228,15 +228,19 @@ impl RocketUser {
         mut condition: impl FnMut(&[RocketMessage]) -> Option<T>,
     ) -> Result<T> {
         let what = format!("{what}, on Rocket.Chat in {rid}");
-        let outcome = eventually(&what, deadline, async || {
-            let documents = self.documents(rid).await?;
-            match condition(&documents) {
-                Some(found) => Ok(Some(found)),
-                None => Err(anyhow!("{}", describe(&documents))),
+        let mut wait = Wait::new(&what, deadline);
+        loop {
+            let look = wait.look(async {
+                let documents = self.documents(rid).await?;
+                match condition(&documents) {
+                    Some(found) => Ok(Some(found)),
+                    None => Err(anyhow!("{}", describe(&documents))),
+                }
+            });
+            if let Some(found) = self.evidence.explain(look.await)? {
+                return Ok(found);
             }
-        })
-        .await;
-        self.evidence.explain(outcome)
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Synapse {
         let api = Api::new(&self.base_url, &[])?;
         let outcome = self
             .process
-            .wait_ready(DEADLINE, async || {
+            .wait_ready(DEADLINE, || async {
                 let answer = api.request("GET", "/health", None).await?;
                 Ok((answer.status == 200).then_some(()))
             })
