@@ -45,8 +45,8 @@ struct Registration {
 }
 
 impl Bridge {
-    /// Writes the configuration and lets the bridge generate its registration;
-    /// starts nothing yet, because the homeserver wants to read that first.
+    /// Writes the configuration and lets the bridge generate its registration
+    /// unless there is one; starts nothing yet, because the homeserver wants to read that first.
     ///
     /// # Errors
     /// When the bridge refuses the configuration: with what it says.
@@ -61,20 +61,8 @@ impl Bridge {
         let config_path = directory.join("config.yaml");
         write_config(&config_path, &config)?;
         let registration_path = directory.join("registration.yaml");
-        let mut register = Command::new(&binary);
-        register
-            .args(["registration", "--config"])
-            .arg(&config_path);
-        register.arg("--output").arg(&registration_path);
-        let done = register
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .with_context(|| format!("cannot run {}", binary.display()))?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            bail!("the bridge wrote no registration ({}): {said}", done.status);
+        if !registration_path.exists() {
+            register(&binary, &config_path, &registration_path).await?;
         }
         let text = std::fs::read_to_string(&registration_path)
             .context("the bridge wrote no registration, and said that it did")?;
@@ -304,4 +292,21 @@ impl Bridge {
 fn write_config(path: &Path, config: &Value) -> Result<()> {
     std::fs::write(path, serde_json::to_string_pretty(config)?)
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Lets the bridge write its registration.
+async fn register(binary: &Path, config: &Path, registration: &Path) -> Result<()> {
+    let mut command = Command::new(binary);
+    command.args(["registration", "--config"]).arg(config);
+    command.arg("--output").arg(registration);
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("the bridge wrote no registration ({}): {said}", done.status);
+    }
+    Ok(())
 }
