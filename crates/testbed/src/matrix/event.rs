@@ -35,6 +35,12 @@ impl Event {
         self.text("/body")
     }
 
+    /// The plain body that an edit puts in place of the old; empty in what is not
+    /// an edit.
+    pub fn new_body(&self) -> &str {
+        self.text("/m.new_content/body")
+    }
+
     /// The message type (`m.text`, `m.image`, …); empty when there is none.
     pub fn msgtype(&self) -> &str {
         self.text("/msgtype")

@@ -51,6 +51,13 @@ impl RocketMessage {
             .collect()
     }
 
+    /// The link to its first file, for [`RocketUser::download`].
+    ///
+    /// [`RocketUser::download`]: super::RocketUser::download
+    pub fn file_link(&self) -> Option<&str> {
+        self.document["attachments"][0]["title_link"].as_str()
+    }
+
     /// The id of the message whose thread it is in.
     pub fn thread(&self) -> Option<&str> {
         self.document["tmid"].as_str()

@@ -1,6 +1,7 @@
 //! The Rocket.Chat side: the simulator and the people on it.
 
 mod control;
+mod files;
 mod message;
 mod process;
 mod rooms;
