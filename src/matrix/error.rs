@@ -45,7 +45,9 @@ pub enum Kind {
         after: Option<Duration>,
     },
     /// Status 500 and above, from the homeserver or from a proxy before it,
-    /// whatever the body is. The request may have been carried out.
+    /// whatever the body is. The request may have been carried out. Synapse also
+    /// answers 502 when *another* homeserver is away (an alias or a room there):
+    /// bound the repeats of what depends on others.
     Server {
         /// The HTTP status.
         status: u16,
@@ -134,12 +136,19 @@ impl Error {
         self.code() == Some("M_FORBIDDEN")
     }
 
-    /// The homeserver said `M_NOT_FOUND`.
+    /// The homeserver - not a proxy - said that there is no such thing. Synapse
+    /// says `M_UNKNOWN` with status 404 where others say `M_NOT_FOUND`.
     pub fn is_not_found(&self) -> bool {
-        self.code() == Some("M_NOT_FOUND")
+        match &self.kind {
+            Kind::Api {
+                status: 404, code, ..
+            } => code != "M_UNRECOGNIZED",
+            _ => self.code() == Some("M_NOT_FOUND"),
+        }
     }
 
-    /// The homeserver does not know the appservice's token.
+    /// The homeserver does not know the appservice's token: no call will succeed
+    /// until the registration is mended.
     pub fn is_unknown_token(&self) -> bool {
         self.code() == Some("M_UNKNOWN_TOKEN")
     }
@@ -149,9 +158,10 @@ impl Error {
         self.code() == Some("M_USER_IN_USE")
     }
 
-    /// The alias is taken.
-    pub fn is_room_in_use(&self) -> bool {
-        self.code() == Some("M_ROOM_IN_USE")
+    /// The alias is taken. Synapse says `M_UNKNOWN` with status 409 where others
+    /// say `M_ROOM_IN_USE`.
+    pub fn is_alias_in_use(&self) -> bool {
+        self.code() == Some("M_ROOM_IN_USE") || self.status() == Some(409)
     }
 }
 
@@ -172,6 +182,19 @@ impl Retryable for Error {
                 after: *after,
                 maybe_done: true,
             },
+            // These refuse everything we ask, not this request, until someone
+            // mends the homeserver: what waits must not be given up meanwhile.
+            Kind::Api { code, .. }
+                if matches!(
+                    code.as_str(),
+                    "M_UNKNOWN_TOKEN" | "M_RESOURCE_LIMIT_EXCEEDED"
+                ) =>
+            {
+                Advice::Retry {
+                    after: None,
+                    maybe_done: false,
+                }
+            }
             Kind::Api { .. } | Kind::TooLarge { .. } | Kind::Request { .. } => Advice::GiveUp,
         }
     }
@@ -218,5 +241,52 @@ impl fmt::Display for Error {
             Kind::TooLarge { reason, .. } => write!(f, ": {reason}"),
             Kind::Request { reason } => write!(f, ": the request cannot be sent: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str) -> Error {
+        let call = Call {
+            method: "GET".to_owned(),
+            path: "/x/{id}",
+            acting_as: None,
+        };
+        Error::new(
+            call,
+            Kind::Api {
+                status,
+                code: code.to_owned(),
+                message: "words".to_owned(),
+            },
+        )
+    }
+
+    #[test]
+    fn not_found_and_in_use_are_known_by_code_or_status() {
+        assert!(refused(404, "M_NOT_FOUND").is_not_found());
+        assert!(refused(404, "M_UNKNOWN").is_not_found());
+        assert!(!refused(404, "M_UNRECOGNIZED").is_not_found());
+        assert!(!refused(403, "M_FORBIDDEN").is_not_found());
+        assert!(refused(400, "M_ROOM_IN_USE").is_alias_in_use());
+        assert!(refused(409, "M_UNKNOWN").is_alias_in_use());
+    }
+
+    #[test]
+    fn only_what_concerns_the_request_itself_is_given_up() {
+        assert_eq!(refused(403, "M_FORBIDDEN").advice(), Advice::GiveUp);
+        for code in ["M_UNKNOWN_TOKEN", "M_RESOURCE_LIMIT_EXCEEDED"] {
+            assert!(matches!(refused(401, code).advice(), Advice::Retry { .. }));
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_tried_and_what_came() {
+        assert_eq!(
+            refused(403, "M_FORBIDDEN").to_string(),
+            "GET /x/{id}: refused with status 403 M_FORBIDDEN (words)"
+        );
     }
 }

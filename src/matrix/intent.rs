@@ -23,8 +23,9 @@ use super::error::{Error, Kind};
 ///   `set_display_name`, `set_avatar_url`, `set_profile_field`; `join`, `invite`,
 ///   `leave`, `kick` (the repeat may answer `M_FORBIDDEN` where the first one
 ///   succeeded); `send_state` (the same content again is the same event);
-///   `typing`; `delete_alias` (`M_NOT_FOUND` the second time); `create_alias`
-///   (`M_ROOM_IN_USE` the second time: see with `resolve_alias` whether it is ours);
+///   `typing`; `delete_alias` (may answer [`Error::is_not_found`] the second
+///   time); `create_alias` ([`Error::is_alias_in_use`] the second time: see with
+///   `resolve_alias` whether it is ours);
 /// * safe with the same transaction id, for a while: `send`, `redact`. Synapse
 ///   keeps the ids of an appservice in memory only, for 30 to 60 minutes, and
 ///   keys them by path and appservice, *not by ghost*: an id must be unique among

@@ -106,7 +106,9 @@ pub struct Health {
 pub trait Handler: Send + Sync + 'static {
     /// Takes a transaction over. `Ok` promises that it will survive a crash: the
     /// homeserver is then told 200 and forgets it. Repeated transactions and
-    /// events are for the handler to recognise.
+    /// events are for the handler to recognise. A homeserver that loses patience
+    /// (Synapse: after 60 s) repeats while the first call is still at work, so
+    /// that two may run at once.
     fn transaction(
         &self,
         transaction: Transaction,
@@ -119,6 +121,8 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 
     /// Whether this alias of our namespace exists, creating the room if it should.
+    /// The homeserver asks also when we ourselves resolve or join by an alias that
+    /// does not exist: to do so here with the same alias would never end.
     fn alias_exists(
         &self,
         alias: OwnedRoomAliasId,

@@ -161,6 +161,7 @@ fn ping_failed(error: &Error, expected: &Expected) -> StartupProblem {
         Kind::Api { message, .. } => message,
         _ => return no_homeserver(error),
     };
+    let said = said.trim_end_matches('.');
     match error.code() {
         Some("M_BAD_STATUS") if said.contains("401") || said.contains("403") => {
             StartupProblem::lasting(

@@ -1,2 +1,47 @@
-//! Command line.
-fn main() {}
+//! `cargo xtask demo` and `cargo xtask test`: everything a person does with this
+//! repository, in one command each. A new task is a file of its own and a line
+//! in [`Task`].
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tasks talk to the person at the terminal"
+)]
+
+mod demo;
+mod progress;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Start Synapse, a simulated Rocket.Chat and the bridge, and try them out.
+    Demo(demo::Options),
+    /// Set up what the tests need and run them all.
+    Test(test::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(options).await,
+        Task::Test(options) => test::run(options).await,
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

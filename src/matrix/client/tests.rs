@@ -333,6 +333,15 @@ async fn what_is_not_there_is_none() {
     assert_eq!(bot.resolve_alias(alias).await.unwrap(), None);
     assert_eq!(bot.display_name().await.unwrap(), None);
 
+    let synapse = json_answer(404, r#"{"errcode":"M_UNKNOWN","error":"No row found"}"#);
+    let server = FakeHomeserver::always(synapse).await;
+    let profile = server
+        .client()
+        .bot()
+        .profile(user_id!("@a:example.org"))
+        .await;
+    assert!(profile.unwrap().is_empty());
+
     let html = FakeHomeserver::always(answer_with(404, "", HTML)).await;
     let outcome = html.client().bot().resolve_alias(alias).await;
     assert!(outcome.is_err(), "a proxy's 404 says nothing of the alias");

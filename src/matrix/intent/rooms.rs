@@ -18,7 +18,7 @@ impl Intent {
     /// Makes a room. Not safe to repeat: give it an alias to find it by.
     ///
     /// # Errors
-    /// `M_ROOM_IN_USE` if the alias is taken.
+    /// [`Error::is_alias_in_use`] if the alias is taken.
     pub async fn create_room(
         &self,
         request: create_room::v3::Request,
@@ -29,7 +29,8 @@ impl Intent {
     /// Enters a room this homeserver takes part in.
     ///
     /// # Errors
-    /// `M_FORBIDDEN` without an invitation where one is needed, or when banned.
+    /// `M_FORBIDDEN` without an invitation where one is needed, or when banned;
+    /// [`Error::is_not_found`] for a room the homeserver does not know.
     pub async fn join(&self, room: &RoomId) -> Result<(), Error> {
         self.call(join_room_by_id::v3::Request::new(room.to_owned()))
             .await?;
@@ -39,7 +40,8 @@ impl Intent {
     /// Enters a room by alias, or by id with servers that may help.
     ///
     /// # Errors
-    /// `M_NOT_FOUND` for an alias that leads nowhere; as [`Intent::join`].
+    /// [`Error::is_not_found`] for an alias that leads nowhere, `Kind::Server`
+    /// when its homeserver is away; as [`Intent::join`].
     pub async fn join_by_alias_or_id(
         &self,
         room: &RoomOrAliasId,
@@ -116,7 +118,8 @@ impl Intent {
     /// Ends a ban.
     ///
     /// # Errors
-    /// `M_FORBIDDEN` without the right to, and for someone who is not banned.
+    /// `M_FORBIDDEN` without the right to; `M_BAD_STATE` (Synapse) or
+    /// `M_FORBIDDEN` for someone who is not banned.
     pub async fn unban(
         &self,
         room: &RoomId,
@@ -132,7 +135,8 @@ impl Intent {
     /// Who is in the room, with the display name each has there.
     ///
     /// # Errors
-    /// `M_FORBIDDEN` for one who is not in the room.
+    /// `M_FORBIDDEN` for one who is not in the room; Synapse also answers a ghost
+    /// when another user of the appservice is.
     pub async fn joined_members(
         &self,
         room: &RoomId,
@@ -186,7 +190,10 @@ impl Intent {
             .joined_rooms)
     }
 
-    /// Where an alias leads; none if it does not exist.
+    /// Where an alias leads; none if it does not exist. For one of our own
+    /// namespace that does not exist the homeserver first asks our listener: a
+    /// [`Handler::alias_exists`](crate::matrix::Handler::alias_exists) that comes
+    /// here with the alias it was asked for would never end.
     ///
     /// # Errors
     /// See [`Error`].
@@ -204,8 +211,8 @@ impl Intent {
     /// Gives a room an alias.
     ///
     /// # Errors
-    /// `M_ROOM_IN_USE` if it is taken (Synapse says so with status 409),
-    /// `M_EXCLUSIVE` if it is another appservice's.
+    /// [`Error::is_alias_in_use`] if it is taken, `M_EXCLUSIVE` if it is another
+    /// appservice's.
     pub async fn create_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), Error> {
         self.call(create_alias::v3::Request::new(
             alias.to_owned(),
@@ -218,7 +225,7 @@ impl Intent {
     /// Removes an alias.
     ///
     /// # Errors
-    /// `M_NOT_FOUND` if there is none.
+    /// [`Error::is_not_found`] if there is none; Synapse calls that a success.
     pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
         self.call(delete_alias::v3::Request::new(alias.to_owned()))
             .await?;

@@ -334,7 +334,7 @@ mod tests {
         let typing = json!({"type": "m.typing", "room_id": "!r:example.org"});
         for key in ["ephemeral", "de.sorunome.msc2409.ephemeral"] {
             let body = json!({"events": [], key: [typing, 3, null]}).to_string();
-            assert_eq!(read_all(&body).ephemeral, [typing.clone()]);
+            assert_eq!(read_all(&body).ephemeral, std::slice::from_ref(&typing));
         }
         let both = json!({
             "events": [],
@@ -346,5 +346,32 @@ mod tests {
         assert_eq!(read_all(&alone).ephemeral.len(), 1);
         let odd = json!({"events": [good(1)], "ephemeral": "x"}).to_string();
         assert_eq!(read_all(&odd).events.len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = read("t".to_owned(), &bytes);
+        }
+
+        #[test]
+        fn good_events_survive_any_company(
+            parts in proptest::collection::vec(proptest::option::of("[\\[\\]{}\",:0-9a-z\\\\]{0,40}"), 0..20)
+        ) {
+            let mut sent = 0;
+            let elements: Vec<String> = parts
+                .into_iter()
+                .filter_map(|junk| match junk {
+                    None => {
+                        sent += 1;
+                        Some(good(sent).to_string())
+                    }
+                    // Any JSON may stand there; what is none breaks the whole.
+                    Some(junk) => serde_json::from_str::<&RawValue>(&junk).is_ok().then_some(junk),
+                })
+                .collect();
+            let body = format!(r#"{{"events":[{}]}}"#, elements.join(","));
+            proptest::prop_assert_eq!(read_all(&body).events.len(), sent as usize);
+        }
     }
 }

@@ -1,0 +1,10 @@
+//! People on the Matrix side.
+
+mod event;
+mod rooms;
+mod timeline;
+mod user;
+
+pub use event::Event;
+pub use timeline::Invite;
+pub use user::MatrixUser;

@@ -1,0 +1,248 @@
+//! The simulator's own interface: making it misbehave, and looking inside.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::RocketMessage;
+use crate::http::{Api, escape};
+
+/// Calls under `/_sim`.
+#[derive(Debug, Clone)]
+pub struct SimControl {
+    api: Api,
+}
+
+impl SimControl {
+    pub(crate) fn new(base: &str, token: &str) -> Result<Self> {
+        Ok(Self {
+            api: Api::new(base, &[("x-sim-control", token)])?,
+        })
+    }
+
+    /// Adds a rule; rules are tried in the order they were added.
+    ///
+    /// # Errors
+    /// When the simulator does not understand it.
+    pub async fn add_rule(&self, rule: Rule) -> Result<Value> {
+        self.call("POST", "rules", Some(&rule.0)).await
+    }
+
+    /// Behaves again.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn clear_rules(&self) -> Result<()> {
+        self.call("DELETE", "rules", None).await?;
+        Ok(())
+    }
+
+    /// The rules with how many requests they `seen` and `hits`.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn rules(&self) -> Result<Value> {
+        Ok(self.call("GET", "rules", None).await?["rules"].take())
+    }
+
+    /// Cuts the realtime connections of a user, or all; returns how many.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn drop_sockets(&self, user: Option<&str>) -> Result<u64> {
+        self.on_sockets("drop", user, json!({})).await
+    }
+
+    /// Sends something as it is: `{"text": "…"}`, `{"binary": "base64"}`,
+    /// `{"half": "…"}`, `{"oversize": bytes}` or `{"close": code}`.
+    ///
+    /// # Errors
+    /// When the simulator does not understand it.
+    pub async fn send_raw(&self, user: Option<&str>, frame: Value) -> Result<u64> {
+        self.on_sockets("raw", user, json!({ "frame": frame }))
+            .await
+    }
+
+    /// Sends every change that follows so many times; 1 is normal.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn repeat_frames(&self, user: Option<&str>, times: u32) -> Result<u64> {
+        self.on_sockets("repeat", user, json!({ "times": times }))
+            .await
+    }
+
+    /// Loses every frame that follows, without a sign, until switched off.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn mute_sockets(&self, user: Option<&str>, muted: bool) -> Result<u64> {
+        self.on_sockets("mute", user, json!({ "muted": muted }))
+            .await
+    }
+
+    /// Holds back every frame that follows for a while; 0 is normal.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn delay_frames(&self, user: Option<&str>, milliseconds: u64) -> Result<u64> {
+        self.on_sockets("delay", user, json!({ "ms": milliseconds }))
+            .await
+    }
+
+    /// The open realtime connections.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn sockets(&self) -> Result<Value> {
+        Ok(self.call("GET", "sockets", None).await?["sockets"].take())
+    }
+
+    /// Every document of a room in the order of insertion, system messages
+    /// included.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    pub async fn documents(&self, rid: &str) -> Result<Vec<RocketMessage>> {
+        let path = format!("rooms/{}/messages", escape(rid));
+        let mut answer = self.call("GET", &path, None).await?;
+        let documents: Vec<Value> = serde_json::from_value(answer["messages"].take())?;
+        Ok(documents.into_iter().map(RocketMessage::new).collect())
+    }
+
+    /// Counters.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn stats(&self) -> Result<Value> {
+        self.call("GET", "stats", None).await
+    }
+
+    async fn on_sockets(&self, what: &str, user: Option<&str>, mut order: Value) -> Result<u64> {
+        if let Some(user) = user {
+            order["user"] = json!(user);
+        }
+        let path = format!("sockets/{what}");
+        let answer = self.call("POST", &path, Some(&order)).await?;
+        let touched = answer["sockets"].as_u64();
+        touched.with_context(|| format!("no number of sockets in {answer}"))
+    }
+
+    /// Any call; `path` counts from `/_sim/`.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let path = format!("/_sim/{path}");
+        let called = self.api.json(method, &path, body).await;
+        called.context("the simulator's control interface")
+    }
+}
+
+/// Which requests are treated how, for [`SimControl::add_rule`].
+///
+/// ```
+/// use testbed::Rule;
+/// let rule = Rule::on("/api/v1/chat.sendMessage").times(3).status(502);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rule(Value);
+
+impl Rule {
+    /// Matches every request.
+    pub fn everything() -> Self {
+        Self(json!({ "match": {} }))
+    }
+
+    /// Matches requests whose path begins with this, or fits it with `*` for any
+    /// part.
+    pub fn on(path: &str) -> Self {
+        Self::everything().matching("path", json!(path))
+    }
+
+    /// Only requests with this method.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        self.matching("method", json!(method))
+    }
+
+    /// Only requests of this user.
+    #[must_use]
+    pub fn username(self, username: &str) -> Self {
+        self.matching("user", json!(username))
+    }
+
+    /// Only from the n-th on, counted from 1.
+    #[must_use]
+    pub fn from_nth(self, nth: u64) -> Self {
+        self.matching("nth", json!(nth))
+    }
+
+    /// Only so many.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        self.matching("times", json!(times))
+    }
+
+    /// Only some, by chance (0 to 1).
+    #[must_use]
+    pub fn probability(self, probability: f64) -> Self {
+        self.matching("probability", json!(probability))
+    }
+
+    /// Closes the connection without an answer, having done nothing.
+    #[must_use]
+    pub fn refuse(self) -> Self {
+        self.action(json!("refuse"))
+    }
+
+    /// Does and answers it after a while.
+    #[must_use]
+    pub fn delay(self, milliseconds: u64) -> Self {
+        self.action(json!({ "delay": { "ms": milliseconds } }))
+    }
+
+    /// Answers this status with an empty body, having done nothing.
+    #[must_use]
+    pub fn status(self, status: u16) -> Self {
+        self.action(json!({ "status": { "status": status } }))
+    }
+
+    /// Answers this status, these headers (an object of strings) and this body
+    /// as it is, having done nothing.
+    #[must_use]
+    pub fn status_with(self, status: u16, headers: Value, body: &str) -> Self {
+        self.action(json!({
+            "status": { "status": status, "headers": headers, "body": body },
+        }))
+    }
+
+    /// Does it at once and answers after a while.
+    #[must_use]
+    pub fn answer_after_delay(self, milliseconds: u64) -> Self {
+        self.action(json!({ "answer_after_delay": { "ms": milliseconds } }))
+    }
+
+    /// Does it and closes the connection without an answer.
+    #[must_use]
+    pub fn do_without_answering(self) -> Self {
+        self.action(json!("do_without_answering"))
+    }
+
+    /// Answers 429 as Rocket.Chat's own limiter does beyond so many calls.
+    #[must_use]
+    pub fn rate_limit(self, calls: u32, window_milliseconds: u64) -> Self {
+        self.action(json!({
+            "rate_limit": { "calls": calls, "window_ms": window_milliseconds },
+        }))
+    }
+
+    fn matching(mut self, key: &str, value: Value) -> Self {
+        self.0["match"][key] = value;
+        self
+    }
+
+    fn action(mut self, action: Value) -> Self {
+        self.0["action"] = action;
+        self
+    }
+}

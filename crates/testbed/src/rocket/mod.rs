@@ -1,0 +1,13 @@
+//! The Rocket.Chat side: the simulator and the people on it.
+
+mod control;
+mod files;
+mod message;
+mod process;
+mod rooms;
+mod user;
+
+pub use control::{Rule, SimControl};
+pub use message::RocketMessage;
+pub use process::{RocketSim, SimOptions};
+pub use user::RocketUser;

@@ -1,0 +1,72 @@
+//! The testbed's own promises: a Synapse that starts, keeps what it was told
+//! through every kind of end, and people who see each other's messages.
+
+use anyhow::Result;
+use serde_json::json;
+use testbed::{PortLease, Synapse, SynapseOptions};
+
+#[tokio::test]
+async fn people_talk_through_a_real_synapse_that_is_killed_in_between() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let synapse = Synapse::start(SynapseOptions::new(directory.path(), PortLease::any()?)).await?;
+    let alice = synapse.register("alice").await?;
+    let bob = synapse.register("bob").await?;
+    assert_eq!(alice.user_id, "@alice:matrix.test");
+
+    let room = alice
+        .create_room(json!({ "preset": "private_chat", "invite": [bob.user_id] }))
+        .await?;
+    let invite = bob
+        .wait_for_invite("from alice", |invite| invite.sender == alice.user_id)
+        .await?;
+    assert_eq!(invite.room_id, room);
+    bob.join(&room).await?;
+    alice
+        .wait_for_members(&room, &[&alice.user_id, &bob.user_id])
+        .await?;
+
+    // People can wait side by side, each in a task of their own.
+    let waiting = tokio::spawn({
+        let (bob, room) = (bob.clone(), room.clone());
+        async move { bob.wait_for_text(&room, "before the crash").await }
+    });
+    let sent = alice.send_text(&room, "before the crash").await?;
+    assert_eq!(waiting.await??.event_id, sent);
+    synapse.kill().await?;
+    synapse.restart().await?;
+    bob.send_text(&room, "after the crash").await?;
+    synapse.restart().await?;
+    assert_eq!(
+        alice.room_texts(&room).await?,
+        ["before the crash", "after the crash"],
+        "a restart must keep every message, in order",
+    );
+
+    let mxc = alice
+        .upload("a.txt", "application/octet-stream", *b"content")
+        .await?;
+    let (content_type, bytes) = bob.download(&mxc).await?;
+    assert_eq!(
+        (content_type.as_str(), bytes.as_slice()),
+        ("application/octet-stream", &b"content"[..])
+    );
+    synapse.stop().await
+}
+
+#[tokio::test]
+async fn two_synapses_live_side_by_side() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let options = |name: &str| -> Result<SynapseOptions> {
+        Ok(SynapseOptions::new(
+            directory.path().join(name),
+            PortLease::any()?,
+        ))
+    };
+    let (one, two) = tokio::try_join!(
+        Synapse::start(options("one")?),
+        Synapse::start(options("two")?)
+    )?;
+    one.register("alice").await?;
+    two.register("alice").await?;
+    Ok(())
+}
