@@ -70,22 +70,19 @@ impl Store {
 
     /// Everything that waits, in order of arrival. An event that cannot be read
     /// is left out and logged; it stays where it is.
-    pub fn inbox(&self) -> Vec<Accepted> {
-        self.db
-            .scan_prefix(keys::INBOX)
-            .filter_map(|item| {
-                let (key, value) = item
-                    .inspect_err(|error| tracing::error!(%error, "the inbox cannot be read"))
-                    .ok()?;
-                let number = u64::from_be_bytes(key.get(1..)?.try_into().ok()?);
-                let event = decode(&value)
-                    .inspect_err(
-                        |error| tracing::error!(number, %error, "an event of the inbox is left out"),
-                    )
-                    .ok()?;
-                Some(Accepted { number, event })
-            })
-            .collect()
+    pub fn inbox(&self) -> impl Iterator<Item = Accepted> {
+        self.db.scan_prefix(keys::INBOX).filter_map(|item| {
+            let (key, value) = item
+                .inspect_err(|error| tracing::error!(%error, "the inbox cannot be read"))
+                .ok()?;
+            let number = u64::from_be_bytes(key.get(1..)?.try_into().ok()?);
+            let event = decode(&value)
+                .inspect_err(
+                    |error| tracing::error!(number, %error, "an event of the inbox is left out"),
+                )
+                .ok()?;
+            Some(Accepted { number, event })
+        })
     }
 
     /// How many events wait.

@@ -1,1 +1,225 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
+
+use ruma::{OwnedEventId, event_id, room_id, user_id};
+
+use super::*;
+
+const CACHE: u64 = 4 * 1024 * 1024;
+
+fn open(directory: &Path) -> Result<Store, StoreError> {
+    Store::open(directory, CACHE, "example.org", "_rocketchat_")
+}
+
+fn event(id: &str) -> NewEvent {
+    NewEvent {
+        event_id: OwnedEventId::try_from(id).unwrap(),
+        room_id: room_id!("!room:example.org").to_owned(),
+        sender: user_id!("@alice:example.org").to_owned(),
+        kind: "m.room.message".into(),
+        json: serde_json::value::to_raw_value(&serde_json::json!({ "event_id": id })).unwrap(),
+    }
+}
+
+fn ids(accepted: &[Accepted]) -> Vec<&str> {
+    accepted
+        .iter()
+        .map(|accepted| accepted.event.event_id.as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn an_event_is_accepted_once_also_across_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let first = store.accept(vec![event("$1"), event("$2"), event("$1")]).unwrap();
+    assert_eq!(ids(&first), ["$1", "$2"]);
+    store.flushed().await.unwrap();
+    drop(store);
+
+    let store = reopen(directory.path());
+    let second = store.accept(vec![event("$2"), event("$3")]).unwrap();
+    assert_eq!(ids(&second), ["$3"]);
+    let waiting: Vec<_> = store.inbox().collect();
+    assert_eq!(ids(&waiting), ["$1", "$2", "$3"]);
+}
+
+#[tokio::test]
+async fn what_is_worked_is_struck_together_with_its_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let accepted = store.accept(vec![event("$1")]).unwrap();
+    let message = message("m1", "$1");
+    store
+        .change()
+        .message(&message)
+        .strike(accepted[0].number)
+        .commit()
+        .unwrap();
+    assert_eq!(store.inbox_len(), 0);
+    let found = store.message_of_event(&message.room_id, event_id!("$1")).unwrap();
+    assert_eq!(found, Some(message.clone()));
+    assert_eq!(store.message(&message.rid, &message.id).unwrap(), Some(message));
+}
+
+#[test]
+fn a_message_is_found_in_its_own_room_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let message = message("m1", "$1");
+    store.change().message(&message).commit().unwrap();
+    let elsewhere = RocketRoomId::new("other");
+    assert_eq!(store.message(&elsewhere, &message.id).unwrap(), None);
+    let other_room = room_id!("!other:example.org");
+    assert_eq!(store.message_of_event(other_room, event_id!("$1")).unwrap(), None);
+}
+
+#[tokio::test]
+async fn numbers_go_on_behind_those_of_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let before = store.accept(vec![event("$1")]).unwrap()[0].number;
+    store.flushed().await.unwrap();
+    drop(store);
+    let after = reopen(directory.path()).accept(vec![event("$2")]).unwrap()[0].number;
+    assert!(after > before);
+}
+
+#[tokio::test]
+async fn those_who_flush_at_once_are_all_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()).unwrap());
+    let waiters: Vec<_> = (0..50)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                store.accept(vec![event(&format!("${number}"))]).unwrap();
+                store.flushed().await
+            })
+        })
+        .collect();
+    for waiter in waiters {
+        waiter.await.unwrap().unwrap();
+    }
+    assert_eq!(store.inbox_len(), 50);
+}
+
+#[tokio::test]
+async fn a_store_of_another_deployment_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.claim_workspace("one").unwrap();
+    store.claim_workspace("one").unwrap();
+    assert!(matches!(
+        store.claim_workspace("two"),
+        Err(StoreError::Foreign { what: "Rocket.Chat", .. })
+    ));
+    store.flushed().await.unwrap();
+    drop(store);
+    wait_until_closed(directory.path());
+    let refused = |homeserver, prefix| {
+        Store::open(directory.path(), CACHE, homeserver, prefix).expect_err("of another deployment")
+    };
+    assert!(refused("other.org", "_rocketchat_").to_string().contains("other.org"));
+    wait_until_closed(directory.path());
+    assert!(refused("example.org", "rc_").to_string().contains("rc_"));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let newer = Identity {
+        schema: SCHEMA + 1,
+        homeserver: "example.org".into(),
+        workspace: None,
+        ghost_prefix: "_rocketchat_".into(),
+    };
+    store.put(&keys::identity(), &newer).unwrap();
+    store.flushed().await.unwrap();
+    drop(store);
+    wait_until_closed(directory.path());
+    assert!(matches!(
+        open(directory.path()),
+        Err(StoreError::Newer { what: "schema", .. })
+    ));
+}
+
+#[test]
+fn a_newer_record_is_refused_and_not_misread() {
+    let bytes = br#"{"v":99,"r":{"rid":"x"}}"#;
+    assert!(decode::<Portal>(bytes).is_err());
+    let number = br#"{"v":99,"r":7}"#;
+    assert!(matches!(
+        decode::<Number>(number),
+        Err(StoreError::Newer { found: 99, .. })
+    ));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_does_not_hide_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let portal = Portal {
+        rid: RocketRoomId::new("good"),
+        room_id: room_id!("!room:example.org").to_owned(),
+        kind: PortalKind::Channel,
+        name: "general".into(),
+        since: 0,
+    };
+    store.change().portal(&portal).commit().unwrap();
+    let bad = keys::portal(&RocketRoomId::new("bad"));
+    store.db.insert(bad, b"not json".as_slice()).unwrap();
+    assert_eq!(store.portals(), [portal]);
+}
+
+#[test]
+fn a_second_process_is_told_that_the_store_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let _store = open(directory.path()).unwrap();
+    assert!(matches!(open(directory.path()), Err(StoreError::Locked)));
+}
+
+#[test]
+fn events_that_arrived_long_ago_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.accept(vec![event("$new")]).unwrap();
+    let old = keys::seen_event(event_id!("$old"));
+    store.put(&old, &Number(1)).unwrap();
+    assert_eq!(store.forget_old_events().unwrap(), 1);
+    assert!(store.accept(vec![event("$new")]).unwrap().is_empty());
+    assert_eq!(store.accept(vec![event("$old")]).unwrap().len(), 1);
+}
+
+fn message(id: &str, event: &str) -> Message {
+    Message {
+        id: RocketMessageId::new(id),
+        rid: RocketRoomId::new("GENERAL"),
+        room_id: room_id!("!room:example.org").to_owned(),
+        events: vec![OwnedEventId::try_from(event).unwrap()],
+        sender: user_id!("@alice:example.org").to_owned(),
+        origin: Origin::Matrix,
+        revision: 0,
+        deleted: false,
+    }
+}
+
+/// The thread that flushes lets go of the store a moment after its owner did.
+fn wait_until_closed(directory: &Path) {
+    let config = sled::Config::new().path(directory).cache_capacity(CACHE);
+    for _ in 0..1000 {
+        if config.open().is_ok() {
+            return;
+        }
+        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("the store stays locked");
+}
+
+fn reopen(directory: &Path) -> Store {
+    wait_until_closed(directory);
+    open(directory).unwrap()
+}
