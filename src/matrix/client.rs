@@ -5,6 +5,7 @@ mod answer;
 mod tests;
 mod transport;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,12 @@ use crate::secret::Secret;
 pub struct Client {
     transport: Arc<Transport>,
     bot: OwnedUserId,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.bot)
+    }
 }
 
 impl Client {

@@ -4,6 +4,7 @@ mod events;
 mod people;
 mod rooms;
 
+use std::fmt;
 use std::sync::Arc;
 
 use ruma::api::client::account::{register, whoami};
@@ -36,6 +37,12 @@ pub struct Intent {
     transport: Arc<Transport>,
     user: OwnedUserId,
     masquerade: Option<OwnedUserId>,
+}
+
+impl fmt::Debug for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Intent({})", self.user)
+    }
 }
 
 impl Intent {

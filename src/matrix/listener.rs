@@ -31,11 +31,22 @@ use crate::secret::Secret;
 /// ephemeral ones.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 50 * 1024 * 1024;
 
-/// A body must be there after this time: the homeserver itself gives up after 60 s.
-const BODY_TIME: Duration = Duration::from_secs(60);
+/// How long a peer may take to say what it wants.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Until the head is there.
+    head: Duration,
+    /// From then until the body is there.
+    body: Duration,
+}
 
-/// A request's head must be there after this time.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+impl Patience {
+    /// Synapse itself gives a request up after 60 s.
+    const USUAL: Self = Self {
+        head: Duration::from_secs(10),
+        body: Duration::from_secs(60),
+    };
+}
 
 /// Requests under way get this long when the listener stops.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -56,7 +67,10 @@ pub struct InboundEvent {
     /// Milliseconds since 1970, as the sender's server claims; 0 if absent or
     /// not such a number.
     pub origin_server_ts: u64,
-    /// The whole event as sent. Reading it as [`Value`] is known to succeed.
+    /// The whole event as sent. Reading it as [`Value`] is known to succeed; for
+    /// that, an `unsigned` that is nested too deeply is left out.
+    ///
+    /// A repeat need not be the same text: `unsigned.age` grows.
     pub json: Box<RawValue>,
 }
 
@@ -209,7 +223,7 @@ pub async fn start<H: Handler>(
     config: ListenerConfig,
     handler: Arc<H>,
 ) -> Result<RunningListener, ListenError> {
-    start_with(config, handler, BODY_TIME).await
+    start_with(config, handler, Patience::USUAL).await
 }
 
 /// actix-web's services and bodies are not `Send`: they live on its own
@@ -219,7 +233,7 @@ pub async fn start<H: Handler>(
 async fn start_with<H: Handler>(
     config: ListenerConfig,
     handler: Arc<H>,
-    body_time: Duration,
+    patience: Patience,
 ) -> Result<RunningListener, ListenError> {
     if config.hs_token.is_empty() {
         return Err(ListenError::EmptyToken);
@@ -230,7 +244,7 @@ async fn start_with<H: Handler>(
         runtime: Handle::current(),
         limits: Limits {
             body_bytes: config.max_body_bytes,
-            body_time,
+            body_time: patience.body,
         },
     });
     let listen = config.listen;
@@ -240,7 +254,7 @@ async fn start_with<H: Handler>(
         .name("matrix-listener".to_owned())
         .spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                match bind(&listen, shared) {
+                match bind(&listen, patience.head, shared) {
                     Ok((address, server)) => {
                         let _ = tell_bound.send(Ok((address, server.handle())));
                         if let Err(error) = server.await {
@@ -268,6 +282,7 @@ async fn start_with<H: Handler>(
 
 fn bind<H: Handler>(
     listen: &str,
+    head_time: Duration,
     shared: Data<Shared<H>>,
 ) -> std::io::Result<(SocketAddr, Server)> {
     let server = HttpServer::new(move || {
@@ -279,7 +294,7 @@ fn bind<H: Handler>(
     // one so that probes are answered while a large one is read.
     .workers(2)
     .max_connections(512)
-    .client_request_timeout(HEAD_TIME)
+    .client_request_timeout(head_time)
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()

@@ -17,11 +17,11 @@ pub mod startup;
 #[cfg(test)]
 mod testing;
 
-pub use client::Client;
-pub use error::{Error, Kind};
+pub use client::{Client, Limits};
+pub use error::{Call, Error, Kind};
 pub use intent::{Intent, MessagesPage, TimelineEvent};
 pub use listener::{
-    Handler, Health, InboundEvent, ListenError, ListenerConfig, RunningListener, ThirdPartyQuery,
-    Transaction, Unavailable,
+    DEFAULT_MAX_BODY_BYTES, Handler, Health, InboundEvent, ListenError, ListenerConfig,
+    RunningListener, ThirdPartyQuery, Transaction, Unavailable,
 };
 pub use startup::{Expected, StartupProblem, check_registration};

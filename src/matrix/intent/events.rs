@@ -99,7 +99,8 @@ impl Intent {
         Ok(self.call(request).await?.event_id)
     }
 
-    /// The content of a state of the room; none if it was never set.
+    /// The content of a state of the room; none if it was never set, and
+    /// [`Value::Null`] if it cannot be read (nested too deeply).
     ///
     /// # Errors
     /// `M_FORBIDDEN` for one who is not in the room.
@@ -115,7 +116,10 @@ impl Intent {
             state_key.to_owned(),
         );
         match self.call(request).await {
-            Ok(response) => Ok(serde_json::from_str(response.event_or_content.get()).ok()),
+            // Set, if unreadable: not to be taken for absent.
+            Ok(response) => Ok(Some(
+                serde_json::from_str(response.event_or_content.get()).unwrap_or_default(),
+            )),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -146,6 +146,13 @@ async fn transaction<H: Handler>(
             }
         })?;
     drop(body);
+    tracing::debug!(
+        id = %transaction.id,
+        events = transaction.events.len(),
+        ephemeral = transaction.ephemeral.len(),
+        unreadable = transaction.unreadable,
+        "a transaction came"
+    );
     let handler = Arc::clone(&shared.handler);
     shared
         .run(async move { handler.transaction(transaction).await })

@@ -101,7 +101,11 @@ async fn rig() -> Rig {
         hs_token: Secret::new(TOKEN),
         max_body_bytes: LIMIT,
     };
-    let listener = start_with(config, Arc::clone(&notebook), Duration::from_millis(500))
+    let patience = Patience {
+        head: Duration::from_millis(500),
+        body: Duration::from_millis(500),
+    };
+    let listener = start_with(config, Arc::clone(&notebook), patience)
         .await
         .unwrap();
     Rig {
@@ -378,6 +382,25 @@ async fn a_body_that_never_ends_is_given_up() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(rig.put("2", transaction_of(&[])).await.0, StatusCode::OK);
     assert_eq!(rig.notebook.ids(), ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_given_up() {
+    let rig = rig().await;
+    let mut socket = TcpStream::connect(rig.listener.address()).await.unwrap();
+    socket
+        .write_all(b"PUT /transactions/1 HTTP/1.1\r\nX-A: ")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(5), socket.read_to_string(&mut answer))
+        .await
+        .expect("the connection was kept open")
+        .unwrap();
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,13 +67,7 @@ pub(super) fn read(id: String, body: &[u8]) -> Result<Transaction, NotATransacti
 }
 
 fn event(raw: &RawValue) -> Result<InboundEvent, String> {
-    // The whole of it is read once, so that nobody after us meets a surprise:
-    // nesting beyond serde_json's limit of 128, numbers beyond all bounds.
-    let fields: Map<String, Value> =
-        serde_json::from_str(raw.get()).map_err(|error| match error.classify() {
-            Category::Data => "not an object".to_owned(),
-            _ => error.to_string(),
-        })?;
+    let (fields, json) = whole(raw)?;
     Ok(InboundEvent {
         event_id: id(&fields, "event_id")?,
         room_id: id(&fields, "room_id")?,
@@ -84,8 +78,31 @@ fn event(raw: &RawValue) -> Result<InboundEvent, String> {
             .get("origin_server_ts")
             .and_then(Value::as_u64)
             .unwrap_or(0),
-        json: raw.to_owned(),
+        json,
     })
+}
+
+/// Reads the whole event once, so that nobody after us meets a surprise: nesting
+/// beyond serde_json's limit of 128, numbers beyond all bounds.
+///
+/// `unsigned` is the homeserver's addition and dispensable. It quotes other
+/// events (`prev_content`, `redacted_because`) one level deeper than they were
+/// accepted: someone who nests his membership as deeply as allowed must not make
+/// the ban that follows it unreadable.
+fn whole(raw: &RawValue) -> Result<(Map<String, Value>, Box<RawValue>), String> {
+    let first = match serde_json::from_str(raw.get()) {
+        Ok(fields) => return Ok((fields, raw.to_owned())),
+        Err(error) if error.classify() == Category::Data => return Err("not an object".to_owned()),
+        Err(error) => error.to_string(),
+    };
+    let mut parts: BTreeMap<String, &RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| first.clone())?;
+    if parts.remove("unsigned").is_none() {
+        return Err(first);
+    }
+    let json = serde_json::value::to_raw_value(&parts).map_err(|_| first)?;
+    let fields = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+    Ok((fields, json))
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
@@ -246,6 +263,25 @@ mod tests {
                 refusal(deep.as_bytes()),
                 NotATransaction::BadShape(_)
             ));
+        }
+    }
+
+    #[test]
+    fn what_the_homeserver_quotes_cannot_hide_an_event() {
+        let event = with(|e| e["unsigned"] = json!({"prev_content": "QUOTED"})).to_string();
+        for levels in [100, 125, 126, 127, 5_000] {
+            let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let body = format!(r#"{{"events":[{}]}}"#, event.replace("\"QUOTED\"", &deep));
+            let transaction = read_all(&body);
+            assert_eq!(transaction.unreadable, 0, "{levels} levels");
+            let json = transaction.events[0].json.get();
+            let read: Value = serde_json::from_str(json).expect("what was promised to be readable");
+            assert_eq!(read["content"]["body"], "hi");
+            assert_eq!(
+                read.get("unsigned").is_some(),
+                levels <= 125,
+                "{levels} levels"
+            );
         }
     }
 
