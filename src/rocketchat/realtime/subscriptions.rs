@@ -29,8 +29,28 @@ enum State {
 /// A stream and which of its subscriptions.
 type Key = (Stream, usize);
 
-/// Subscriptions that wait for the same pace, urgent lanes first.
-type Lane = (Urgency, &'static str);
+/// Subscriptions that wait for the same pace. Urgent lanes come first, and among them
+/// messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    urgency: Urgency,
+    rank: usize,
+    name: &'static str,
+}
+
+impl Lane {
+    fn of(stream: &Stream, name: &'static str) -> Self {
+        const FIRST: [&str; 2] = ["stream-room-messages", "stream-notify-user"];
+        Self {
+            urgency: Urgency::of(stream),
+            rank: FIRST
+                .iter()
+                .position(|first| *first == name)
+                .unwrap_or(FIRST.len()),
+            name,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
@@ -126,12 +146,12 @@ impl Subscriptions {
     }
 
     fn enqueue(&mut self, name: &'static str, key: Key) {
-        let lane = (Urgency::of(&key.0), name);
+        let lane = Lane::of(&key.0, name);
         self.queued.entry(lane).or_default().insert(key);
     }
 
     fn dequeue(&mut self, name: &'static str, key: &Key) {
-        let lane = (Urgency::of(&key.0), name);
+        let lane = Lane::of(&key.0, name);
         if let Some(waiting) = self.queued.get_mut(&lane) {
             waiting.remove(key);
             if waiting.is_empty() {
@@ -181,11 +201,11 @@ impl Subscriptions {
     pub fn due(&mut self, now: Instant) -> Vec<Ask> {
         let mut due = Vec::new();
         for (lane, waiting) in &mut self.queued {
-            let urgent = lane.0 == Urgency::Essential;
+            let urgent = lane.urgency == Urgency::Essential;
             if !urgent && !self.ready_told {
                 continue;
             }
-            let pace = self.paces.entry(lane.1).or_default();
+            let pace = self.paces.entry(lane.name).or_default();
             while pace.free_at(now, urgent) <= now
                 && let Some(key) = waiting.pop_first()
             {
@@ -211,7 +231,7 @@ impl Subscriptions {
     pub fn next_time(&mut self, now: Instant, reading: bool) -> Option<Instant> {
         let answer = self.asked.values().min().filter(|_| reading);
         let mut next = answer.map(|since| *since + ANSWER_TIMEOUT);
-        for (urgency, name) in self.queued.keys() {
+        for Lane { urgency, name, .. } in self.queued.keys() {
             let urgent = *urgency == Urgency::Essential;
             if urgent || self.ready_told {
                 let free = self.paces.entry(name).or_default().free_at(now, urgent);
@@ -307,7 +327,7 @@ impl Subscriptions {
         let queued = self
             .queued
             .keys()
-            .any(|(urgency, _)| *urgency == Urgency::Essential);
+            .any(|lane| lane.urgency == Urgency::Essential);
         let open = asked || queued;
         if !self.ready_told && !open {
             self.ready_told = true;
