@@ -348,3 +348,116 @@ impl Subscriptions {
 fn part_of<'a>(parts: &'a mut BTreeMap<Stream, Vec<Part>>, key: &Key) -> Option<&'a mut Part> {
     parts.get_mut(&key.0)?.get_mut(key.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rocketchat::ids::RocketRoomId;
+
+    fn deletions(count: usize) -> Vec<Stream> {
+        let stream = |n| Stream::Deletions(RocketRoomId::new(format!("r{n}")));
+        (0..count).map(stream).collect()
+    }
+
+    /// Answers everything that is due, for so long; returns when each was asked for.
+    fn play(subscriptions: &mut Subscriptions, start: Instant, long: Duration) -> Vec<Instant> {
+        let mut now = start;
+        let mut asked = Vec::new();
+        while now <= start + long {
+            for ask in subscriptions.due(now) {
+                subscriptions.ready(&ask.id);
+                asked.push(now);
+            }
+            match subscriptions.next_time(now, true) {
+                Some(at) => now = at.max(now + Duration::from_millis(1)),
+                None => break,
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn a_thousand_rooms_are_subscribed_within_the_servers_limit() {
+        let start = Instant::now();
+        let mut subscriptions = Subscriptions::new(deletions(1000));
+        subscriptions.start(RocketUserId::new("u"));
+        assert_eq!(subscriptions.ready_if_nothing_is_open(), [Event::Ready]);
+        let asked = play(&mut subscriptions, start, Duration::from_secs(4000));
+        assert_eq!(asked.len(), 2000, "some rooms were never asked for");
+        for (index, at) in asked.iter().enumerate() {
+            let until = *at + Duration::from_secs(40);
+            let window = asked[index..].iter().take_while(|other| **other < until);
+            assert!(window.count() <= 40);
+        }
+        assert_eq!(
+            subscriptions.next_time(start + Duration::from_secs(4000), true),
+            None
+        );
+    }
+
+    #[test]
+    fn single_rooms_wait_for_what_is_essential() {
+        let now = Instant::now();
+        let mut streams = deletions(3);
+        streams.push(Stream::Logged("x".to_owned()));
+        streams.push(Stream::MyMessages);
+        let mut subscriptions = Subscriptions::new(streams);
+        subscriptions.start(RocketUserId::new("u"));
+        let due = subscriptions.due(now);
+        let names: Vec<_> = due.iter().map(|ask| ask.event.as_str()).collect();
+        assert_eq!(names, ["__my_messages__", "x"]);
+        assert_eq!(subscriptions.ready(&due[0].id), []);
+        assert_eq!(subscriptions.ready(&due[1].id), [Event::Ready]);
+        assert_eq!(
+            subscriptions.ready(&due[1].id),
+            [],
+            "a second ready told something"
+        );
+        assert_eq!(subscriptions.due(now).len(), 6);
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_noticed() {
+        let now = Instant::now();
+        let mut subscriptions = Subscriptions::new([Stream::MyMessages]);
+        subscriptions.start(RocketUserId::new("u"));
+        subscriptions.due(now);
+        let late = now + ANSWER_TIMEOUT;
+        assert_eq!(subscriptions.next_time(now, true), Some(late));
+        assert_eq!(
+            subscriptions.next_time(now, false),
+            None,
+            "nobody reads answers now"
+        );
+        assert!(!subscriptions.overdue(now) && subscriptions.overdue(late));
+    }
+
+    #[test]
+    fn a_stream_given_up_is_forgotten_in_every_state() {
+        let now = Instant::now();
+        let stream = deletions(1).remove(0);
+        let mut subscriptions = Subscriptions::new([stream.clone()]);
+        subscriptions.start(RocketUserId::new("u"));
+        assert_eq!(subscriptions.remove(&stream), Vec::<String>::new());
+        assert_eq!(subscriptions.due(now), []);
+        subscriptions.ready_if_nothing_is_open();
+        subscriptions.add(stream.clone());
+        let due = subscriptions.due(now);
+        assert_eq!(due.len(), 2);
+        assert_eq!(
+            subscriptions.add(stream.clone()),
+            Vec::<String>::new(),
+            "asked for twice"
+        );
+        let error = || Some(Error::refused("not-allowed"));
+        assert_eq!(subscriptions.refused(&due[0].id, error(), now).len(), 1);
+        assert_eq!(
+            subscriptions.refused(&due[1].id, error(), now),
+            [],
+            "told twice"
+        );
+        assert_eq!(subscriptions.remove(&stream), Vec::<String>::new());
+        assert_eq!(subscriptions.ready(&due[0].id), []);
+        assert_eq!(subscriptions.next_time(now, true), None);
+    }
+}

@@ -408,6 +408,22 @@ async fn what_is_no_websocket_is_tried_again() {
 }
 
 #[tokio::test]
+async fn what_is_no_tls_is_tried_again() {
+    let server = Server::new().await;
+    let mut options = server.options(&[]);
+    options.base.set_scheme("https").unwrap();
+    let (_realtime, mut events) = start(options);
+    for _ in 0..2 {
+        let (mut stream, _) = server.listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 plain\r\n\r\n")
+            .await
+            .unwrap();
+        drop(stream);
+        disconnected(&mut events).await;
+    }
+}
+
+#[tokio::test]
 async fn calls_get_their_own_answers_or_learn_of_the_loss() {
     let server = Server::new().await;
     let (realtime, mut events) = start(server.options(&[]));

@@ -298,6 +298,7 @@ async fn a_direct_message_is_with_those_who_were_asked_for() {
         Some("error-invalid-user"),
         "a DM with oneself was taken"
     );
+    assert_eq!(server.body(0), json!({ "username": "Alice" }));
     let smuggled = Username::new("alice,bob");
     assert!(session.direct_room(&[&smuggled]).await.is_err());
 }
