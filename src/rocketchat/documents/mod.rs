@@ -23,4 +23,7 @@ pub use sync::{Changes, Deleted, Page, Removed, SyncResult};
 pub use timestamp::Timestamp;
 pub use user::{Email, User, UserRef};
 
-pub(crate) use sync::read_each;
+pub(crate) use sync::{read_each, read_one};
+
+#[cfg(test)]
+mod tests;

@@ -85,10 +85,19 @@ pub(crate) fn read_each<T: DeserializeOwned>(raw: &[&RawValue]) -> (Vec<T>, usiz
     let read = raw
         .iter()
         .filter_map(|document| {
-            serde_json::from_str(document.get())
-                .map_err(|_| unreadable += 1)
-                .ok()
+            let read = read_one(document);
+            unreadable += usize::from(read.is_none());
+            read
         })
         .collect();
     (read, unreadable)
+}
+
+/// Reads a document. Only an object is one: serde would take a list for one, its
+/// elements for the fields in their order.
+pub(crate) fn read_one<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
+    let text = raw.get();
+    text.starts_with('{')
+        .then(|| serde_json::from_str(text).ok())
+        .flatten()
 }

@@ -79,6 +79,10 @@ impl<'a> Frame<'a> {
     /// When it is no JSON, or an object of the protocol with parts of wrong types. What
     /// cannot be read at all may have been a message.
     pub fn parse(text: &'a str) -> Result<Self, Unreadable> {
+        // serde would take a list for an object, its elements for the parts in order.
+        if !text.trim_start().starts_with('{') {
+            return Err(not_readable(text));
+        }
         let wire: Wire = serde_json::from_str(text).map_err(|_| not_readable(text))?;
         let id = || match &wire.id {
             Some(Value::String(id)) => Ok(id.clone()),

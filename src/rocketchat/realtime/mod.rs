@@ -21,3 +21,8 @@ pub use client::{Options, Realtime, start};
 pub use event::{Bulk, Change, Event, OnRoom, Unreadable};
 pub use login::login_once;
 pub use stream::{OwnEvent, Stream};
+
+#[cfg(test)]
+mod frame_tests;
+#[cfg(test)]
+mod tests;

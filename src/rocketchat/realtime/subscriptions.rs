@@ -29,8 +29,28 @@ enum State {
 /// A stream and which of its subscriptions.
 type Key = (Stream, usize);
 
-/// Subscriptions that wait for the same pace, urgent lanes first.
-type Lane = (Urgency, &'static str);
+/// Subscriptions that wait for the same pace. Urgent lanes come first, and among them
+/// messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    urgency: Urgency,
+    rank: usize,
+    name: &'static str,
+}
+
+impl Lane {
+    fn of(stream: &Stream, name: &'static str) -> Self {
+        const FIRST: [&str; 2] = ["stream-room-messages", "stream-notify-user"];
+        Self {
+            urgency: Urgency::of(stream),
+            rank: FIRST
+                .iter()
+                .position(|first| *first == name)
+                .unwrap_or(FIRST.len()),
+            name,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
@@ -126,12 +146,12 @@ impl Subscriptions {
     }
 
     fn enqueue(&mut self, name: &'static str, key: Key) {
-        let lane = (Urgency::of(&key.0), name);
+        let lane = Lane::of(&key.0, name);
         self.queued.entry(lane).or_default().insert(key);
     }
 
     fn dequeue(&mut self, name: &'static str, key: &Key) {
-        let lane = (Urgency::of(&key.0), name);
+        let lane = Lane::of(&key.0, name);
         if let Some(waiting) = self.queued.get_mut(&lane) {
             waiting.remove(key);
             if waiting.is_empty() {
@@ -181,11 +201,11 @@ impl Subscriptions {
     pub fn due(&mut self, now: Instant) -> Vec<Ask> {
         let mut due = Vec::new();
         for (lane, waiting) in &mut self.queued {
-            let urgent = lane.0 == Urgency::Essential;
+            let urgent = lane.urgency == Urgency::Essential;
             if !urgent && !self.ready_told {
                 continue;
             }
-            let pace = self.paces.entry(lane.1).or_default();
+            let pace = self.paces.entry(lane.name).or_default();
             while pace.free_at(now, urgent) <= now
                 && let Some(key) = waiting.pop_first()
             {
@@ -211,7 +231,7 @@ impl Subscriptions {
     pub fn next_time(&mut self, now: Instant, reading: bool) -> Option<Instant> {
         let answer = self.asked.values().min().filter(|_| reading);
         let mut next = answer.map(|since| *since + ANSWER_TIMEOUT);
-        for (urgency, name) in self.queued.keys() {
+        for Lane { urgency, name, .. } in self.queued.keys() {
             let urgent = *urgency == Urgency::Essential;
             if urgent || self.ready_told {
                 let free = self.paces.entry(name).or_default().free_at(now, urgent);
@@ -307,7 +327,7 @@ impl Subscriptions {
         let queued = self
             .queued
             .keys()
-            .any(|(urgency, _)| *urgency == Urgency::Essential);
+            .any(|lane| lane.urgency == Urgency::Essential);
         let open = asked || queued;
         if !self.ready_told && !open {
             self.ready_told = true;
@@ -327,4 +347,117 @@ impl Subscriptions {
 
 fn part_of<'a>(parts: &'a mut BTreeMap<Stream, Vec<Part>>, key: &Key) -> Option<&'a mut Part> {
     parts.get_mut(&key.0)?.get_mut(key.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rocketchat::ids::RocketRoomId;
+
+    fn deletions(count: usize) -> Vec<Stream> {
+        let stream = |n| Stream::Deletions(RocketRoomId::new(format!("r{n}")));
+        (0..count).map(stream).collect()
+    }
+
+    /// Answers everything that is due, for so long; returns when each was asked for.
+    fn play(subscriptions: &mut Subscriptions, start: Instant, long: Duration) -> Vec<Instant> {
+        let mut now = start;
+        let mut asked = Vec::new();
+        while now <= start + long {
+            for ask in subscriptions.due(now) {
+                subscriptions.ready(&ask.id);
+                asked.push(now);
+            }
+            match subscriptions.next_time(now, true) {
+                Some(at) => now = at.max(now + Duration::from_millis(1)),
+                None => break,
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn a_thousand_rooms_are_subscribed_within_the_servers_limit() {
+        let start = Instant::now();
+        let mut subscriptions = Subscriptions::new(deletions(1000));
+        subscriptions.start(RocketUserId::new("u"));
+        assert_eq!(subscriptions.ready_if_nothing_is_open(), [Event::Ready]);
+        let asked = play(&mut subscriptions, start, Duration::from_secs(4000));
+        assert_eq!(asked.len(), 2000, "some rooms were never asked for");
+        for (index, at) in asked.iter().enumerate() {
+            let until = *at + Duration::from_secs(40);
+            let window = asked[index..].iter().take_while(|other| **other < until);
+            assert!(window.count() <= 40);
+        }
+        assert_eq!(
+            subscriptions.next_time(start + Duration::from_secs(4000), true),
+            None
+        );
+    }
+
+    #[test]
+    fn single_rooms_wait_for_what_is_essential() {
+        let now = Instant::now();
+        let mut streams = deletions(3);
+        streams.push(Stream::Logged("x".to_owned()));
+        streams.push(Stream::MyMessages);
+        let mut subscriptions = Subscriptions::new(streams);
+        subscriptions.start(RocketUserId::new("u"));
+        let due = subscriptions.due(now);
+        let names: Vec<_> = due.iter().map(|ask| ask.event.as_str()).collect();
+        assert_eq!(names, ["__my_messages__", "x"]);
+        assert_eq!(subscriptions.ready(&due[0].id), []);
+        assert_eq!(subscriptions.ready(&due[1].id), [Event::Ready]);
+        assert_eq!(
+            subscriptions.ready(&due[1].id),
+            [],
+            "a second ready told something"
+        );
+        assert_eq!(subscriptions.due(now).len(), 6);
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_noticed() {
+        let now = Instant::now();
+        let mut subscriptions = Subscriptions::new([Stream::MyMessages]);
+        subscriptions.start(RocketUserId::new("u"));
+        subscriptions.due(now);
+        let late = now + ANSWER_TIMEOUT;
+        assert_eq!(subscriptions.next_time(now, true), Some(late));
+        assert_eq!(
+            subscriptions.next_time(now, false),
+            None,
+            "nobody reads answers now"
+        );
+        assert!(!subscriptions.overdue(now) && subscriptions.overdue(late));
+    }
+
+    #[test]
+    fn a_stream_given_up_is_forgotten_in_every_state() {
+        let now = Instant::now();
+        let stream = deletions(1).remove(0);
+        let mut subscriptions = Subscriptions::new([stream.clone()]);
+        subscriptions.start(RocketUserId::new("u"));
+        assert_eq!(subscriptions.remove(&stream), Vec::<String>::new());
+        assert_eq!(subscriptions.due(now), []);
+        subscriptions.ready_if_nothing_is_open();
+        subscriptions.add(stream.clone());
+        let due = subscriptions.due(now);
+        assert_eq!(due.len(), 2);
+        assert_eq!(
+            subscriptions.add(stream.clone()),
+            Vec::<String>::new(),
+            "asked for twice"
+        );
+        let error = || Some(Error::refused("not-allowed"));
+        assert_eq!(subscriptions.refused(&due[0].id, error(), now).len(), 1);
+        assert_eq!(
+            subscriptions.refused(&due[1].id, error(), now),
+            [],
+            "told twice"
+        );
+        assert_eq!(subscriptions.remove(&stream), Vec::<String>::new());
+        assert_eq!(subscriptions.ready(&due[0].id), []);
+        assert_eq!(subscriptions.next_time(now, true), None);
+    }
 }

@@ -300,7 +300,10 @@ impl Task {
                 params,
                 reply,
             } => {
-                // Those whose caller has given up need no place.
+                // A call that nobody waits for any more must not be carried out late.
+                if reply.is_closed() {
+                    return Ok(());
+                }
                 self.calls.retain(|_, reply| !reply.is_closed());
                 self.last_call += 1;
                 let id = format!("m{}", self.last_call);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::event::{Bulk, Change, Event, OnRoom, Unreadable};
-use crate::rocketchat::documents::{Message, RoomType, Timestamp};
+use crate::rocketchat::documents::{Message, RoomType, Timestamp, read_one};
 use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
 
 #[derive(Deserialize)]
@@ -32,7 +32,12 @@ pub(super) fn event(collection: &str, fields: &RawValue) -> Result<Option<Event>
         return Ok(None);
     };
     let maybe_message = !known.ends_with("-logged") && !known.ends_with("-all");
-    let fields: Fields = serde_json::from_str(fields.get()).map_err(|_| Unreadable {
+    let raw = fields.get();
+    let fields = raw
+        .starts_with('{')
+        .then(|| serde_json::from_str::<Fields>(raw).ok())
+        .flatten();
+    let fields = fields.ok_or_else(|| Unreadable {
         what: format!("an event of {collection}"),
         maybe_message,
         rid: None,
@@ -54,6 +59,10 @@ impl Fields<'_> {
         serde_json::from_str(self.args.get(index)?.get()).ok()
     }
 
+    fn document<T: DeserializeOwned>(&self, index: usize) -> Option<T> {
+        read_one(self.args.get(index)?)
+    }
+
     fn values(&self) -> Value {
         let read = |raw: &&RawValue| serde_json::from_str(raw.get()).unwrap_or(Value::Null);
         Value::Array(self.args.iter().map(read).collect())
@@ -65,12 +74,12 @@ impl Fields<'_> {
         struct Named {
             rid: RocketRoomId,
         }
-        self.read::<Named>(index).map(|named| named.rid)
+        self.document::<Named>(index).map(|named| named.rid)
     }
 }
 
 fn message(fields: &Fields<'_>) -> Result<Event, Unreadable> {
-    let Some(message) = fields.read::<Message>(0) else {
+    let Some(message) = fields.document::<Message>(0) else {
         let named = (fields.event_name != "__my_messages__")
             .then(|| RocketRoomId::parse(fields.event_name.as_str()).ok())
             .flatten();
@@ -108,7 +117,7 @@ fn in_room(fields: &Fields<'_>) -> Result<Option<Event>, Unreadable> {
                 #[serde(rename = "_id")]
                 id: RocketMessageId,
             }
-            let gone: Gone = fields.read(0).ok_or_else(|| lost("a deletion", true))?;
+            let gone: Gone = fields.document(0).ok_or_else(|| lost("a deletion", true))?;
             Ok(Some(Event::Deleted {
                 rid: room()?,
                 id: gone.id,
@@ -194,21 +203,21 @@ fn own(fields: &Fields<'_>) -> Result<Option<Event>, Unreadable> {
         rid,
     };
     match event {
-        "subscriptions-changed" => match (change(fields), fields.read(1)) {
+        "subscriptions-changed" => match (change(fields), fields.document(1)) {
             (Some(change), Some(subscription)) => Ok(Some(Event::SubscriptionChanged {
                 change,
                 subscription: Box::new(subscription),
             })),
             _ => Err(lost("a change of a subscription", true, fields.rid(1))),
         },
-        "rooms-changed" => match (change(fields), fields.read(1)) {
+        "rooms-changed" => match (change(fields), fields.document(1)) {
             (Some(change), Some(room)) => Ok(Some(Event::RoomChanged {
                 change,
                 room: Box::new(room),
             })),
             _ => Err(lost("a change of a room", true, None)),
         },
-        "message" => match fields.read(0) {
+        "message" => match fields.document(0) {
             Some(message) => Ok(Some(Event::Ephemeral(Box::new(message)))),
             // Nothing is stored of these: there is nothing to read back.
             None => Err(lost("an ephemeral message", false, fields.rid(0))),

@@ -45,8 +45,15 @@ pub(super) async fn body(response: Response, limit: usize) -> Result<Vec<u8>, Er
     Err(refusal(status, &headers, &body))
 }
 
-/// Reads an answer that was said to be JSON.
+/// Reads an answer that was said to be JSON. It must be an object: serde would take a
+/// list for one, its elements for the fields in their order.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|byte| *byte != b'{') {
+        return Err(Error::NotRocketChat {
+            what: "JSON that is no object",
+        });
+    }
     serde_json::from_slice(body).map_err(|error| {
         if error.is_eof() {
             Error::Transport {
@@ -206,4 +213,240 @@ fn pause(headers: &HeaderMap, text: String) -> Option<Duration> {
             header("x-ratelimit-reset").and_then(|reset| reset.checked_sub(Timestamp::now().0))
         })?;
     Some(bounded(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::retry::{Advice, Retryable as _};
+    use crate::rocketchat::error::TwoFactorKind;
+
+    /// Answers of a Rocket.Chat 6.14, one of each text.
+    const REFUSALS: &str = include_str!("../../../tests/data/rocketchat/refusals.jsonl");
+
+    fn refuse(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        refusal(StatusCode::from_u16(status).unwrap(), &map, body.as_bytes())
+    }
+
+    fn json(status: u16, body: &str) -> Error {
+        refuse(
+            status,
+            &[("content-type", "application/json; charset=utf-8")],
+            body,
+        )
+    }
+
+    #[test]
+    fn every_recorded_refusal_has_its_family() {
+        let mut seen = 0;
+        for line in REFUSALS.lines() {
+            let recorded: Value = serde_json::from_str(line).unwrap();
+            let status = u16::try_from(recorded["status"].as_u64().unwrap()).unwrap();
+            let headers: Vec<(&str, &str)> = recorded["headers"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+                .collect();
+            let body = match &recorded["body"] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let error = refuse(status, &headers, &body);
+            let error_type = recorded["body"]["errorType"].as_str();
+            let fits = match status {
+                401 => matches!(error, Error::Unauthorized { .. } | Error::TwoFactor { .. }),
+                403 => matches!(error, Error::Forbidden { .. }),
+                405 => error == Error::EndpointMissing,
+                429 => matches!(error, Error::RateLimited { after: Some(_) }),
+                300..=399 => matches!(error, Error::NotRocketChat { .. }),
+                400 if error_type.is_some_and(|kind| kind.starts_with("totp-")) => {
+                    matches!(error, Error::TwoFactor { .. })
+                }
+                400 => matches!(error, Error::Refused { .. }),
+                500..=599 => matches!(error, Error::Server { .. }),
+                _ => true,
+            };
+            assert!(fits, "{line}\nbecame {error:?}");
+            if let Some(kind) = error_type.filter(|kind| !kind.contains(' ')) {
+                assert_eq!(error.code(), Some(kind), "{line}");
+            }
+            assert!(!error.person_text().is_empty());
+            assert!(!error.person_text().contains('\n'), "{line}");
+            seen += 1;
+        }
+        assert!(seen > 150);
+    }
+
+    #[test]
+    fn the_code_is_found_wherever_it_stands() {
+        let code = |body: &str| json(400, body).code().map(str::to_owned);
+        let cases = [
+            (
+                r#"{"error":"Not allowed [error-not-allowed]","errorType":"error-not-allowed"}"#,
+                Some("error-not-allowed"),
+            ),
+            (
+                r#"{"error":"Not allowed [error-not-allowed]"}"#,
+                Some("error-not-allowed"),
+            ),
+            (r#"{"error":"[invalid-channel]"}"#, Some("invalid-channel")),
+            (
+                r#"{"error":"error-invalid-room"}"#,
+                Some("error-invalid-room"),
+            ),
+            (
+                r#"{"error":"You_have_been_muted"}"#,
+                Some("You_have_been_muted"),
+            ),
+            (
+                r#"{"error":"not-allowed","errorType":"Not Allowed"}"#,
+                Some("not-allowed"),
+            ),
+            // 7.7: typed routes have no brackets.
+            (
+                r#"{"errorType":"error-invalid-params","error":"must have required property 'x'"}"#,
+                Some("error-invalid-params"),
+            ),
+            (
+                r#"{"error":"Cannot read property 'starred' of undefined"}"#,
+                None,
+            ),
+            (r#"{"success":false}"#, None),
+            (r#"{"error":5,"errorType":{}}"#, Some("5")),
+            (r#"{"error":"see [the manual]"}"#, None),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(code(body).as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_lost_login_looks_the_same_in_every_version() {
+        for body in [
+            r#"{"status":"error","message":"You must be logged in to do this."}"#,
+            r#"{"success":false,"error":"You must be logged in to do this.","status":"error","message":"You must be logged in to do this."}"#,
+            r#"{"success":false,"error":"You must be logged in to do this."}"#,
+        ] {
+            let error = json(401, body);
+            assert!(error.is_unauthorized(), "{body}");
+            assert_eq!(error.code(), None);
+            assert_eq!(error.advice(), Advice::GiveUp);
+        }
+        let login = json(
+            401,
+            r#"{"status":"error","error":403,"message":"Incorrect password"}"#,
+        );
+        assert_eq!(login.code(), Some("403"));
+    }
+
+    #[test]
+    fn second_factors_are_told_apart() {
+        let required = json(
+            401,
+            r#"{"status":"error","error":"totp-required","details":{"method":"email"},"message":"TOTP Required"}"#,
+        );
+        assert_eq!(
+            required,
+            Error::TwoFactor {
+                kind: TwoFactorKind::Required,
+                method: Some("email".to_owned())
+            }
+        );
+        let wrong = json(
+            400,
+            r#"{"success":false,"error":"TOTP Invalid [totp-invalid]","errorType":"totp-invalid","details":{"method":"password"}}"#,
+        );
+        assert_eq!(wrong.code(), Some("totp-invalid"));
+    }
+
+    #[test]
+    fn slowing_down_in_every_form() {
+        let after = |headers: &[(&str, &str)], body: &str| match refuse(429, headers, body) {
+            Error::RateLimited { after } => after,
+            other => panic!("{other:?}"),
+        };
+        let kind = ("content-type", "application/json");
+        let text = r#"{"success":false,"error":"Error, too many requests. Please slow down. You must wait 60 seconds before trying this endpoint again. [error-too-many-requests]"}"#;
+        assert_eq!(after(&[kind], text), Some(Duration::from_secs(60)));
+        assert_eq!(
+            after(&[("retry-after", "7")], "<html>"),
+            Some(Duration::from_secs(7))
+        );
+        let reset = (Timestamp::now().0 + 20_000).to_string();
+        let until = after(&[("x-ratelimit-reset", &reset)], "").unwrap();
+        assert!(until > Duration::from_secs(15) && until <= Duration::from_secs(20));
+        assert_eq!(
+            after(&[("x-ratelimit-reset", "0")], ""),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(after(&[("retry-after", "99999999999999999")], ""), None);
+        assert_eq!(
+            after(&[("retry-after", "999999")], ""),
+            Some(Duration::from_secs(3600))
+        );
+        assert_eq!(after(&[], ""), None);
+        let coded = json(
+            400,
+            r#"{"error":"Too many [error-too-many-requests]","errorType":"error-too-many-requests"}"#,
+        );
+        assert!(matches!(coded, Error::RateLimited { .. }));
+    }
+
+    #[test]
+    fn what_is_in_between_is_not_taken_for_the_server() {
+        let html = [("content-type", "text/html")];
+        let page = "<html><script>__meteor_runtime_config__ = 1</script></html>";
+        assert_eq!(refuse(200, &html, page), Error::EndpointMissing);
+        assert!(matches!(
+            refuse(200, &html, "<h1>Maintenance</h1>"),
+            Error::NotRocketChat { .. }
+        ));
+        assert!(matches!(
+            refuse(302, &html, ""),
+            Error::NotRocketChat { .. }
+        ));
+        assert!(matches!(
+            refuse(401, &html, "<h1>Log in</h1>"),
+            Error::NotRocketChat { .. }
+        ));
+        assert_eq!(
+            refuse(502, &html, "<h1>Bad gateway</h1>"),
+            Error::Server { status: 502 }
+        );
+        assert_eq!(refuse(500, &[], ""), Error::Server { status: 500 });
+        assert_eq!(
+            json(
+                405,
+                r#"{"status":"error","message":"API endpoint does not exist"}"#
+            ),
+            Error::EndpointMissing
+        );
+        assert_eq!(refuse(405, &[], ""), Error::EndpointMissing);
+        assert_eq!(refuse(400, &html, "Bad Request").code(), Some("http-400"));
+        assert_eq!(refuse(413, &html, "").code(), Some("http-413"));
+    }
+
+    #[test]
+    fn an_error_never_shows_what_was_written() {
+        let error = json(
+            400,
+            r#"{"error":"Match error: Expected array, got \"my secret\" in field x"}"#,
+        );
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        assert!(
+            error.person_text().contains("my secret"),
+            "the person may see their own words"
+        );
+    }
 }

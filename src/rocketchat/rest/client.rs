@@ -17,7 +17,10 @@ use crate::secret::Secret;
 /// Largest answer that is accepted, in bytes.
 pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a whole request, and between two parts of an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// For a whole request whose answer may be larger than [`ANSWER_LIMIT`].
+const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A Rocket.Chat server, without an account. Cheap to clone; clones share their
 /// connections.
@@ -90,28 +93,23 @@ impl Client {
     /// Redirects are not followed: they would carry the token elsewhere.
     ///
     /// # Errors
-    /// When TLS cannot be set up or `base` is no address of a web server.
+    /// [`Error::Refused`] when `base` is no address of a web server
+    /// (`invalid-server-address`) or TLS cannot be set up (`no-tls`).
     pub fn new(base: Url) -> Result<Self, Error> {
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(Error::Transport {
-                maybe_done: false,
-                what: "the address of the server is neither http nor https",
-            });
+            return Err(Error::refused("invalid-server-address"));
         }
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .read_timeout(TIMEOUT)
             .user_agent(concat!(
                 env!("CARGO_PKG_NAME"),
                 "/",
                 env!("CARGO_PKG_VERSION")
             ))
             .build()
-            .map_err(|_| Error::Transport {
-                maybe_done: false,
-                what: "TLS cannot be set up",
-            })?;
+            .map_err(|_| Error::refused("no-tls"))?;
         Ok(Self {
             http,
             base: Arc::new(base),
@@ -138,10 +136,7 @@ impl Client {
         url.set_query(None);
         url.set_fragment(None);
         url.path_segments_mut()
-            .map_err(|()| Error::Transport {
-                maybe_done: false,
-                what: "the address of the server cannot have a path",
-            })?
+            .map_err(|()| Error::refused("invalid-server-address"))?
             .pop_if_empty()
             .extend(path);
         Ok(url)
@@ -153,9 +148,15 @@ impl Client {
         request: Request<'_>,
         credentials: Option<(&RocketUserId, &Secret)>,
     ) -> Result<Vec<u8>, Error> {
+        let timeout = if request.limit > ANSWER_LIMIT {
+            LONG_TIMEOUT
+        } else {
+            TIMEOUT
+        };
         let mut builder = self
             .http
-            .request(request.method.clone(), self.address(request.path)?);
+            .request(request.method.clone(), self.address(request.path)?)
+            .timeout(timeout);
         if !request.query.is_empty() {
             builder = builder.query(&request.query);
         }

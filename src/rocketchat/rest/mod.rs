@@ -13,3 +13,6 @@ pub use client::{Client, Credentials, Session};
 pub use rooms::{DirectRoom, RoomOrder};
 pub use server::ServerInfo;
 pub use users::{NewUser, UserChanges};
+
+#[cfg(test)]
+mod tests;

@@ -87,14 +87,18 @@ impl Session {
         if unusable {
             return Err(Error::refused("error-invalid-user"));
         }
-        let body = json!({ "usernames": names.join(",") });
+        let body = match names.as_slice() {
+            [one] => json!({ "username": one }),
+            several => json!({ "usernames": several.join(",") }),
+        };
         let request = Request::post(&["api", "v1", "im.create"], body);
         let room = self.json::<DirectAnswer>(request).await?.room;
         let all_there = names.iter().all(|wanted| {
             let same = |name: &Username| name.as_str().to_lowercase() == wanted.to_lowercase();
             room.usernames.iter().any(same)
         });
-        if !all_there {
+        let nobody_else = room.usernames.len() <= names.len() + 1;
+        if !all_there || !nobody_else {
             return Err(Error::refused("error-invalid-user"));
         }
         Ok(DirectRoom {

@@ -1,0 +1,12 @@
+//! What the server does: each file one kind of change, called from REST and from the methods alike.
+
+pub mod accounts;
+pub mod check;
+pub mod create;
+pub mod delete;
+pub mod edit;
+pub mod gone;
+pub mod login;
+pub mod membership;
+pub mod react;
+pub mod send;

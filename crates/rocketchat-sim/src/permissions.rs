@@ -1,0 +1,91 @@
+//! Who may do what: the permission table of a fresh server (capture 03), and the roles of a user,
+//! globally and in a room.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{json, state::State, time};
+
+const TABLE: &str = include_str!("data/permissions.json");
+
+/// Roles by permission.
+#[derive(Debug)]
+pub struct Permissions {
+    table: BTreeMap<String, Vec<String>>,
+    since: i64,
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self {
+            table: serde_json::from_str(TABLE).unwrap_or_default(),
+            since: time::now_ms(),
+        }
+    }
+}
+
+impl Permissions {
+    /// Whether one of `roles` has `permission`.
+    pub fn allows(&self, roles: &[String], permission: &str) -> bool {
+        self.table
+            .get(permission)
+            .is_some_and(|holders| roles.iter().any(|role| holders.contains(role)))
+    }
+
+    /// The entries of `permissions.listAll`.
+    pub fn shown(&self) -> Vec<Value> {
+        self.table
+            .iter()
+            .map(|(id, roles)| json!({ "_id": id, "roles": roles, "_updatedAt": json::date(self.since) }))
+            .collect()
+    }
+}
+
+impl State {
+    /// Whether a user has a permission by one of its global roles.
+    pub fn may(&self, uid: &str, permission: &str) -> bool {
+        self.users
+            .get(uid)
+            .is_some_and(|user| self.permissions.allows(&user.roles(), permission))
+    }
+
+    /// Whether a user has a permission by a global role or by a role in the room.
+    pub fn may_in(&self, uid: &str, permission: &str, rid: &str) -> bool {
+        self.may(uid, permission)
+            || self.sub(rid, uid).is_some_and(|sub| {
+                self.permissions
+                    .allows(&json::texts(&sub.doc, "roles"), permission)
+            })
+    }
+
+    /// Whether a user may see and write in a room (facts 3.2): public channels with `view-c-room`,
+    /// everything else with a subscription; discussions as their parent. Administrators are no
+    /// exception.
+    pub fn may_access(&self, uid: &str, rid: &str) -> bool {
+        let Some(room) = self.room(rid) else {
+            return false;
+        };
+        if json::text(room, "t") == "c" && self.may(uid, "view-c-room") {
+            return true;
+        }
+        if self.sub(rid, uid).is_some() {
+            return true;
+        }
+        match json::text(room, "prid") {
+            "" => false,
+            parent if parent != rid => self.may_access(uid, parent),
+            _ => false,
+        }
+    }
+
+    /// Whether a user may read a public channel without being in it, or is in it.
+    pub fn may_preview(&self, uid: &str, rid: &str) -> bool {
+        self.may_access(uid, rid)
+            && (self.sub(rid, uid).is_some()
+                || self
+                    .room(rid)
+                    .is_some_and(|room| json::text(room, "t") != "c")
+                || self.may(uid, "preview-c-room"))
+    }
+}

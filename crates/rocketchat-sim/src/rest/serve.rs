@@ -1,0 +1,405 @@
+//! Everything that happens around a handler.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    http::{StatusCode, header::HeaderName, header::HeaderValue},
+    web,
+};
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::{
+    Route,
+    call::{Call, Reply, Shape},
+    info, reply,
+};
+use crate::{
+    control::{self, Action},
+    error::Failure,
+    json::Doc,
+    limiter::Count,
+    misbehave::Applied,
+    server::{Shared, Wire},
+    state::{State, users::token_hash},
+    time,
+};
+
+const BAD_REQUEST: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n<body>\n<pre>Bad Request</pre>\n</body>\n</html>\n";
+
+/// The page of the web app, as long as the real one so that nobody takes it for a small answer.
+fn web_app() -> HttpResponse {
+    let head = "<!DOCTYPE html>\n<html>\n<head>\n<title>Rocket.Chat</title>\n</head>\n<body>\n";
+    let filler = "<!-- the web app of a simulated server -->\n".repeat(5300);
+    reply::html(StatusCode::OK, format!("{head}{filler}</body>\n</html>\n"))
+}
+
+/// Answers every request but the socket's.
+pub async fn serve(
+    request: HttpRequest,
+    body: web::Bytes,
+    shared: web::Data<Shared>,
+) -> HttpResponse {
+    if request.path().starts_with("/_sim/") {
+        let answer = control::handle(&mut shared.lock(), &request, &body);
+        return answer.unwrap_or_else(|| unknown(&request));
+    }
+    let rule = {
+        let mut state = shared.lock();
+        if state.rules.is_empty() {
+            None
+        } else {
+            let user = caller(&state, &request).map_or(String::new(), |(_, name, _)| name);
+            state.rules.apply(
+                request.method().as_str(),
+                request.path(),
+                &user,
+                time::now_ms(),
+            )
+        }
+    };
+    let wire = request.conn_data::<Wire>().cloned();
+    let cut = || {
+        if let Some(wire) = &wire {
+            wire.cut();
+        }
+        HttpResponse::ServiceUnavailable().force_close().finish()
+    };
+    match rule.map(|applied| (applied.action.clone(), applied)) {
+        None => answer(&request, &body, &shared).await,
+        Some((Action::Refuse, _)) => cut(),
+        Some((Action::Delay { ms }, _)) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            answer(&request, &body, &shared).await
+        }
+        Some((
+            Action::Status {
+                status,
+                body,
+                content_type,
+                headers,
+            },
+            _,
+        )) => {
+            let mut response = HttpResponse::build(
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            );
+            response.insert_header((
+                "content-type",
+                content_type.unwrap_or_else(|| "application/json".to_owned()),
+            ));
+            for (name, value) in headers {
+                response.insert_header((name, value));
+            }
+            response.body(body)
+        }
+        Some((Action::AnswerAfterDelay { ms }, _)) => {
+            let response = answer(&request, &body, &shared).await;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            response
+        }
+        Some((Action::DoWithoutAnswering, _)) => {
+            answer(&request, &body, &shared).await;
+            cut()
+        }
+        Some((Action::RateLimit { calls, .. }, Applied { limited, .. })) => match limited {
+            Some(count) if !count.allowed => too_many(calls, count),
+            Some(count) => with_limits(answer(&request, &body, &shared).await, calls, count),
+            None => answer(&request, &body, &shared).await,
+        },
+    }
+}
+
+/// Who calls, by `X-User-Id` and `X-Auth-Token`: id, name, raw token.
+fn caller(state: &State, request: &HttpRequest) -> Option<(String, String, String)> {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let (uid, token) = (header("x-user-id")?, header("x-auth-token")?);
+    let user = state.users.get(uid)?;
+    let hash = token_hash(token);
+    let life = state.settings.number("Accounts_LoginExpiration") * 86_400_000;
+    let valid = user.active()
+        && user.tokens.iter().any(|one| {
+            one.hash == hash && (one.name.is_some() || one.when + life > time::now_ms())
+        });
+    valid.then(|| (uid.to_owned(), user.name().to_owned(), token.to_owned()))
+}
+
+/// What is not the API's: the web app for readers, 405 for everybody else (capture 02).
+fn unknown(request: &HttpRequest) -> HttpResponse {
+    match request.method().as_str() {
+        "GET" | "HEAD" => web_app(),
+        _ => HttpResponse::MethodNotAllowed()
+            .insert_header(("allow", "OPTIONS, GET, HEAD"))
+            .insert_header(("access-control-allow-origin", "*"))
+            .finish(),
+    }
+}
+
+async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResponse {
+    let path = request.path();
+    if path == "/api/info" && request.method() == "GET" {
+        let state = shared.lock();
+        let uid = caller(&state, request).map_or(String::new(), |(uid, ..)| uid);
+        return reply::json_reply(StatusCode::OK, &info::api_info(&state, &uid));
+    }
+    if path.starts_with("/.well-known/") {
+        return HttpResponse::NotFound().finish();
+    }
+    let Some((routes, parameter)) = path.strip_prefix("/api/v1/").and_then(super::find) else {
+        return unknown(request);
+    };
+    let verb = request.method().as_str();
+    if verb == "HEAD" {
+        return web_app();
+    }
+    if verb == "OPTIONS" {
+        let text = "CORS not enabled. Go to \"Admin > General > REST Api\" to enable it.";
+        return HttpResponse::MethodNotAllowed()
+            .content_type("text/plain; charset=utf-8")
+            .body(text);
+    }
+    let Some(body) = read_body(request, body) else {
+        return reply::html(StatusCode::BAD_REQUEST, BAD_REQUEST);
+    };
+    let Some(route) = routes.iter().find(|route| route.verb == verb) else {
+        let mut allowed: Vec<&str> = routes.iter().map(|route| route.verb).collect();
+        allowed.push("OPTIONS");
+        let mut response = reply::json_reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &json!({ "status": "error", "message": "API endpoint does not exist" }),
+        );
+        set(&mut response, "allow", &allowed.join(", "));
+        return response;
+    };
+    let (response, denied) = call(request, route, parameter, body, shared).await;
+    if denied && shared.lock().options.delay_denials {
+        let pause = rand::rng().random_range(500..1000);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    response
+}
+
+/// JSON or urlencoded; a text `payload` holds the real body. `None` for broken JSON.
+fn read_body(request: &HttpRequest, body: &[u8]) -> Option<Doc> {
+    let kind = request.content_type();
+    let parsed = if body.is_empty() {
+        Doc::new()
+    } else if kind == "application/json" {
+        match serde_json::from_slice(body).ok()? {
+            Value::Object(parsed) => parsed,
+            Value::Array(_) => Doc::new(),
+            _ => return None,
+        }
+    } else if kind == "application/x-www-form-urlencoded" {
+        pairs(std::str::from_utf8(body).unwrap_or(""))
+            .into_iter()
+            .map(|(key, value)| (key, json!(value)))
+            .collect()
+    } else {
+        Doc::new()
+    };
+    match parsed
+        .get("payload")
+        .and_then(Value::as_str)
+        .map(serde_json::from_str)
+    {
+        Some(Ok(Value::Object(inner))) => Some(inner),
+        _ => Some(parsed),
+    }
+}
+
+fn pairs(text: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(text.as_bytes())
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .collect()
+}
+
+fn set(response: &mut HttpResponse, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn with_limits(mut response: HttpResponse, limit: i64, count: Count) -> HttpResponse {
+    set(&mut response, "x-ratelimit-limit", &limit.to_string());
+    set(
+        &mut response,
+        "x-ratelimit-remaining",
+        &count.remaining.to_string(),
+    );
+    set(
+        &mut response,
+        "x-ratelimit-reset",
+        &count.reset_ms.to_string(),
+    );
+    response
+}
+
+fn too_many(limit: i64, count: Count) -> HttpResponse {
+    let seconds = ((count.reset_ms - time::now_ms()).max(0) + 999) / 1000;
+    let text = format!(
+        "Error, too many requests. Please slow down. You must wait {seconds} seconds before trying this endpoint again. [error-too-many-requests]"
+    );
+    let body = json!({ "success": false, "error": text });
+    with_limits(
+        reply::json_reply(StatusCode::TOO_MANY_REQUESTS, &body),
+        limit,
+        count,
+    )
+}
+
+/// Runs a route; also tells whether it was denied with 401 or 403.
+async fn call(
+    request: &HttpRequest,
+    route: &Route,
+    parameter: String,
+    body: Doc,
+    shared: &Shared,
+) -> (HttpResponse, bool) {
+    let mut limits = None;
+    let mut state = shared.lock();
+    *state
+        .stats
+        .entry(format!("{} {}", route.verb, route.path))
+        .or_default() += 1;
+    let profile = state.options.profile;
+    let who = caller(&state, request);
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let (uid, _, token) = who.clone().unwrap_or_default();
+    if route.auth && who.is_none() {
+        let (status, body) = reply::failure(&Failure::NotLoggedIn, profile);
+        return (reply::json_reply(status, &body), true);
+    }
+    if state.settings.on("API_Enable_Rate_Limiter")
+        && !route.path.starts_with("method.call")
+        && !state.may(&uid, "api-bypass-rate-limit")
+    {
+        let limit = state
+            .settings
+            .number("API_Enable_Rate_Limiter_Limit_Calls_Default");
+        let interval = state
+            .settings
+            .number("API_Enable_Rate_Limiter_Limit_Time_Default");
+        let address = client_address(request);
+        let key = format!("rest|{} {}|{address}", route.verb, route.path);
+        let count = state.limiter.count(&key, limit, interval, time::now_ms());
+        if !count.allowed {
+            return (too_many(limit, count), false);
+        }
+        limits = Some((limit, count));
+    }
+    let call = Call {
+        uid,
+        token,
+        query: pairs(request.query_string()),
+        body,
+        code: header("x-2fa-code"),
+        parameter,
+    };
+    let outcome = (route.handler)(&mut state, &call);
+    let pause = state.options.message_delay_ms;
+    let outcome = match outcome {
+        Ok(Reply::Send(prepared, shape)) => {
+            let outcome = match state.duplicate(&prepared) {
+                Some(failure) => Err(failure),
+                None => {
+                    if pause > 0 {
+                        state.journal.flush();
+                        drop(state);
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                        state = shared.lock();
+                    }
+                    state.commit_send(*prepared)
+                }
+            };
+            outcome.map(|doc| {
+                Reply::Success(match shape {
+                    Shape::Message => json!({ "message": doc }),
+                    Shape::Posted(channel) => {
+                        json!({ "ts": time::now_ms(), "channel": channel, "message": doc })
+                    }
+                })
+            })
+        }
+        Ok(Reply::MethodSend(prepared, id)) => {
+            let sent = match state.duplicate(&prepared) {
+                Some(_) => None,
+                None => state.commit_send(*prepared).ok().map(Value::Object),
+            };
+            Ok(Reply::Success(super::method_call::wrap(&id, Ok(sent))))
+        }
+        other => other,
+    };
+    state.journal.flush();
+    let (status, body) = match outcome {
+        Ok(Reply::Success(mut value)) => {
+            value["success"] = json!(true);
+            (StatusCode::OK, value)
+        }
+        Ok(Reply::Bare(value)) => (StatusCode::OK, value),
+        // Sends were taken care of above.
+        Ok(Reply::Send(..) | Reply::MethodSend(..)) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({ "success": false }),
+        ),
+        Err(failure) => reply::failure(&failure, profile),
+    };
+    drop(state);
+    let mut response = reply::json_reply(status, &body);
+    if profile.query_parameter()
+        && let Some((name, _)) = call
+            .query
+            .iter()
+            .find(|(key, _)| key == "query" || key == "fields")
+    {
+        let text = format!(
+            "The parameter \"{name}\" in the endpoint \"{}\" is deprecated and will be removed on version 7.0.0",
+            request.path()
+        );
+        set(&mut response, "x-deprecation-type", "parameter-deprecation");
+        set(&mut response, "x-deprecation-message", &text);
+        set(&mut response, "x-deprecation-version", "7.0.0");
+    }
+    if let Some((limit, count)) = limits {
+        response = with_limits(response, limit, count);
+    }
+    (
+        response,
+        status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN,
+    )
+}
+
+/// The caller's address: the last of `x-forwarded-for`, `x-real-ip`, or the connection's (facts 0.3).
+fn client_address(request: &HttpRequest) -> String {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    header("x-forwarded-for")
+        .and_then(|list| list.rsplit(',').next())
+        .or_else(|| header("x-real-ip"))
+        .map_or_else(
+            || {
+                request
+                    .peer_addr()
+                    .map_or(String::new(), |peer| peer.ip().to_string())
+            },
+            |one| one.trim().to_owned(),
+        )
+}
