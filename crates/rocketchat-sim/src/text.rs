@@ -1,7 +1,8 @@
 //! What the server computes from a message's text, apart from its Markdown: mentions, channels,
 //! links, and the closing of code fences (facts 4.4, 4.9).
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 
@@ -12,6 +13,19 @@ static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
+
+/// Patterns come from settings and rarely change, so each is compiled once; `None` is an unusable one.
+static COMPILED: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
+
+fn compiled(pattern: &str) -> Option<Regex> {
+    let mut known = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(regex) = known.get(pattern) {
+        return regex.clone();
+    }
+    let regex = Regex::new(pattern).ok();
+    known.insert(pattern.to_owned(), regex.clone());
+    regex
+}
 
 /// Closes an odd code fence with a newline and a fence.
 pub fn close_fence(text: &str) -> String {
@@ -30,7 +44,7 @@ fn marked(text: &str, sign: char, pattern: &str, server_part: bool) -> Vec<Strin
     } else {
         String::new()
     };
-    let Ok(regex) = Regex::new(&format!(r"(?m)(?:^|\s|>){sign}((?:{pattern}){tail})")) else {
+    let Some(regex) = compiled(&format!(r"(?m)(?:^|\s|>){sign}((?:{pattern}){tail})")) else {
         return Vec::new();
     };
     let mut names: Vec<String> = Vec::new();
@@ -85,8 +99,8 @@ pub fn utf16_length(text: &str) -> usize {
 
 /// Whether a name fully matches a validation setting; an unusable one lets only the default pass.
 pub fn valid_name(name: &str, pattern: &str) -> bool {
-    Regex::new(&format!("^(?:{pattern})$")).map_or_else(
-        |_| {
+    compiled(&format!("^(?:{pattern})$")).map_or_else(
+        || {
             !name.is_empty()
                 && name
                     .chars()

@@ -178,7 +178,7 @@ impl State {
         let mut doc = json::doc(json!({
             "_id": uid, "createdAt": json::date(now), "username": username,
             "emails": [{ "address": email, "verified": json::flag(data, "verified") }], "type": "user", "roles": roles,
-            "status": "offline", "active": active, "_updatedAt": json::date(now), "name": name, "settings": {},
+            "status": "offline", "active": active, "_updatedAt": json::date(now),
         }));
         if json::flag(data, "setRandomPassword") {
             doc.insert("requirePasswordChange".to_owned(), json!(true));
@@ -214,14 +214,19 @@ impl State {
                 self.bring_in(&rid, &uid, None);
             }
         }
-        self.check_profile(data)?;
+        let profile = self.check_profile(data);
+        let (display, settings) = (json!(name), json!({}));
         self.change_user(&uid, |user| {
+            // Only now: the messages about joining the default channels carry no name (capture 60).
+            user.doc.insert("name".to_owned(), display);
+            user.doc.insert("settings".to_owned(), settings);
             for key in ["bio", "nickname"] {
                 if let Some(value) = data.get(key).filter(|value| json::truthy(Some(value))) {
                     user.doc.insert(key.to_owned(), value.clone());
                 }
             }
         });
+        profile?;
         self.full_user(&uid).ok_or(Failure::NotLoggedIn)
     }
 
@@ -334,6 +339,11 @@ impl State {
         });
         if let Some(active) = data.get("active").and_then(Value::as_bool) {
             self.set_active(uid, active, true)?;
+        }
+        if let Some(status) = data.get("status").and_then(Value::as_str) {
+            let text = json::text(data, "statusText").to_owned();
+            let name = self.users.get(uid).map(|user| user.shown_name().to_owned());
+            self.set_status(uid, status, Some(&text), name.as_deref());
         }
         if revoke {
             self.revoke_tokens(uid);

@@ -93,14 +93,13 @@ fn attachment(value: &mut Value) -> Result<(), Failure> {
     if !json::truthy(attachment.get("ts")) {
         attachment.insert("ts".to_owned(), json::date(0));
     }
-    for (key, tree) in [("text", "md"), ("description", "descriptionMd")] {
-        if let Some(parsed) = attachment
-            .get(key)
-            .and_then(Value::as_str)
-            .and_then(markdown::parse)
-        {
-            attachment.insert(tree.to_owned(), parsed);
-        }
+    // A text gets no tree: only quotes have one (capture 10).
+    if let Some(tree) = attachment
+        .get("description")
+        .and_then(Value::as_str)
+        .and_then(markdown::parse)
+    {
+        attachment.insert("descriptionMd".to_owned(), tree);
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl State {
         let old = caption
             .clone()
             .unwrap_or_else(|| json::text(&doc, "msg").to_owned());
-        if old == new && extra.is_empty() && previews.is_none() {
+        if old == new && !extra.contains_key("customFields") && previews.is_none() {
             return Ok(());
         }
         let now = time::now_ms();
@@ -138,13 +138,14 @@ impl State {
         let stored = self.messages.get(id).map(|one| one.doc.clone());
         let sent = message.as_object().cloned().unwrap_or_default();
         if let Some(stored) = &stored
-            && let Some(key) = sent
-                .keys()
-                .find(|key| !ALLOWED.contains(&key.as_str()) && stored.get(*key) != sent.get(*key))
+            && let Some(key) = sent.keys().find(|key| {
+                (*key == "rid" || !ALLOWED.contains(&key.as_str()))
+                    && stored.get(*key) != sent.get(*key)
+            })
         {
             return Err(Failure::coded(
                 "error-invalid-update-key",
-                &format!("Cannot update the message `{key}` field"),
+                &format!("Cannot update the message {key}"),
             )
             .with(json!({ "method": "updateMessage" })));
         }

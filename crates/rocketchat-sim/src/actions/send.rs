@@ -400,13 +400,15 @@ impl State {
         let at = reply.get("ts").cloned().unwrap_or(Value::Null);
         self.change_message(tmid, |parent| {
             let count = json::number(parent, "tcount");
-            parent.insert("replies".to_owned(), json!(followers));
+            parent.insert("replies".to_owned(), json!(&followers));
             parent.insert("tlm".to_owned(), at);
             parent.insert("tcount".to_owned(), json!(count + 1));
         });
-        self.change_sub(rid, uid, |sub| {
-            sub.insert("lr".to_owned(), json::date(time::now_ms()));
-        });
+        for follower in followers {
+            self.change_sub(rid, &follower, |sub| {
+                sub.insert("lr".to_owned(), json::date(time::now_ms()));
+            });
+        }
     }
 
     /// Unread marks of everybody but the author: an alert for members who have none yet, counters

@@ -21,6 +21,10 @@ pub const ROUTES: &[Route] = &[
     post("chat.update", update),
     post("chat.delete", delete),
     post("chat.react", react),
+    post("chat.pinMessage", |state, call| pin(state, call, true)),
+    post("chat.unPinMessage", |state, call| pin(state, call, false)),
+    post("chat.starMessage", |state, call| star(state, call, true)),
+    post("chat.unStarMessage", |state, call| star(state, call, false)),
     get("chat.getMessage", get_message),
     get("chat.syncMessages", sync),
     get("chat.getDeletedMessages", deleted),
@@ -332,6 +336,91 @@ fn react(state: &mut State, call: &Call) -> Answer {
         emoji,
         call.body.get("shouldReact").and_then(Value::as_bool),
     )?;
+    done()
+}
+
+fn marked(state: &State, call: &Call) -> Result<(String, String), Failure> {
+    let id = call.b("messageId");
+    if id.trim().is_empty() {
+        return Err(Failure::coded(
+            "error-messageid-param-not-provided",
+            "The required \"messageId\" param is required.",
+        ));
+    }
+    let message = state.messages.get(id).ok_or_else(|| {
+        Failure::coded(
+            "error-message-not-found",
+            "The provided \"messageId\" does not match any existing message.",
+        )
+    })?;
+    Ok((id.to_owned(), message.rid().to_owned()))
+}
+
+/// Pins or unpins; a pin answers with the system message about it (facts 4.6).
+fn pin(state: &mut State, call: &Call, pinned: bool) -> Answer {
+    let (id, rid) = marked(state, call)?;
+    let method = if pinned { "pinMessage" } else { "unpinMessage" };
+    if !state.may_in(&call.uid, "pin-message", &rid) || state.sub(&rid, &call.uid).is_none() {
+        return Err(
+            Failure::coded("not-authorized", "Not Authorized").with(json!({ "method": method }))
+        );
+    }
+    let Some(user) = state.users.get(&call.uid).cloned() else {
+        return Err(Failure::NotLoggedIn);
+    };
+    state.change_message(&id, |doc| {
+        doc.insert("pinned".to_owned(), json!(pinned));
+        if pinned {
+            doc.insert("pinnedAt".to_owned(), json::date(time::now_ms()));
+            doc.insert("pinnedBy".to_owned(), user.short());
+        }
+    });
+    state.refresh_last_message(&rid, &id);
+    if !pinned {
+        return done();
+    }
+    let original = state
+        .messages
+        .get(&id)
+        .map(|one| one.doc.clone())
+        .unwrap_or_default();
+    let author = original["u"]["username"].as_str().unwrap_or("").to_owned();
+    let quote = json!({
+        "text": original["msg"], "author_name": author, "author_icon": format!("/avatar/{author}"),
+        "ts": original["ts"], "attachments": original.get("attachments").cloned().unwrap_or_else(|| json!([])),
+    });
+    state.system_message(
+        "message_pinned",
+        &rid,
+        "",
+        user.author(),
+        json!({ "attachments": [quote] }),
+    );
+    let notice = state
+        .messages
+        .newest_first(&rid, i64::MIN, i64::MAX)
+        .find(|one| one.kind() == "message_pinned");
+    ok(json!({ "message": notice.map(|one| &one.doc) }))
+}
+
+fn star(state: &mut State, call: &Call, starred: bool) -> Answer {
+    let (id, rid) = marked(state, call)?;
+    if state.sub(&rid, &call.uid).is_none() {
+        return Err(Failure::not_allowed("starMessage"));
+    }
+    let uid = call.uid.clone();
+    state.change_message(&id, |doc| {
+        let mut stars = doc
+            .get("starred")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        stars.retain(|one| one["_id"] != uid.as_str());
+        if starred {
+            stars.push(json!({ "_id": uid }));
+        }
+        doc.insert("starred".to_owned(), json!(stars));
+    });
     done()
 }
 

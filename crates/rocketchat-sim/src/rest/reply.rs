@@ -7,7 +7,14 @@ use crate::{error::Failure, json::RestView, profile::VersionProfile};
 
 /// A JSON answer with the headers that every API answer has.
 pub fn json_reply(status: StatusCode, body: &Value) -> HttpResponse {
-    let text = serde_json::to_string(&RestView(body)).unwrap_or_default();
+    plain_reply(
+        status,
+        serde_json::to_string(&RestView(body)).unwrap_or_default(),
+    )
+}
+
+/// A JSON text with the headers that every API answer has.
+pub fn plain_reply(status: StatusCode, text: String) -> HttpResponse {
     HttpResponse::build(status)
         .content_type("application/json")
         .insert_header(("cache-control", "no-store"))

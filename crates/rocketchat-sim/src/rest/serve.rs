@@ -359,7 +359,12 @@ async fn call(
         Err(failure) => reply::failure(&failure, profile),
     };
     drop(state);
-    let mut response = reply::json_reply(status, &body);
+    // Details of failures show what the client sent, dates in its own form.
+    let mut response = if status == StatusCode::OK {
+        reply::json_reply(status, &body)
+    } else {
+        reply::plain_reply(status, body.to_string())
+    };
     if profile.query_parameter()
         && let Some((name, _)) = call
             .query

@@ -30,6 +30,9 @@ impl RocketUser {
         let form_type = format!("multipart/form-data; boundary={boundary}");
         let path = format!("/api/v1/rooms.media/{rid}");
         let answer = self.api.upload("POST", &path, &form_type, form).await?;
+        if answer.status != 200 {
+            bail!("POST {path}: {} {}", answer.status, answer.body);
+        }
         let file = string_at(&answer.body, "/file/_id")?;
         let endpoint = format!("rooms.mediaConfirm/{rid}/{file}");
         let confirmed = self.post(&endpoint, json!({ "msg": caption })).await?;

@@ -142,7 +142,8 @@ impl RocketSim {
             "password": password,
             "roles": roles,
             "joinDefaultChannels": false,
-            "verified": true,
+            // A verified address would make Rocket.Chat ask for codes by e-mail.
+            "verified": false,
             "requirePasswordChange": false,
             "sendWelcomeEmail": false,
         });

@@ -1,0 +1,524 @@
+//! Plays a recording, line by line.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
+use rocketchat_sim::{Options, Sim, time};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+
+use super::{
+    Known,
+    accounts::{BASE, Credentials, Setup},
+    differences, shape,
+};
+
+type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
+
+struct Socket {
+    sink: Sink,
+    frames: Arc<Mutex<Vec<Value>>>,
+}
+
+/// What came of a recording.
+#[derive(Default)]
+pub struct Outcome {
+    /// REST answers compared.
+    pub compared: usize,
+    /// REST requests left out, by reason.
+    pub skipped: BTreeMap<&'static str, usize>,
+    /// Kinds of frames compared.
+    pub frame_kinds: usize,
+    /// Recorded frames that were compared.
+    pub frames: usize,
+    /// Differences as `line path text`.
+    pub differences: Vec<String>,
+}
+
+/// Frames that no request asks for at a fixed time.
+fn spontaneous(frame: &Value) -> bool {
+    matches!(frame["msg"].as_str(), Some("ping" | "pong"))
+}
+
+/// What makes two frames of the same kind: the stream, the event without ids, what happened, and
+/// the shape.
+fn kind(frame: &Value) -> String {
+    let event = frame["fields"]["eventName"].as_str().unwrap_or("");
+    let event: Vec<&str> = event
+        .split('/')
+        .map(|part| {
+            if super::is_id(part) || part == "GENERAL" {
+                "*"
+            } else {
+                part
+            }
+        })
+        .collect();
+    let args = &frame["fields"]["args"];
+    let what = args[0].as_str().unwrap_or("");
+    let system = args[0]["t"].as_str().unwrap_or("");
+    let error = frame["error"]["message"].as_str().unwrap_or("");
+    let error: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let reason = frame["reason"].as_str().unwrap_or("");
+    format!(
+        "{} {} {} {what} {system} {error}{reason} {}",
+        frame["msg"].as_str().unwrap_or("-"),
+        frame["collection"].as_str().unwrap_or(""),
+        event.join("/"),
+        shape(frame)
+    )
+}
+
+pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let sim = Sim::start(Options {
+        admin_password: "pw-admin".to_owned(),
+        heartbeat_ms: 600_000,
+        ..Options::default()
+    })
+    .unwrap();
+    let mut setup = Setup::new(&sim).await;
+    let mut known = Known::default();
+    if !name.starts_with("01") {
+        setup.base(&mut known).await;
+    }
+    lines
+        .iter()
+        .for_each(|line| find_strangers(line, &mut setup));
+    let began = time::parse_iso(lines[0]["started"].as_str().unwrap()).unwrap();
+    let (mut outcome, mut sockets) = (Outcome::default(), HashMap::<String, Socket>::new());
+    let mut gone: Vec<String> = Vec::new();
+    let mut remaining: HashMap<String, i64> = HashMap::new();
+    prepare(&name, &lines, &setup, &mut known).await;
+    let (mut expected, mut all) = (
+        BTreeMap::<String, Vec<Value>>::new(),
+        BTreeMap::<String, Vec<Value>>::new(),
+    );
+    for line in &lines {
+        let at = began + line["at"].as_i64().unwrap_or(0);
+        match line["kind"].as_str().unwrap() {
+            "rest" => {
+                let belongs = !gone.is_empty() && mentions(&line["request"], &gone);
+                if let Some(reason) =
+                    left_out(line).or(belongs.then_some("belongs to a request that is left out"))
+                {
+                    *outcome.skipped.entry(reason).or_default() += 1;
+                    // What it would have made does not exist here.
+                    gone.extend(made_by(&line["response"]["body"]));
+                } else {
+                    cut_lines(&name, line, &setup, &mut known).await;
+                    rest(
+                        line,
+                        at,
+                        &setup,
+                        &mut known,
+                        &mut outcome,
+                        &name,
+                        &mut remaining,
+                    )
+                    .await;
+                }
+            }
+            "ddp" => {
+                let conn = line["conn"].as_str().unwrap().to_owned();
+                match line["dir"].as_str().unwrap() {
+                    "in" if !spontaneous(&line["frame"]) => expected
+                        .entry(conn)
+                        .or_default()
+                        .push(line["frame"].clone()),
+                    "out" => {
+                        resolve_login(line, &setup, &mut known).await;
+                        let frame = match &line["frame"] {
+                            Value::String(raw) => raw.clone(),
+                            frame => known.value(frame, at).to_string(),
+                        };
+                        send(&setup, &mut sockets, &conn, &frame).await;
+                    }
+                    "close" => {
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                        if let Some(socket) = sockets.remove(&conn) {
+                            all.entry(conn)
+                                .or_default()
+                                .extend(socket.frames.lock().unwrap().drain(..));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for (conn, socket) in sockets {
+        all.entry(conn)
+            .or_default()
+            .extend(socket.frames.lock().unwrap().drain(..));
+    }
+    for (conn, frames) in expected {
+        let recorded: BTreeSet<String> = frames.iter().map(kind).collect();
+        let simulated: BTreeSet<String> = all.get(&conn).map_or_else(BTreeSet::new, |list| {
+            list.iter()
+                .filter(|one| !spontaneous(one))
+                .map(kind)
+                .collect()
+        });
+        outcome.frames += frames.len();
+        outcome.frame_kinds += recorded.len();
+        for one in recorded.difference(&simulated) {
+            outcome
+                .differences
+                .push(format!("{name} frames {conn} never sent: {one}"));
+        }
+        for one in simulated.difference(&recorded) {
+            outcome
+                .differences
+                .push(format!("{name} frames {conn} not recorded: {one}"));
+        }
+    }
+    outcome
+}
+
+/// Accounts that were made before the recording began.
+fn find_strangers(value: &Value, setup: &mut Setup) {
+    match value {
+        Value::Object(map) => {
+            if let (Some(Value::String(id)), Some(Value::String(username))) =
+                (map.get("_id"), map.get("username"))
+            {
+                let name = map.get("name").and_then(Value::as_str).unwrap_or(username);
+                setup
+                    .strangers
+                    .entry(id.clone())
+                    .or_insert_with(|| (username.clone(), name.to_owned()));
+            }
+            map.values().for_each(|one| find_strangers(one, setup));
+        }
+        Value::Array(list) => list.iter().for_each(|one| find_strangers(one, setup)),
+        _ => {}
+    }
+}
+
+/// Ids of messages and files in an answer.
+fn made_by(body: &Value) -> Vec<String> {
+    [&body["message"]["_id"], &body["file"]["_id"]]
+        .iter()
+        .filter_map(|id| id.as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn mentions(request: &Value, ids: &[String]) -> bool {
+    let text = request.to_string();
+    ids.iter().any(|id| text.contains(id))
+}
+
+/// What stood in the server before a recording began, as far as its answers show it.
+async fn prepare(name: &str, lines: &[Value], setup: &Setup, known: &mut Known) {
+    let as_user = |label: &str, known: &Known| {
+        let recorded = BASE.iter().find(|one| one.0 == label).unwrap().4;
+        Credentials {
+            uid: known.texts[recorded].clone(),
+            token: known.texts[&format!("<token:{label}>")].clone(),
+        }
+    };
+    if name.starts_with("32") {
+        let alice = as_user("alice", known);
+        for (peer, count) in [("bob", 3), ("mx_dora_example.org", 1)] {
+            let room = setup
+                .post(Some(&alice), "im.create", &json!({ "username": peer }))
+                .await;
+            for _ in 0..count {
+                let message = json!({ "message": { "rid": room["room"]["rid"], "msg": "before" } });
+                setup.post(Some(&alice), "chat.sendMessage", &message).await;
+            }
+        }
+    }
+    if name.starts_with("51") {
+        // `addAll` brings in everybody: so everybody has to be there.
+        let mut others: Vec<_> = setup
+            .strangers
+            .iter()
+            .filter(|(id, _)| !known.texts.contains_key(*id))
+            .collect();
+        others.sort();
+        for (id, (username, shown)) in others {
+            if id != "rocket.cat" && username != "rocket.cat" {
+                let who = setup.make(username, username, shown, &["user"]).await;
+                known.texts.insert(id.clone(), who.uid);
+            }
+        }
+    }
+    assert!(!lines.is_empty(), "{name} is empty");
+}
+
+/// Recordings leave out long runs of the same request; they are made up for here.
+async fn cut_lines(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
+    let rid = "6b009cc991f7307ee0dac093";
+    let range = match (name.starts_with("30"), line["n"].as_i64()) {
+        (true, Some(4)) => 3..=4,
+        (true, Some(5)) => 5..=12,
+        _ => return,
+    };
+    for number in range {
+        let label = if number % 2 == 0 { "bob" } else { "alice" };
+        let recorded = BASE.iter().find(|one| one.0 == label).unwrap().4;
+        let who = Credentials {
+            uid: known.texts[recorded].clone(),
+            token: known.texts[&format!("<token:{label}>")].clone(),
+        };
+        let message =
+            json!({ "message": { "rid": known.texts[rid], "msg": format!("message {number}") } });
+        let answer = setup.post(Some(&who), "chat.sendMessage", &message).await;
+        if number == 4 {
+            known.texts.insert(
+                "K2X5agCtEwSN4shfC".to_owned(),
+                answer["message"]["_id"].as_str().unwrap().to_owned(),
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+async fn rest(
+    line: &Value,
+    at: i64,
+    setup: &Setup,
+    known: &mut Known,
+    outcome: &mut Outcome,
+    name: &str,
+    remaining: &mut HashMap<String, i64>,
+) {
+    let (request, response) = (&line["request"], &line["response"]);
+    let path = request["path"].as_str().unwrap();
+    let url = match path.split_once('?') {
+        Some((route, query)) => {
+            let pairs: Vec<(String, String)> = reqwest::Url::parse(&format!("http://x/?{query}"))
+                .unwrap()
+                .query_pairs()
+                .map(|(key, value)| (key.into_owned(), known.text(&value, at)))
+                .collect();
+            let mut url =
+                reqwest::Url::parse(&format!("{}{}", setup.url, known.text(route, at))).unwrap();
+            url.query_pairs_mut().extend_pairs(pairs);
+            url
+        }
+        None => reqwest::Url::parse(&format!("{}{}", setup.url, known.text(path, at))).unwrap(),
+    };
+    let method =
+        reqwest::Method::from_bytes(request["method"].as_str().unwrap().as_bytes()).unwrap();
+    let mut call = setup.http.request(method, url);
+    let headers = request["headers"].as_object().cloned().unwrap_or_default();
+    let uid = headers
+        .get("x-user-id")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    for (key, value) in &headers {
+        let value = value.as_str().unwrap();
+        let sent = if key == "x-auth-token" {
+            match setup.token(known, value, uid).await {
+                Some(token) => token,
+                None => known.text(value, at),
+            }
+        } else {
+            known.text(value, at)
+        };
+        call = call.header(key, sent);
+    }
+    call = match &request["body"] {
+        Value::Null => call,
+        Value::String(raw) => call.body(raw.clone()),
+        body => call.body(known.value(body, at).to_string()),
+    };
+    let left = response["headers"]["x-ratelimit-remaining"]
+        .as_str()
+        .and_then(|text| text.parse::<i64>().ok());
+    let bucket = format!("{} {}", request["method"], path.split('?').next().unwrap());
+    if let Some(left) = left {
+        let before = remaining.insert(bucket, left).unwrap_or(left + 1);
+        for _ in left + 1..before {
+            call.try_clone().unwrap().send().await.unwrap();
+        }
+    }
+    if path.ends_with("method.call/sendMessage") {
+        // Five a second are allowed; the recording was slower.
+        tokio::time::sleep(Duration::from_millis(210)).await;
+    }
+    if path.ends_with("/login")
+        && let Some(username) = request["body"]["user"].as_str()
+    {
+        let unknown = setup
+            .strangers
+            .iter()
+            .find(|(id, (name, _))| name == username && !known.texts.contains_key(*id));
+        if let Some((id, (username, shown))) = unknown {
+            let label = request["body"]["password"]
+                .as_str()
+                .unwrap_or("")
+                .trim_start_matches("<password:")
+                .trim_end_matches('>')
+                .to_owned();
+            let roles: &[&str] = if username.contains("onlybot") {
+                &["bot"]
+            } else {
+                &["user"]
+            };
+            let who = setup.make(&label, username, shown, roles).await;
+            known.texts.insert(id.clone(), who.uid);
+        }
+    }
+    // Dates of neighbours have to differ, as those of a slower server do.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let answer = call.send().await.unwrap();
+    outcome.compared += 1;
+    let n = &line["n"];
+    let status = u64::from(answer.status().as_u16());
+    let place = format!("{name} {n} {}", path.split('?').next().unwrap());
+    if Some(status) != response["status"].as_u64() {
+        outcome.differences.push(format!(
+            "{place} status is {status}, recorded {}",
+            response["status"]
+        ));
+    }
+    for header in [
+        "content-type",
+        "allow",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-deprecation-message",
+    ] {
+        let got = answer
+            .headers()
+            .get(header)
+            .and_then(|value| value.to_str().ok());
+        let recorded = response["headers"].get(header).and_then(Value::as_str);
+        let compared = got.is_some() || !matches!(header, "content-type" | "allow");
+        if compared && recorded.is_some() && got != recorded {
+            outcome.differences.push(format!(
+                "{place} header {header} is {got:?}, recorded {recorded:?}"
+            ));
+        }
+    }
+    let text = answer.text().await.unwrap();
+    let recorded = &response["body"];
+    match serde_json::from_str::<Value>(&text) {
+        Ok(body) if recorded.is_object() => {
+            let mut body = body;
+            let mut recorded = recorded.clone();
+            open_message(&mut body, &mut recorded);
+            known.learn(&recorded, &body);
+            let mut found = Vec::new();
+            differences(known, &recorded, &body, "", &mut found);
+            outcome
+                .differences
+                .extend(found.into_iter().map(|one| format!("{place} {one}")));
+        }
+        _ if recorded.get("text_length").is_some() => {
+            if text.len() < 200_000 {
+                outcome
+                    .differences
+                    .push(format!("{place} is a page of {} bytes", text.len()));
+            }
+        }
+        _ => {
+            if recorded.as_str() != Some(&text) {
+                outcome
+                    .differences
+                    .push(format!("{place} is {text:?}, recorded {recorded}"));
+            }
+        }
+    }
+}
+
+/// The text in `message` of a method.call is a value of its own.
+fn open_message(body: &mut Value, recorded: &mut Value) {
+    if let (Some(one), Some(other)) = (body["message"].as_str(), recorded["message"].as_str())
+        && let (Ok(one), Ok(other)) = (
+            serde_json::from_str::<Value>(one),
+            serde_json::from_str::<Value>(other),
+        )
+    {
+        body["message"] = one;
+        recorded["message"] = other;
+    }
+}
+
+/// A socket of an account that is not one of the six needs its token made.
+async fn resolve_login(line: &Value, setup: &Setup, known: &mut Known) {
+    let Some(placeholder) = line["frame"]["params"][0]["resume"].as_str() else {
+        return;
+    };
+    let label = placeholder
+        .trim_start_matches('<')
+        .split([':', '>'])
+        .nth(1)
+        .unwrap_or("");
+    let found = setup
+        .strangers
+        .iter()
+        .find(|(_, (username, _))| username == label)
+        .map(|(id, _)| id.clone());
+    if let Some(id) = found {
+        setup.token(known, placeholder, &id).await;
+    }
+}
+
+async fn send(setup: &Setup, sockets: &mut HashMap<String, Socket>, conn: &str, frame: &str) {
+    if !sockets.contains_key(conn) {
+        let url = format!("{}/websocket", setup.url.replace("http", "ws"));
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let (sink, mut stream) = socket.split();
+        let frames = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&frames);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = stream.next().await {
+                if let Message::Text(text) = message {
+                    kept.lock().unwrap().push(
+                        serde_json::from_str(&text).unwrap_or(json!({ "raw": text.to_string() })),
+                    );
+                }
+            }
+        });
+        sockets.insert(conn.to_owned(), Socket { sink, frames });
+    }
+    if frame.contains("\"sendMessage\"") {
+        tokio::time::sleep(Duration::from_millis(210)).await;
+    }
+    let socket = sockets.get_mut(conn).unwrap();
+    let before = socket.frames.lock().unwrap().len();
+    if socket.sink.send(Message::text(frame)).await.is_err() {
+        return;
+    }
+    // What is answered is waited for, so that the next line finds the state that the recording had.
+    let parsed: Value = serde_json::from_str(frame).unwrap_or(Value::Null);
+    if !matches!(
+        parsed["msg"].as_str(),
+        Some("connect" | "method" | "sub" | "unsub")
+    ) {
+        return;
+    }
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let answered =
+            socket.frames.lock().unwrap()[before..]
+                .iter()
+                .any(|one| match one["msg"].as_str() {
+                    Some("connected" | "failed" | "error") => true,
+                    Some("result") => one["id"] == parsed["id"],
+                    Some("ready") => one["subs"][0] == parsed["id"],
+                    Some("nosub") => one["id"] == parsed["id"],
+                    _ => false,
+                });
+        if answered {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
