@@ -217,7 +217,12 @@ impl Bridge {
                 })
                 .await
             }
-            _ => Ok(self.rocket().await.bot.sync_messages(&portal.rid, since).await?),
+            _ => Ok(self
+                .rocket()
+                .await
+                .bot
+                .sync_messages(&portal.rid, since)
+                .await?),
         }
     }
 

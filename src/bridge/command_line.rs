@@ -32,8 +32,7 @@ pub trait CommandLine: Send + Sync + 'static {
 
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
-    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str)
-    -> Reply<'a>;
+    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a>;
 }
 
 impl Bridge {

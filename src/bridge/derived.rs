@@ -91,7 +91,10 @@ pub(super) fn puppet_username(prefix: &str, user: &UserId, unambiguous: bool) ->
     let plain = plain.trim_end_matches('.');
     if unambiguous || plain.len() > LONGEST {
         let short: String = plain.chars().take(LONGEST).collect();
-        format!("{prefix}{short}_{}", hex(&digest("puppet", &[user.as_str()])[..4]))
+        format!(
+            "{prefix}{short}_{}",
+            hex(&digest("puppet", &[user.as_str()])[..4])
+        )
     } else {
         format!("{prefix}{plain}")
     }

@@ -35,7 +35,12 @@ impl Bridge {
             return decline(&intent, room, "There is no such person on Rocket.Chat.").await;
         };
         let Some(username) = person.username.clone() else {
-            return decline(&intent, room, "This person on Rocket.Chat has no user name.").await;
+            return decline(
+                &intent,
+                room,
+                "This person on Rocket.Chat has no user name.",
+            )
+            .await;
         };
         let ghost = self
             .ghost_of(&UserRef {
@@ -55,7 +60,8 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         }
         if let Some(why) = self.why_not_direct(&intent, room, &event.sender).await? {
-            self.say(&intent, room, &event.event_id, "declined", why).await?;
+            self.say(&intent, room, &event.event_id, "declined", why)
+                .await?;
             return decline(&intent, room, why).await;
         }
         let puppet = self.puppet_of(&event.sender).await?;
@@ -202,7 +208,8 @@ impl Bridge {
         if let Some(known) = self.store.ghost_by_localpart(ghost.user_id().localpart())?
             && known.user_id == ghost.user_id()
         {
-            let is_the_peer = matches!(&portal.kind, PortalKind::Direct { peer, .. } if *peer == known.rocket_id);
+            let is_the_peer =
+                matches!(&portal.kind, PortalKind::Direct { peer, .. } if *peer == known.rocket_id);
             if is_the_peer {
                 return self.join_ghost(portal, room, &known).await;
             }
@@ -218,7 +225,10 @@ impl Bridge {
 
     /// A Rocket.Chat user writes to a puppet: the Matrix room is made and the
     /// Matrix user invited.
-    pub(super) async fn open_direct(self: &Arc<Self>, room: &Room) -> Result<Option<Portal>, Failure> {
+    pub(super) async fn open_direct(
+        self: &Arc<Self>,
+        room: &Room,
+    ) -> Result<Option<Portal>, Failure> {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(Some(portal));
         }
@@ -251,11 +261,11 @@ impl Bridge {
         let portal = Portal {
             rid: room.id.clone(),
             room_id,
-            kind: PortalKind::Direct {
-                matrix_user,
-                peer,
-            },
-            name: person.username.map(Username::into_string).unwrap_or_default(),
+            kind: PortalKind::Direct { matrix_user, peer },
+            name: person
+                .username
+                .map(Username::into_string)
+                .unwrap_or_default(),
             since: 0,
         };
         self.store
@@ -277,7 +287,10 @@ impl Bridge {
             return Ok(None);
         };
         Ok(
-            match (self.store.behind_puppet(one)?, self.store.behind_puppet(other)?) {
+            match (
+                self.store.behind_puppet(one)?,
+                self.store.behind_puppet(other)?,
+            ) {
                 (Some(user), None) => Some((user, other.clone())),
                 (None, Some(user)) => Some((user, one.clone())),
                 _ => None,

@@ -96,7 +96,10 @@ impl Bridge {
         json: &Value,
         content: &Value,
     ) -> Result<Option<Message>, Failure> {
-        let body = content.get("body").and_then(Value::as_str).unwrap_or_default();
+        let body = content
+            .get("body")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let portal = self.store.portal_of_room(&event.room_id)?;
         if let Some(command) = self.command_in(event, body, portal.is_some())? {
             self.run_command(event, &command).await?;
@@ -166,7 +169,11 @@ impl Bridge {
                     let rocket = self.rocket().await;
                     match rocket.bot.get_message(&id).await {
                         // Not the bot's to see, as in a direct message: the puppet's.
-                        Ok(None) | Err(crate::rocketchat::Error::Refused { .. } | crate::rocketchat::Error::Forbidden { .. }) => {
+                        Ok(None)
+                        | Err(
+                            crate::rocketchat::Error::Refused { .. }
+                            | crate::rocketchat::Error::Forbidden { .. },
+                        ) => {
                             self.as_puppet(puppet, |session| {
                                 let id = id.clone();
                                 async move { session.get_message(&id).await }
@@ -178,13 +185,17 @@ impl Bridge {
                 }
             };
             match sent {
-                Some(there) if there.rid == portal.rid && there.u.id == puppet.credentials.user_id => {
+                Some(there)
+                    if there.rid == portal.rid && there.u.id == puppet.credentials.user_id =>
+                {
                     return Ok(id);
                 }
                 // Two requests with one id at the same moment: the other one is
                 // not to be seen yet.
                 None => return Err(Failure::NotYet("an earlier attempt to be stored")),
-                Some(_) => tracing::warn!(%event, "somebody's message bears the id meant for this event"),
+                Some(_) => {
+                    tracing::warn!(%event, "somebody's message bears the id meant for this event")
+                }
             }
         }
         Err(Failure::Refused(
@@ -200,7 +211,11 @@ impl Bridge {
         puppet: &Puppet,
         outgoing: &OutgoingMessage<'_>,
     ) -> Result<Sent, Failure> {
-        let send = || self.as_puppet(puppet, |session| async move { session.send_message(outgoing).await });
+        let send = || {
+            self.as_puppet(puppet, |session| async move {
+                session.send_message(outgoing).await
+            })
+        };
         match send().await {
             Err(Failure::RocketChat(error)) if error.is_denied() => {
                 self.store
@@ -222,7 +237,8 @@ impl Bridge {
         original: &EventId,
     ) -> Result<(), Failure> {
         let known = self.store.message_of_event(&portal.room_id, original)?;
-        let Some(known) = known.filter(|known| known.sender == event.sender && !known.deleted) else {
+        let Some(known) = known.filter(|known| known.sender == event.sender && !known.deleted)
+        else {
             return Ok(());
         };
         let new = content.get("m.new_content").unwrap_or(content);
@@ -286,8 +302,14 @@ impl Bridge {
             let speaker = self.reader(&portal).await?;
             let text = "This room is encrypted, and the bridge cannot read encrypted messages: \
                         they do not reach Rocket.Chat. Use a room without encryption.";
-            self.say(&speaker, &event.room_id, &event.event_id, "encryption", text)
-                .await?;
+            self.say(
+                &speaker,
+                &event.room_id,
+                &event.event_id,
+                "encryption",
+                text,
+            )
+            .await?;
         }
         Ok(())
     }

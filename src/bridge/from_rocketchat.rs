@@ -165,8 +165,11 @@ impl Bridge {
         known: Message,
     ) -> Result<(), Failure> {
         let revision = revision(message);
-        let (false, true, Some(original)) = (known.deleted, revision > known.revision, known.events.first())
-        else {
+        let (false, true, Some(original)) = (
+            known.deleted,
+            revision > known.revision,
+            known.events.first(),
+        ) else {
             return Ok(());
         };
         let ghost = self.ghost_of(&message.u).await?;
@@ -237,20 +240,29 @@ impl Bridge {
             revision,
         }
         .stamp(&mut content);
-        let txn =
-            derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, revision, part);
-        let at = u64::try_from(if revision > 0 && part == "edit" { revision } else { message.ts.0 }).ok();
+        let txn = derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, revision, part);
+        let at = u64::try_from(if revision > 0 && part == "edit" {
+            revision
+        } else {
+            message.ts.0
+        })
+        .ok();
         self.bring_ghost_in(portal, ghost).await?;
         let intent = self.as_ghost(ghost);
         let room = &portal.room_id;
-        match intent.send(room, "m.room.message", &content, &txn, at).await {
+        match intent
+            .send(room, "m.room.message", &content, &txn, at)
+            .await
+        {
             Err(error) if error.is_forbidden() => {
                 self.store
                     .change()
                     .ghost_not_in_room(room, &ghost.user_id)
                     .commit()?;
                 self.join_ghost(portal, room, ghost).await?;
-                Ok(intent.send(room, "m.room.message", &content, &txn, at).await?)
+                Ok(intent
+                    .send(room, "m.room.message", &content, &txn, at)
+                    .await?)
             }
             outcome => Ok(outcome?),
         }
@@ -313,8 +325,14 @@ impl Bridge {
         content: &Value,
         marker: Marker,
     ) -> Result<bool, Failure> {
-        let is_edit = content.pointer("/m.relates_to/rel_type").and_then(Value::as_str) == Some("m.replace");
-        let record = match (self.store.message(&portal.rid, &marker.message_id)?, is_edit) {
+        let is_edit = content
+            .pointer("/m.relates_to/rel_type")
+            .and_then(Value::as_str)
+            == Some("m.replace");
+        let record = match (
+            self.store.message(&portal.rid, &marker.message_id)?,
+            is_edit,
+        ) {
             (Some(known), true) if known.revision < marker.revision => Message {
                 revision: marker.revision,
                 ..known
@@ -341,7 +359,9 @@ impl Bridge {
         let written = self.store.portal(rid).and_then(|portal| {
             let Some(portal) = portal else { return Ok(()) };
             let said = match document {
-                Document::Message(message) => json!({ "sender": message.u.id, "text": message.msg }),
+                Document::Message(message) => {
+                    json!({ "sender": message.u.id, "text": message.msg })
+                }
                 Document::Deleted(_) => json!({ "deleted": true }),
             };
             let letter = DeadLetter::new(

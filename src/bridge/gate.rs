@@ -29,7 +29,10 @@ impl Gate {
     /// Somebody could not reach the server.
     pub(super) fn close(&self) {
         if self.open.send_replace(false) {
-            tracing::warn!(server = self.name, "cannot be reached; what is for it waits");
+            tracing::warn!(
+                server = self.name,
+                "cannot be reached; what is for it waits"
+            );
         }
     }
 

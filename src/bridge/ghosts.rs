@@ -49,10 +49,14 @@ impl Bridge {
 
     /// The username at first sight; where another person's ghost has it, with
     /// the user's id behind it.
-    async fn reserve_user_id(&self, user: &UserRef, username: &str) -> Result<OwnedUserId, Failure> {
+    async fn reserve_user_id(
+        &self,
+        user: &UserRef,
+        username: &str,
+    ) -> Result<OwnedUserId, Failure> {
         let _one_at_a_time = self.choosing_localpart.lock().await;
         let prefix = &self.config.appservice.ghost_prefix;
-        let plain = format!("{prefix}{}", localpart_of(username));
+        let plain = first_choice(prefix, username, user.id.as_str());
         let mut localpart = plain.clone();
         // A name may be chosen to look like another's with the id behind it.
         for attempt in 0_u32.. {
@@ -66,7 +70,11 @@ impl Bridge {
                 _ => format!("{plain}_{id}_{attempt}"),
             };
         }
-        UserId::parse(format!("@{localpart}:{}", self.config.homeserver.server_name)).map_err(|_| {
+        UserId::parse(format!(
+            "@{localpart}:{}",
+            self.config.homeserver.server_name
+        ))
+        .map_err(|_| {
             Failure::Refused(format!(
                 "The name of the Rocket.Chat user {} does not fit into a Matrix id.",
                 user.id
@@ -104,8 +112,15 @@ impl Bridge {
     }
 
     /// Makes sure that a ghost is in a portal's Matrix room.
-    pub(super) async fn bring_ghost_in(&self, portal: &Portal, ghost: &Ghost) -> Result<(), Failure> {
-        if self.store.is_ghost_in_room(&portal.room_id, &ghost.user_id)? {
+    pub(super) async fn bring_ghost_in(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+    ) -> Result<(), Failure> {
+        if self
+            .store
+            .is_ghost_in_room(&portal.room_id, &ghost.user_id)?
+        {
             return Ok(());
         }
         self.join_ghost(portal, &portal.room_id, ghost).await
@@ -121,7 +136,9 @@ impl Bridge {
         let intent = self.as_ghost(ghost);
         match intent.join(room).await {
             Ok(()) => {}
-            Err(error) if error.is_forbidden() && !matches!(portal.kind, PortalKind::Direct { .. }) => {
+            Err(error)
+                if error.is_forbidden() && !matches!(portal.kind, PortalKind::Direct { .. }) =>
+            {
                 self.matrix.bot().invite(room, &ghost.user_id, None).await?;
                 intent.join(room).await?;
             }
@@ -143,7 +160,8 @@ pub(super) fn localpart_of(username: &str) -> String {
     use std::fmt::Write as _;
     let mut localpart = String::with_capacity(username.len());
     for byte in username.to_lowercase().bytes() {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-') {
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
+        {
             localpart.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
@@ -151,6 +169,19 @@ pub(super) fn localpart_of(username: &str) -> String {
         }
     }
     localpart
+}
+
+/// The localpart of a ghost, if nobody has it. A Matrix id has at most 255 bytes
+/// (specification 1.17, Appendices, "User identifiers"); a name that does not fit
+/// well into that gives way to the user's id.
+fn first_choice(prefix: &str, username: &str, id: &str) -> String {
+    const LONGEST: usize = 120;
+    let name = localpart_of(username);
+    if name.len() <= LONGEST {
+        format!("{prefix}{name}")
+    } else {
+        format!("{prefix}{}", localpart_of(id))
+    }
 }
 
 /// The username that [`localpart_of`] made a localpart from.
@@ -189,7 +220,13 @@ mod tests {
 
     #[test]
     fn what_no_username_gives_is_no_username() {
-        for wrong in ["_rocketchat_", "_rocketchat_=", "_rocketchat_=zz", "_rocketchat_=ff", "other"] {
+        for wrong in [
+            "_rocketchat_",
+            "_rocketchat_=",
+            "_rocketchat_=zz",
+            "_rocketchat_=ff",
+            "other",
+        ] {
             assert!(username_of(wrong, "_rocketchat_").is_none(), "{wrong}");
         }
     }
@@ -197,7 +234,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_username_makes_a_valid_user_id(name in "\\PC{1,60}") {
-            let id = format!("@_rocketchat_{}:example.org", localpart_of(&name));
+            let localpart = first_choice("_rocketchat_", &name, "s7t6Ru9KzWhPPtxu6");
+            let id = format!("@{localpart}:example.org");
             prop_assert!(UserId::parse(&id).is_ok(), "{}", id);
         }
     }

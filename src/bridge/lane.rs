@@ -149,7 +149,10 @@ mod tests {
         assert_eq!(first.len(), 2);
         assert_eq!((first[0].1, first[1].1), ("alice 1", "bob 1"));
         lane.finish(first[1].0);
-        assert!(started(&mut lane).is_empty(), "alice's first is not done yet");
+        assert!(
+            started(&mut lane).is_empty(),
+            "alice's first is not done yet"
+        );
         lane.finish(first[0].0);
         assert_eq!(started(&mut lane), ["alice 2"]);
     }

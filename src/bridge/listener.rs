@@ -69,7 +69,8 @@ impl Handler for BridgeHandler {
 
     fn protocol(&self, protocol: &str) -> Option<Value> {
         (protocol == PROTOCOL).then(|| {
-            let field = |placeholder: &str| json!({ "regexp": "[^\\s]+", "placeholder": placeholder });
+            let field =
+                |placeholder: &str| json!({ "regexp": "[^\\s]+", "placeholder": placeholder });
             json!({
                 "user_fields": ["username"],
                 "location_fields": ["channel"],
@@ -141,9 +142,13 @@ impl Bridge {
         };
         // Only what everybody may see: not the private groups that the bridge's
         // account happens to be in.
-        let is_public = rocket.bot.channel_by_name(&name).await?.is_some_and(|room| {
-            room.t == crate::rocketchat::documents::RoomType::Channel && !room.archived
-        });
+        let is_public = rocket
+            .bot
+            .channel_by_name(&name)
+            .await?
+            .is_some_and(|room| {
+                room.t == crate::rocketchat::documents::RoomType::Channel && !room.archived
+            });
         if !is_public {
             return Ok(false);
         }
@@ -151,7 +156,7 @@ impl Bridge {
             Ok(portal) => {
                 // The portal may be older than the question: somebody removed its alias.
                 match self.matrix.bot().create_alias(alias, &portal.room_id).await {
-                    Err(error) if !error.is_room_in_use() => Err(error.into()),
+                    Err(error) if !error.is_alias_in_use() => Err(error.into()),
                     _ => Ok(true),
                 }
             }
@@ -167,7 +172,11 @@ impl Bridge {
         let Some(rocket) = self.rocket_if_there() else {
             return Err(Failure::NotYet("Rocket.Chat"));
         };
-        let person = match (query.protocol.as_deref(), query.fields.get("username"), query.fields.get("userid")) {
+        let person = match (
+            query.protocol.as_deref(),
+            query.fields.get("username"),
+            query.fields.get("userid"),
+        ) {
             (Some(PROTOCOL), Some(username), _) => match Username::parse(username.as_str()) {
                 Ok(username) => rocket.bot.user_by_username(&username).await?,
                 Err(_) => None,
@@ -202,7 +211,11 @@ impl Bridge {
         let Some(rocket) = self.rocket_if_there() else {
             return Err(Failure::NotYet("Rocket.Chat"));
         };
-        let name = match (query.protocol.as_deref(), query.fields.get("channel"), query.fields.get("alias")) {
+        let name = match (
+            query.protocol.as_deref(),
+            query.fields.get("channel"),
+            query.fields.get("alias"),
+        ) {
             (Some(PROTOCOL), Some(name), _) => Some(name.clone()),
             (None, _, Some(alias)) => RoomAliasId::parse(alias)
                 .ok()

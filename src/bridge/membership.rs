@@ -59,7 +59,10 @@ impl Bridge {
         if self.store.portal_of_room(&event.room_id)?.is_some() {
             return Ok(());
         }
-        self.store.change().bot_room(&event.room_id, true).commit()?;
+        self.store
+            .change()
+            .bot_room(&event.room_id, true)
+            .commit()?;
         let text = self.commands.greeting(self, &event.sender);
         self.say(&bot, &event.room_id, &event.event_id, "greeting", &text)
             .await

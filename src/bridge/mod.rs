@@ -43,11 +43,11 @@ use crate::store::Store;
 use catch_up::Rooms;
 pub use command_line::{Caller, CommandLine, Reply};
 pub use failure::Failure;
-pub use listener::BridgeHandler;
 use from_matrix::Waiting;
 use from_rocketchat::Document;
 use gate::Gate;
 use keyed_lock::KeyedLock;
+pub use listener::BridgeHandler;
 use queues::Queues;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
@@ -183,7 +183,11 @@ impl Bridge {
             match matrix::check_registration(&self.matrix, &expected).await {
                 Ok(()) => break,
                 Err(problem) if problem.may_pass => {
-                    tracing::warn!(problem = problem.problem, remedy = problem.remedy, "waiting for the homeserver");
+                    tracing::warn!(
+                        problem = problem.problem,
+                        remedy = problem.remedy,
+                        "waiting for the homeserver"
+                    );
                     tokio::time::sleep(backoff.next_pause(None)).await;
                 }
                 Err(problem) => return Err(problem),
@@ -198,7 +202,11 @@ impl Bridge {
     async fn set_up_bot(&self) -> Result<(), matrix::Error> {
         let bot = self.matrix.bot();
         crate::retry::with_retries(10, || bot.register()).await?;
-        if bot.display_name().await?.is_none_or(|name| name == self.config.appservice.bot.localpart()) {
+        if bot
+            .display_name()
+            .await?
+            .is_none_or(|name| name == self.config.appservice.bot.localpart())
+        {
             bot.set_display_name(Some("Rocket.Chat bridge")).await?;
         }
         Ok(())

@@ -127,7 +127,7 @@ impl Bridge {
         // Tried before looked up: looking up an alias of ours that does not exist
         // makes the homeserver ask the bridge for it.
         match (bot.create_room(request).await, alias) {
-            (Err(error), Some(alias)) if error.is_room_in_use() => {
+            (Err(error), Some(alias)) if error.is_alias_in_use() => {
                 match bot.resolve_alias(&alias).await? {
                     Some(existing) if self.is_made_for(&existing, room).await? => Ok(existing),
                     _ => Err(Failure::Refused(format!(

@@ -114,7 +114,9 @@ impl Bridge {
             match rocket.bot.create_token(id, secret).await {
                 Ok(credentials) => return Ok(credentials),
                 Err(rocketchat::Error::Refused { .. } | rocketchat::Error::Forbidden { .. }) => {
-                    tracing::info!("the server does not hand out tokens; puppets log in by password");
+                    tracing::info!(
+                        "the server does not hand out tokens; puppets log in by password"
+                    );
                     self.create_token_works.store(false, Ordering::Relaxed);
                 }
                 Err(error) => return Err(error.into()),
@@ -164,11 +166,16 @@ impl Bridge {
         {
             return Ok(current);
         }
-        tracing::info!(puppet = puppet.username, "its token is no longer accepted; renewing it");
+        tracing::info!(
+            puppet = puppet.username,
+            "its token is no longer accepted; renewing it"
+        );
         let username = Username::new(&puppet.username);
         let id = &puppet.credentials.user_id;
         let renewed = Puppet {
-            credentials: self.log_in(rocket, &puppet.matrix_id, id, &username).await?,
+            credentials: self
+                .log_in(rocket, &puppet.matrix_id, id, &username)
+                .await?,
             ..puppet.clone()
         };
         self.store.change().puppet(&renewed).commit()?;
@@ -181,7 +188,10 @@ impl Bridge {
         portal: &Portal,
         puppet: &Puppet,
     ) -> Result<(), Failure> {
-        if self.store.is_puppet_in_room(&portal.rid, &puppet.matrix_id)? {
+        if self
+            .store
+            .is_puppet_in_room(&portal.rid, &puppet.matrix_id)?
+        {
             return Ok(());
         }
         let kind = match portal.kind {
@@ -239,8 +249,14 @@ mod tests {
 
     #[test]
     fn names_take_the_form_that_rocket_chat_allows() {
-        assert_eq!(allowed_name("Dora Explora").as_deref(), Some("Dora Explora"));
-        assert_eq!(allowed_name(" 100% <b>D/o\\ra</b> ").as_deref(), Some("100 bDorab"));
+        assert_eq!(
+            allowed_name("Dora Explora").as_deref(),
+            Some("Dora Explora")
+        );
+        assert_eq!(
+            allowed_name(" 100% <b>D/o\\ra</b> ").as_deref(),
+            Some("100 bDorab")
+        );
         assert_eq!(allowed_name("<>%"), None);
         assert_eq!(allowed_name("\u{0}\n"), None);
     }

@@ -202,7 +202,12 @@ impl Bridge {
         if !info.version.is_supported() {
             return Err(RocketProblem::Version(info.version_text));
         }
-        let asked = ["uniqueID", OWN_FEDERATION[0], OWN_FEDERATION[1], OWN_FEDERATION[2]];
+        let asked = [
+            "uniqueID",
+            OWN_FEDERATION[0],
+            OWN_FEDERATION[1],
+            OWN_FEDERATION[2],
+        ];
         let settings = crate::retry::with_retries(20, || bot.public_settings(&asked))
             .await
             .map_err(RocketProblem::Other)?;

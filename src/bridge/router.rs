@@ -99,7 +99,11 @@ impl Bridge {
     }
 
     /// Queues documents of a room, in their order.
-    pub(super) fn enqueue_documents(self: &Arc<Self>, rid: &RocketRoomId, documents: Vec<Document>) {
+    pub(super) fn enqueue_documents(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+        documents: Vec<Document>,
+    ) {
         for document in &documents {
             if let Some(at) = document.updated_at() {
                 self.rooms.begin(rid, at);

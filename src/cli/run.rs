@@ -9,8 +9,8 @@ use super::{ConfigFile, Problem, runtime};
 use crate::bridge::{Bridge, BridgeHandler};
 use crate::commands::Commands;
 use crate::config::{Config, LogFormat, LogOptions, Registration};
-use crate::matrix::listener::{self, DEFAULT_MAX_BODY_BYTES};
 use crate::matrix::ListenerConfig;
+use crate::matrix::listener::{self, DEFAULT_MAX_BODY_BYTES};
 use crate::store::Store;
 
 pub(super) fn run(file: &ConfigFile) -> Result<(), Problem> {
@@ -40,9 +40,12 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
     bridge.take_up_work();
     // First of all the listener: what the homeserver sends is safe in the inbox,
     // whether Rocket.Chat is there or not.
-    let listener = listener::start(listener_config, Arc::new(BridgeHandler(Arc::clone(&bridge))))
-        .await
-        .map_err(|error| format!("appservice.listen: {error}"))?;
+    let listener = listener::start(
+        listener_config,
+        Arc::new(BridgeHandler(Arc::clone(&bridge))),
+    )
+    .await
+    .map_err(|error| format!("appservice.listen: {error}"))?;
     let connect = async {
         bridge.check_matrix().await?;
         bridge.connect_rocketchat().await?;
@@ -65,9 +68,29 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
     connected
 }
 
+/// Libraries that write whole frames and headers, tokens included, when they are
+/// let: never more of theirs than `info`, whatever the configuration asks for.
+const TALKATIVE: [&str; 8] = [
+    "actix_http",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "tokio_tungstenite",
+    "tungstenite",
+];
+
 fn start_log(options: &LogOptions) -> Result<(), Problem> {
-    let filter = EnvFilter::try_new(&options.level)
-        .map_err(|_| format!("log.level is {:?}; it must be a level such as info, or a filter", options.level))?;
+    let mut filter = EnvFilter::try_new(&options.level).map_err(|_| {
+        format!(
+            "log.level is {:?}; it must be a level such as info, or a filter",
+            options.level
+        )
+    })?;
+    for library in TALKATIVE {
+        filter = filter.add_directive(format!("{library}=info").parse()?);
+    }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -32,12 +32,7 @@ impl CommandLine for Commands {
         }
     }
 
-    fn run<'a>(
-        &'a self,
-        bridge: &'a Arc<Bridge>,
-        caller: &'a Caller,
-        words: &'a str,
-    ) -> Reply<'a> {
+    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a> {
         Box::pin(run(bridge, caller, words))
     }
 }
@@ -49,9 +44,7 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
     if !is_admin(bridge, &caller.user) {
         return Ok(NOT_ADMIN.to_owned());
     }
-    let (name, arguments) = words
-        .split_once(char::is_whitespace)
-        .unwrap_or((words, ""));
+    let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
     match name.to_lowercase().as_str() {
         "" | "help" => Ok(help::text()),
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
@@ -61,7 +54,12 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
 }
 
 fn is_admin(bridge: &Bridge, user: &UserId) -> bool {
-    bridge.config().bridge.admins.iter().any(|admin| admin == user)
+    bridge
+        .config()
+        .bridge
+        .admins
+        .iter()
+        .any(|admin| admin == user)
 }
 
 fn unknown_command(name: &str) -> String {

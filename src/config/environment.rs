@@ -60,7 +60,10 @@ impl Environment {
         }
         let path = PathBuf::from(path.expose());
         let content = std::fs::read_to_string(&path).map_err(|error| {
-            ConfigProblem::environment(&variable, format!("cannot read {}: {error}", path.display()))
+            ConfigProblem::environment(
+                &variable,
+                format!("cannot read {}: {error}", path.display()),
+            )
         })?;
         let value = content.trim();
         if value.is_empty() {

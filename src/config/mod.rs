@@ -268,8 +268,8 @@ impl Config {
     /// The first thing that is wrong, with the key, the value found and what
     /// would be right.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigProblem> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigProblem::unreadable(path, &error))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigProblem::unreadable(path, &error))?;
         let base = path.parent().unwrap_or(Path::new("."));
         Self::parse(&text, base, environment).map_err(|problem| problem.in_file(path))
     }
@@ -278,7 +278,11 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn parse(text: &str, base: &Path, environment: &Environment) -> Result<Self, ConfigProblem> {
+    pub fn parse(
+        text: &str,
+        base: &Path,
+        environment: &Environment,
+    ) -> Result<Self, ConfigProblem> {
         let file: File =
             serde_saphyr::from_str(text).map_err(|error| ConfigProblem::from_yaml(&error, text))?;
         let server_name = ServerName::parse(&file.homeserver.server_name).map_err(|_| {
@@ -485,8 +489,8 @@ fn is_plain_localpart(text: &str) -> bool {
 /// paths are appended to it.
 fn server_url(key: &'static str, text: &str) -> Result<Url, ConfigProblem> {
     let wrong = |why| ConfigProblem::value(key, text, why);
-    let url = Url::parse(text)
-        .map_err(|_| wrong("a full URL, such as https://chat.example.org"))?;
+    let url =
+        Url::parse(text).map_err(|_| wrong("a full URL, such as https://chat.example.org"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong("a URL that starts with http:// or https://"));
     }

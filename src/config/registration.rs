@@ -90,7 +90,9 @@ pub enum RegistrationProblem {
         what: String,
     },
     /// Would be overwritten.
-    #[error("{0} exists; its tokens are in use perhaps: move it away first, or name another file with --output")]
+    #[error(
+        "{0} exists; its tokens are in use perhaps: move it away first, or name another file with --output"
+    )]
     Exists(PathBuf),
     /// Could not be written.
     #[error("cannot write {path}: {error}")]
@@ -140,7 +142,10 @@ impl Registration {
         line("as_token", quoted(self.as_token.expose()));
         line("hs_token", quoted(self.hs_token.expose()));
         line("sender_localpart", quoted(&self.sender_localpart));
-        line("rate_limited", self.rate_limited.unwrap_or(true).to_string());
+        line(
+            "rate_limited",
+            self.rate_limited.unwrap_or(true).to_string(),
+        );
         line("receive_ephemeral", self.receive_ephemeral.to_string());
         // The name that Synapse knew the option by before Matrix 1.13.
         line(
@@ -202,7 +207,12 @@ impl Registration {
             RegistrationProblem::Malformed {
                 path: path.clone(),
                 line: plain.location().map_or(0, |location| location.line()),
-                error: plain.to_string().lines().next().unwrap_or_default().to_owned(),
+                error: plain
+                    .to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             }
         })?;
         if let Some(token) = &config.appservice.as_token {
@@ -243,7 +253,10 @@ impl Registration {
             .or_else(|| {
                 differs(
                     "url",
-                    self.url.as_deref().unwrap_or_default().trim_end_matches('/'),
+                    self.url
+                        .as_deref()
+                        .unwrap_or_default()
+                        .trim_end_matches('/'),
                     "appservice.url",
                     &url_text(appservice),
                 )
@@ -261,8 +274,10 @@ impl Registration {
                 })
             })
             .or_else(|| {
-                (self.as_token == self.hs_token || self.as_token.is_empty() || self.hs_token.is_empty())
-                    .then(|| "as_token and hs_token must both be set and differ".to_owned())
+                (self.as_token == self.hs_token
+                    || self.as_token.is_empty()
+                    || self.hs_token.is_empty())
+                .then(|| "as_token and hs_token must both be set and differ".to_owned())
             })
     }
 }

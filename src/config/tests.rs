@@ -78,7 +78,10 @@ impl<T: for<'de> Deserialize<'de>> Keys for T {
         struct Spy(Vec<&'static str>);
         impl<'de> serde::Deserializer<'de> for &mut Spy {
             type Error = serde::de::value::Error;
-            fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            fn deserialize_any<V: serde::de::Visitor<'de>>(
+                self,
+                _: V,
+            ) -> Result<V::Value, Self::Error> {
                 Err(serde::de::Error::custom("only looked at"))
             }
             fn deserialize_struct<V: serde::de::Visitor<'de>>(
@@ -111,7 +114,10 @@ fn the_registration_example_is_what_is_written() {
             .map(|line| format!("{line}\n"))
             .collect::<String>()
     };
-    assert_eq!(without_tokens(REGISTRATION_EXAMPLE), without_tokens(&written));
+    assert_eq!(
+        without_tokens(REGISTRATION_EXAMPLE),
+        without_tokens(&written)
+    );
 }
 
 #[test]
@@ -131,7 +137,9 @@ fn a_written_registration_is_accepted_and_kept() {
     ));
     #[cfg(unix)]
     {
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(path).unwrap().permissions(),
+        );
         assert_eq!(mode & 0o077, 0, "others can read the tokens");
     }
 }
@@ -159,7 +167,11 @@ fn a_registration_that_says_something_else_is_refused() {
 fn a_broken_registration_never_shows_its_tokens() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config::parse(SMALLEST, directory.path(), &Environment::default()).unwrap();
-    std::fs::write(&config.appservice.registration, "as_token: [hunter2, hunter3]\nhs_token: x\n").unwrap();
+    std::fs::write(
+        &config.appservice.registration,
+        "as_token: [hunter2, hunter3]\nhs_token: x\n",
+    )
+    .unwrap();
     let said = Registration::load(&config).unwrap_err().to_string();
     assert!(!said.contains("hunter"), "{said}");
 }
@@ -167,7 +179,10 @@ fn a_broken_registration_never_shows_its_tokens() {
 #[test]
 fn an_unknown_key_is_refused_with_its_line_and_the_nearest_right_one() {
     let said = refusal(&SMALLEST.replace("server_name", "servername"));
-    assert!(said.contains("line 3") && said.contains("`server_name`"), "{said}");
+    assert!(
+        said.contains("line 3") && said.contains("`server_name`"),
+        "{said}"
+    );
     let said = refusal(&format!("{SMALLEST}brigde:\n  admins: []\n"));
     assert!(said.contains("`bridge`"), "{said}");
 }
@@ -176,9 +191,21 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_right_one() {
 fn wrong_values_are_refused_with_the_key_and_what_would_be_right() {
     for (right, wrong, key) in [
         ("http://localhost:8008", "localhost:8008", "homeserver.url"),
-        ("http://localhost:8008", "http://me:pw@localhost:8008", "homeserver.url"),
-        ("http://localhost:8008", "http://localhost:8008/?x=1", "homeserver.url"),
-        ("server_name: example.org", "server_name: https://example.org", "homeserver.server_name"),
+        (
+            "http://localhost:8008",
+            "http://me:pw@localhost:8008",
+            "homeserver.url",
+        ),
+        (
+            "http://localhost:8008",
+            "http://localhost:8008/?x=1",
+            "homeserver.url",
+        ),
+        (
+            "server_name: example.org",
+            "server_name: https://example.org",
+            "homeserver.server_name",
+        ),
         ("http://localhost:3000", "ftp://localhost", "rocketchat.url"),
         ("user_id: abc", "user_id: ''", "rocketchat.user_id"),
         ("token: s3cret-token", "token: ''", "rocketchat.token"),
@@ -189,9 +216,18 @@ fn wrong_values_are_refused_with_the_key_and_what_would_be_right() {
     }
     for (section, key) in [
         ("appservice:\n  listen: nowhere\n", "appservice.listen"),
-        ("appservice:\n  bot_localpart: Big Bot\n", "appservice.bot_localpart"),
-        ("appservice:\n  bot_localpart: _rocketchat_x\n", "appservice.bot_localpart"),
-        ("appservice:\n  ghost_prefix: '@x'\n", "appservice.ghost_prefix"),
+        (
+            "appservice:\n  bot_localpart: Big Bot\n",
+            "appservice.bot_localpart",
+        ),
+        (
+            "appservice:\n  bot_localpart: _rocketchat_x\n",
+            "appservice.bot_localpart",
+        ),
+        (
+            "appservice:\n  ghost_prefix: '@x'\n",
+            "appservice.ghost_prefix",
+        ),
         ("bridge:\n  admins: [bob]\n", "bridge.admins"),
         ("bridge:\n  channels: ['#general']\n", "bridge.channels"),
         ("store:\n  cache_mib: 0\n", "store.cache_mib"),
@@ -213,8 +249,14 @@ fn no_problem_and_no_debug_output_shows_a_secret() {
 #[test]
 fn secrets_come_from_the_environment() {
     let without = SMALLEST.replace("  token: s3cret-token\n", "");
-    let config = with_environment(&without, &[("ROCKETCHAT_BRIDGE_ROCKETCHAT_TOKEN", "fromenv")]).unwrap();
-    assert!(matches!(&config.rocketchat.login, RocketLogin::Token { token, .. } if token.expose() == "fromenv"));
+    let config = with_environment(
+        &without,
+        &[("ROCKETCHAT_BRIDGE_ROCKETCHAT_TOKEN", "fromenv")],
+    )
+    .unwrap();
+    assert!(
+        matches!(&config.rocketchat.login, RocketLogin::Token { token, .. } if token.expose() == "fromenv")
+    );
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
@@ -222,10 +264,20 @@ fn secrets_come_from_the_environment() {
     let file = file.to_str().unwrap();
     let variable = "ROCKETCHAT_BRIDGE_ROCKETCHAT_TOKEN_FILE";
     let config = with_environment(&without, &[(variable, file)]).unwrap();
-    assert!(matches!(&config.rocketchat.login, RocketLogin::Token { token, .. } if token.expose() == "fromfile"));
+    assert!(
+        matches!(&config.rocketchat.login, RocketLogin::Token { token, .. } if token.expose() == "fromfile")
+    );
 
-    let both = [(variable, file), ("ROCKETCHAT_BRIDGE_ROCKETCHAT_TOKEN", "x")];
-    assert!(with_environment(&without, &both).unwrap_err().to_string().contains("not both"));
+    let both = [
+        (variable, file),
+        ("ROCKETCHAT_BRIDGE_ROCKETCHAT_TOKEN", "x"),
+    ];
+    assert!(
+        with_environment(&without, &both)
+            .unwrap_err()
+            .to_string()
+            .contains("not both")
+    );
     let missing = with_environment(&without, &[(variable, "/nowhere/at/all")]).unwrap_err();
     assert!(missing.to_string().contains(variable));
 }
@@ -234,7 +286,10 @@ fn secrets_come_from_the_environment() {
 fn relative_paths_count_from_the_file() {
     let config = parse(SMALLEST).unwrap();
     assert_eq!(config.store.path, Path::new("/etc/bridge/data"));
-    assert_eq!(config.appservice.registration, Path::new("/etc/bridge/registration.yaml"));
+    assert_eq!(
+        config.appservice.registration,
+        Path::new("/etc/bridge/registration.yaml")
+    );
 }
 
 #[test]

@@ -43,13 +43,17 @@ fn in_words(attachment: &Attachment) -> Option<String> {
         .fields
         .iter()
         .map(|field| format!("{}: {}", field.title, field.value));
-    let lines: Vec<String> = [attachment.author_name.clone(), attachment.pretext.clone(), title]
-        .into_iter()
-        .chain([attachment.text.clone(), attachment.description.clone()])
-        .flatten()
-        .chain(fields)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<String> = [
+        attachment.author_name.clone(),
+        attachment.pretext.clone(),
+        title,
+    ]
+    .into_iter()
+    .chain([attachment.text.clone(), attachment.description.clone()])
+    .flatten()
+    .chain(fields)
+    .filter(|line| !line.is_empty())
+    .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
@@ -74,7 +78,10 @@ mod tests {
 
     #[test]
     fn text_stays_as_it_is() {
-        assert_eq!(shown(json!({ "msg": "hi *there*\nyou" })), "hi *there*\nyou");
+        assert_eq!(
+            shown(json!({ "msg": "hi *there*\nyou" })),
+            "hi *there*\nyou"
+        );
     }
 
     #[test]
@@ -85,7 +92,10 @@ mod tests {
             "see\n[file: a.png]\nlook"
         );
         let card = json!({ "title": "Build", "text": "failed", "fields": [{ "title": "by", "value": "CI" }] });
-        assert_eq!(shown(json!({ "attachments": [card] })), "Build\nfailed\nby: CI");
+        assert_eq!(
+            shown(json!({ "attachments": [card] })),
+            "Build\nfailed\nby: CI"
+        );
     }
 
     #[test]

@@ -17,7 +17,10 @@ pub fn text(content: &Value) -> Option<String> {
     if body.trim().is_empty() {
         return None;
     }
-    let kind = content.get("msgtype").and_then(Value::as_str).unwrap_or_default();
+    let kind = content
+        .get("msgtype")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let said = match kind {
         "m.text" | "m.notice" => body,
         "m.emote" => format!("_{body}_"),
@@ -69,7 +72,8 @@ fn call_nobody(text: &str) -> String {
         let calls = ["all", "here"].iter().any(|name| {
             rest.get(..name.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(name))
-                && !rest[name.len()..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_'))
+                && !rest[name.len()..]
+                    .starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_'))
         });
         if calls {
             quiet.push(ZERO_WIDTH_SPACE);
@@ -110,8 +114,14 @@ mod tests {
 
     #[test]
     fn nobody_is_called_by_text_alone() {
-        assert_eq!(of("m.text", "@all hi @HERE"), Some("@\u{200b}all hi @\u{200b}HERE".into()));
-        assert_eq!(of("m.text", "a@b @allison é@"), Some("a@b @allison é@".into()));
+        assert_eq!(
+            of("m.text", "@all hi @HERE"),
+            Some("@\u{200b}all hi @\u{200b}HERE".into())
+        );
+        assert_eq!(
+            of("m.text", "a@b @allison é@"),
+            Some("a@b @allison é@".into())
+        );
     }
 
     #[test]

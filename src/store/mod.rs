@@ -341,11 +341,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_puppet_in_room(
-        &self,
-        rid: &RocketRoomId,
-        user: &UserId,
-    ) -> Result<bool, StoreError> {
+    pub fn is_puppet_in_room(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
         Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
     }
 

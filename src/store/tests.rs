@@ -33,7 +33,9 @@ fn ids(accepted: &[Accepted]) -> Vec<&str> {
 async fn an_event_is_accepted_once_also_across_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
-    let first = store.accept(vec![event("$1"), event("$2"), event("$1")]).unwrap();
+    let first = store
+        .accept(vec![event("$1"), event("$2"), event("$1")])
+        .unwrap();
     assert_eq!(ids(&first), ["$1", "$2"]);
     store.flushed().await.unwrap();
     drop(store);
@@ -58,9 +60,14 @@ async fn what_is_worked_is_struck_together_with_its_message() {
         .commit()
         .unwrap();
     assert_eq!(store.inbox_len(), 0);
-    let found = store.message_of_event(&message.room_id, event_id!("$1")).unwrap();
+    let found = store
+        .message_of_event(&message.room_id, event_id!("$1"))
+        .unwrap();
     assert_eq!(found, Some(message.clone()));
-    assert_eq!(store.message(&message.rid, &message.id).unwrap(), Some(message));
+    assert_eq!(
+        store.message(&message.rid, &message.id).unwrap(),
+        Some(message)
+    );
 }
 
 #[test]
@@ -72,7 +79,10 @@ fn a_message_is_found_in_its_own_room_only() {
     let elsewhere = RocketRoomId::new("other");
     assert_eq!(store.message(&elsewhere, &message.id).unwrap(), None);
     let other_room = room_id!("!other:example.org");
-    assert_eq!(store.message_of_event(other_room, event_id!("$1")).unwrap(), None);
+    assert_eq!(
+        store.message_of_event(other_room, event_id!("$1")).unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -113,7 +123,10 @@ async fn a_store_of_another_deployment_is_refused() {
     store.claim_workspace("one").unwrap();
     assert!(matches!(
         store.claim_workspace("two"),
-        Err(StoreError::Foreign { what: "Rocket.Chat", .. })
+        Err(StoreError::Foreign {
+            what: "Rocket.Chat",
+            ..
+        })
     ));
     store.flushed().await.unwrap();
     drop(store);
@@ -121,7 +134,11 @@ async fn a_store_of_another_deployment_is_refused() {
     let refused = |homeserver, prefix| {
         Store::open(directory.path(), CACHE, homeserver, prefix).expect_err("of another deployment")
     };
-    assert!(refused("other.org", "_rocketchat_").to_string().contains("other.org"));
+    assert!(
+        refused("other.org", "_rocketchat_")
+            .to_string()
+            .contains("other.org")
+    );
     wait_until_closed(directory.path());
     assert!(refused("example.org", "rc_").to_string().contains("rc_"));
 }

@@ -1,0 +1,233 @@
+//! A mirrored channel.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::world_with_general;
+
+#[tokio::test]
+async fn people_in_a_channel_read_each_other() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+
+    alice.send_text(&room, "hello from Matrix").await?;
+    let arrived = carol.wait_for_text(&channel, "hello from Matrix").await?;
+    assert_eq!(
+        arrived.username,
+        world.puppet("alice"),
+        "spoken by her own puppet"
+    );
+
+    carol.send(&channel, "hello from Rocket.Chat").await?;
+    let arrived = alice.wait_for_text(&room, "hello from Rocket.Chat").await?;
+    assert_eq!(
+        arrived.sender,
+        world.ghost("carol"),
+        "spoken by her own ghost"
+    );
+    assert_eq!(arrived.msgtype(), "m.text");
+
+    let profile = alice.profile(&world.ghost("carol")).await?;
+    let shown = carol.get("me").await?["name"].clone();
+    assert_eq!(
+        profile["displayname"], shown,
+        "a ghost bears the person's name"
+    );
+    let puppet = carol
+        .find_user(&world.puppet("alice"))
+        .await?
+        .expect("the puppet");
+    assert_eq!(puppet["name"], "alice");
+    Ok(())
+}
+
+/// Rocket.Chat sends a message again for every star and preview.
+#[tokio::test]
+async fn a_message_that_is_sent_again_is_mirrored_once() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+
+    world.rocketchat.control().repeat_frames(None, 3).await?;
+    for number in 0..10 {
+        carol.send(&channel, &format!("once {number}")).await?;
+    }
+    alice.wait_for_text(&room, "once 9").await?;
+    let texts = alice.room_texts(&room).await?;
+    let expected: Vec<_> = (0..10).map(|number| format!("once {number}")).collect();
+    assert_eq!(texts, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn edits_and_deletions_follow_their_message() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+
+    let event = alice.send_text(&room, "helo").await?;
+    carol.wait_for_text(&channel, "helo").await?;
+    alice.edit_text(&room, &event, "hello").await?;
+    carol.wait_for_text(&channel, "hello").await?;
+    alice.redact(&room, &event).await?;
+    carol
+        .wait_until(&channel, "the message to be gone", |messages| {
+            let is_there = messages.iter().any(|message| message.text == "hello");
+            (!is_there).then_some(())
+        })
+        .await?;
+
+    let id = carol.send(&channel, "helo too").await?;
+    let original = alice.wait_for_text(&room, "helo too").await?;
+    carol.edit(&channel, &id, "hello too").await?;
+    let edit = alice
+        .wait_for_message(&room, "the edit", |event| event.new_body() == "hello too")
+        .await?;
+    assert_eq!(
+        edit.relation(),
+        Some(("m.replace", original.event_id.as_str()))
+    );
+    assert_eq!(edit.sender, original.sender);
+    carol.delete(&channel, &id).await?;
+    alice
+        .wait_until(&room, "the redaction", |events| {
+            let found = events
+                .iter()
+                .find(|event| event.event_id == original.event_id);
+            found.filter(|event| event.is_redacted()).map(|_| ())
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_administrator_mirrors_a_channel_by_command() -> Result<()> {
+    let world = world_with_general().await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.create_channel("tea", &[]).await?;
+    let bot = world.user_id("rocketchatbot");
+
+    let mallory = world.matrix_user("mallory").await?;
+    let room = mallory.create_direct(&[&bot]).await?;
+    mallory.wait_for_members(&room, &[&bot]).await?;
+    mallory.send_text(&room, "bridge tea").await?;
+    mallory
+        .wait_for_message(&room, "the refusal", |event| {
+            event.sender == bot && event.body().contains("Only administrators")
+        })
+        .await?;
+
+    let admin = world.matrix_user("admin").await?;
+    let room = admin.create_direct(&[&bot]).await?;
+    admin.wait_for_members(&room, &[&bot]).await?;
+    admin.send_text(&room, "brigde tea").await?;
+    admin
+        .wait_for_message(&room, "the suggestion", |event| {
+            event.body().contains("`bridge`")
+        })
+        .await?;
+    admin.send_text(&room, "bridge nowhere").await?;
+    admin
+        .wait_for_message(&room, "the reason", |event| {
+            event.body().contains("no channel named nowhere")
+        })
+        .await?;
+    admin.send_text(&room, "bridge tea").await?;
+    let invite = admin
+        .wait_for_invite("the portal of #tea", |invite| invite.sender == bot)
+        .await?;
+    let portal = admin.join(&invite.room_id).await?;
+    carol.send(&channel, "milk?").await?;
+    admin.wait_for_text(&portal, "milk?").await?;
+    admin.send_text(&portal, "please").await?;
+    carol.wait_for_text(&channel, "please").await?;
+
+    admin.send_text(&room, "list").await?;
+    admin
+        .wait_for_message(&room, "the list", |event| {
+            event.body().contains("#tea") && event.body().contains("#general")
+        })
+        .await?;
+    assert!(
+        !carol
+            .room_texts(&channel)
+            .await?
+            .iter()
+            .any(|text| text.contains("!rc")),
+        "commands are not mirrored"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_alias_opens_public_channels_only() -> Result<()> {
+    let world = world_with_general().await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.create_channel("open-house", &[]).await?;
+    carol
+        .create_group("secret", &[&world.rocket_bot.username])
+        .await?;
+    let alice = world.matrix_user("alice").await?;
+
+    let room = alice.join(&world.alias("open-house")).await?;
+    alice.send_text(&room, "knock knock").await?;
+    carol.wait_for_text(&channel, "knock knock").await?;
+    assert!(
+        alice.join(&world.alias("secret")).await.is_err(),
+        "a private group has no alias"
+    );
+    assert!(alice.join(&world.alias("no-such-channel")).await.is_err());
+    Ok(())
+}
+
+/// What was said before the portal was made belongs to those who were there.
+#[tokio::test]
+async fn history_from_before_the_portal_is_not_mirrored() -> Result<()> {
+    let world = world_with_general().await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.create_channel("old", &[]).await?;
+    carol.send(&channel, "between us").await?;
+    let alice = world.matrix_user("alice").await?;
+    let room = alice.join(&world.alias("old")).await?;
+    carol.send(&channel, "for all").await?;
+    alice.wait_for_text(&room, "for all").await?;
+    assert_eq!(alice.room_texts(&room).await?, ["for all"]);
+    Ok(())
+}
+
+/// Names are not identities: somebody who takes over a username gets a ghost of
+/// their own.
+#[tokio::test]
+async fn a_username_that_changes_hands_gives_nobody_anothers_ghost() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let room = alice.join(&world.alias("general")).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    carol.send(&channel, "I am the first").await?;
+    let first = alice.wait_for_text(&room, "I am the first").await?;
+
+    let admin = world.rocket_admin();
+    admin
+        .post(
+            "users.update",
+            json!({ "userId": carol.id, "data": { "username": "carol.old" } }),
+        )
+        .await?;
+    let second = world.rocket_user("carol").await?;
+    second.join_channel("general").await?;
+    second.send(&channel, "I am the second").await?;
+    let other = alice.wait_for_text(&room, "I am the second").await?;
+    assert_ne!(first.sender, other.sender);
+    carol.send(&channel, "still the first").await?;
+    let again = alice.wait_for_text(&room, "still the first").await?;
+    assert_eq!(first.sender, again.sender);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Direct messages, started from either side.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::world_with_general;
+
+#[tokio::test]
+async fn a_matrix_user_writes_to_somebody_on_rocketchat() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+
+    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    // Written before the ghost can have come.
+    alice.send_text(&room, "are you there?").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "are you there?").await?;
+    carol.send(&dm, "yes").await?;
+    let answer = alice.wait_for_text(&room, "yes").await?;
+    assert_eq!(answer.sender, world.ghost("carol"));
+    for number in 0..5 {
+        alice.send_text(&room, &format!("line {number}")).await?;
+        carol.send(&dm, &format!("reply {number}")).await?;
+    }
+    carol.wait_for_text(&dm, "line 4").await?;
+    alice.wait_for_text(&room, "reply 4").await?;
+    let written: Vec<_> = carol.room_texts(&dm).await?;
+    assert_eq!(
+        written
+            .iter()
+            .filter(|text| *text == "are you there?")
+            .count(),
+        1
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rocketchat_user_writes_to_somebody_on_matrix() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    // A puppet comes into being when its user first speaks.
+    let channel = carol.join_channel("general").await?;
+    let general = alice.join(&world.alias("general")).await?;
+    alice.send_text(&general, "here I am").await?;
+    carol.wait_for_text(&channel, "here I am").await?;
+
+    let dm = carol.open_dm(&world.puppet("alice")).await?;
+    carol.send(&dm, "hello alice").await?;
+    carol.send(&dm, "just us two").await?;
+    let ghost = world.ghost("carol");
+    let invite = alice
+        .wait_for_invite("a direct message", |invite| invite.sender == ghost)
+        .await?;
+    assert!(invite.is_direct, "Element shows it among people");
+    let room = alice.join(&invite.room_id).await?;
+    alice.wait_for_text(&room, "just us two").await?;
+    assert_eq!(
+        alice.room_texts(&room).await?,
+        ["hello alice", "just us two"]
+    );
+    alice.send_text(&room, "hello carol").await?;
+    let answer = carol.wait_for_text(&dm, "hello carol").await?;
+    assert_eq!(answer.username, world.puppet("alice"));
+    Ok(())
+}
+
+/// The same two people have one direct message, whoever begins, however often.
+#[tokio::test]
+async fn a_direct_message_that_exists_is_found_again() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let first = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&first, "first room").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "first room").await?;
+
+    let second = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice
+        .wait_for_members(&second, &[&world.ghost("carol")])
+        .await?;
+    alice.send_text(&second, "second room").await?;
+    carol.wait_for_text(&dm, "second room").await?;
+    carol.send(&dm, "where now?").await?;
+    alice.wait_for_text(&second, "where now?").await?;
+    assert!(
+        !alice
+            .room_texts(&first)
+            .await?
+            .contains(&"where now?".to_owned()),
+        "said in one room only"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ghost_that_stands_for_nobody_declines_and_says_why() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let nobody = world.ghost("nobody");
+    let room = alice.create_direct(&[&nobody]).await?;
+    alice
+        .wait_until(&room, "the reason", |events| {
+            events
+                .iter()
+                .find(|event| {
+                    event.state_key.as_deref() == Some(nobody.as_str())
+                        && event.text("/membership") == "leave"
+                })
+                .filter(|event| event.text("/reason").contains("no such person"))
+                .map(|_| ())
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_encrypted_direct_message_is_declined_aloud() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    world.rocket_user("carol").await?;
+    let ghost = world.ghost("carol");
+    let encryption = json!({
+        "type": "m.room.encryption", "state_key": "",
+        "content": { "algorithm": "m.megolm.v1.aes-sha2" },
+    });
+    let room = alice
+        .create_room(json!({
+            "is_direct": true, "preset": "trusted_private_chat",
+            "invite": [ghost], "initial_state": [encryption],
+        }))
+        .await?;
+    alice
+        .wait_for_message(&room, "the notice", |event| {
+            event.sender == ghost && event.body().contains("encrypted")
+        })
+        .await?;
+    Ok(())
+}
