@@ -348,6 +348,9 @@ async fn call(
     let (status, body) = match outcome {
         Ok(Reply::Success(mut value)) => {
             value["success"] = json!(true);
+            if state.stars {
+                own_stars(&mut value, &call.uid);
+            }
             (StatusCode::OK, value)
         }
         Ok(Reply::Bare(value)) => (StatusCode::OK, value),
@@ -386,6 +389,24 @@ async fn call(
         response,
         status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN,
     )
+}
+
+/// Leaves only the caller's own stars on messages (facts 4.1).
+fn own_stars(value: &mut Value, uid: &str) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|one| own_stars(one, uid)),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                match inner {
+                    Value::Array(stars) if key == "starred" => {
+                        stars.retain(|star| star["_id"] == uid)
+                    }
+                    inner => own_stars(inner, uid),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The caller's address: the last of `x-forwarded-for`, `x-real-ip`, or the connection's (facts 0.3).

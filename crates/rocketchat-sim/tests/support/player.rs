@@ -74,11 +74,9 @@ fn kind(frame: &Value) -> String {
 
 pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
     let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
     let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter_mut().for_each(|line| line["file"] = json!(name));
     let sim = Sim::start(Options {
         admin_password: "pw-admin".to_owned(),
         heartbeat_ms: 600_000,
@@ -87,6 +85,9 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
     .unwrap();
     let mut setup = Setup::new(&sim).await;
     let mut known = Known::default();
+    known
+        .texts
+        .insert(super::accounts::ADMIN.to_owned(), setup.admin.uid.clone());
     if !name.starts_with("01") {
         setup.base(&mut known).await;
     }
@@ -95,7 +96,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
         .for_each(|line| find_strangers(line, &mut setup));
     let began = time::parse_iso(lines[0]["started"].as_str().unwrap()).unwrap();
     let (mut outcome, mut sockets) = (Outcome::default(), HashMap::<String, Socket>::new());
-    let mut gone: Vec<String> = Vec::new();
+    let (mut gone, mut closed) = (Vec::<String>::new(), BTreeSet::<String>::new());
     let mut remaining: HashMap<String, i64> = HashMap::new();
     prepare(&name, &lines, &setup, &mut known).await;
     let (mut expected, mut all) = (
@@ -134,6 +135,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         .entry(conn)
                         .or_default()
                         .push(line["frame"].clone()),
+                    "out" if closed.contains(&conn) => {}
                     "out" => {
                         resolve_login(line, &setup, &mut known).await;
                         let frame = match &line["frame"] {
@@ -143,12 +145,8 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         send(&setup, &mut sockets, &conn, &frame).await;
                     }
                     "close" => {
-                        tokio::time::sleep(Duration::from_millis(30)).await;
-                        if let Some(socket) = sockets.remove(&conn) {
-                            all.entry(conn)
-                                .or_default()
-                                .extend(socket.frames.lock().unwrap().drain(..));
-                        }
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        closed.insert(conn);
                     }
                     _ => {}
                 }
@@ -231,15 +229,24 @@ async fn prepare(name: &str, lines: &[Value], setup: &Setup, known: &mut Known) 
     };
     if name.starts_with("32") {
         let alice = as_user("alice", known);
-        for (peer, count) in [("bob", 3), ("mx_dora_example.org", 1)] {
+        for (peer, count, text) in [
+            ("bob", 3, "in the DM"),
+            ("mx_dora_example.org", 1, "hello puppet"),
+        ] {
             let room = setup
                 .post(Some(&alice), "im.create", &json!({ "username": peer }))
                 .await;
             for _ in 0..count {
-                let message = json!({ "message": { "rid": room["room"]["rid"], "msg": "before" } });
+                let message = json!({ "message": { "rid": room["room"]["rid"], "msg": text } });
                 setup.post(Some(&alice), "chat.sendMessage", &message).await;
             }
         }
+    }
+    if name.starts_with("21") {
+        let message = json!({ "message": { "rid": "GENERAL", "msg": "burst 7" } });
+        setup
+            .post(Some(&as_user("dora", known)), "chat.sendMessage", &message)
+            .await;
     }
     if name.starts_with("51") {
         // `addAll` brings in everybody: so everybody has to be there.
