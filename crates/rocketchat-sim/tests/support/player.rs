@@ -75,7 +75,10 @@ fn kind(frame: &Value) -> String {
 pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     lines.iter_mut().for_each(|line| line["file"] = json!(name));
     let sim = Sim::start(Options {
         admin_password: "pw-admin".to_owned(),
@@ -135,8 +138,14 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         .entry(conn)
                         .or_default()
                         .push(line["frame"].clone()),
-                    "out" if closed.contains(&conn) => {}
+                    "out" if closed.contains(&conn) && line["frame"]["msg"] != "connect" => {}
                     "out" => {
+                        if closed.remove(&conn)
+                            && let Some(socket) = sockets.remove(&conn)
+                        {
+                            let frames = std::mem::take(&mut *socket.frames.lock().unwrap());
+                            all.entry(conn.clone()).or_default().extend(frames);
+                        }
                         resolve_login(line, &setup, &mut known).await;
                         let frame = match &line["frame"] {
                             Value::String(raw) => raw.clone(),
@@ -146,6 +155,14 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                     }
                     "close" => {
                         tokio::time::sleep(Duration::from_millis(10)).await;
+                        // Without a reason it was the client that closed.
+                        if line["reason"] == ""
+                            && line["code"] == 1000
+                            && let Some(socket) = sockets.remove(&conn)
+                        {
+                            let frames = std::mem::take(&mut *socket.frames.lock().unwrap());
+                            all.entry(conn.clone()).or_default().extend(frames);
+                        }
                         closed.insert(conn);
                     }
                     _ => {}
