@@ -154,7 +154,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         send(&setup, &mut sockets, &conn, &frame).await;
                     }
                     "close" => {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        tokio::time::sleep(Duration::from_millis(40)).await;
                         // Without a reason it was the client that closed.
                         if line["reason"] == ""
                             && line["code"] == 1000
@@ -292,6 +292,7 @@ async fn cut_lines(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
         _ => return,
     };
     for number in range {
+        tokio::time::sleep(Duration::from_millis(3)).await;
         let label = if number % 2 == 0 { "bob" } else { "alice" };
         let recorded = BASE.iter().find(|one| one.0 == label).unwrap().4;
         let who = Credentials {
