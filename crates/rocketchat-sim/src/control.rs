@@ -181,14 +181,18 @@ pub struct SocketState {
     pub muted: bool,
 }
 
-fn bad(error: impl std::fmt::Display) -> HttpResponse {
-    json_reply(
-        StatusCode::BAD_REQUEST,
-        &json!({ "error": error.to_string() }),
-    )
+/// An order that cannot be carried out.
+struct Refused(StatusCode, String);
+
+fn bad(error: impl std::fmt::Display) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, HttpResponse> {
+fn unknown_path() -> Refused {
+    Refused(StatusCode::NOT_FOUND, "unknown control path".to_owned())
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
     serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(bad)
 }
 
@@ -216,11 +220,11 @@ pub fn handle(state: &mut State, request: &HttpRequest, body: &[u8]) -> Option<H
     let path = request.path().strip_prefix("/_sim/")?.to_owned();
     Some(match order(state, request.method().as_str(), &path, body) {
         Ok(value) => json_reply(StatusCode::OK, &value),
-        Err(response) => response,
+        Err(Refused(status, error)) => json_reply(status, &json!({ "error": error })),
     })
 }
 
-fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Value, HttpResponse> {
+fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Value, Refused> {
     let count = |touched: usize| Ok(json!({ "sockets": touched }));
     match (method, path) {
         ("POST", "rules") => {
@@ -300,15 +304,9 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
             Some(rid) => Ok(
                 json!({ "messages": state.messages.inserted(rid).iter().map(|one| &one.doc).collect::<Vec<_>>() }),
             ),
-            None => Err(json_reply(
-                StatusCode::NOT_FOUND,
-                &json!({ "error": "unknown control path" }),
-            )),
+            None => Err(unknown_path()),
         },
-        _ => Err(json_reply(
-            StatusCode::NOT_FOUND,
-            &json!({ "error": "unknown control path" }),
-        )),
+        _ => Err(unknown_path()),
     }
 }
 

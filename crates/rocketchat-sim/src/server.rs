@@ -39,9 +39,14 @@ impl Wire {
 }
 
 fn remember_wire(connection: &dyn std::any::Any, extensions: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
-        && let Ok(copy) = stream.as_fd().try_clone_to_owned()
-    {
+    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
+        return;
+    };
+    // Frames are small and many: without this each burst would wait for the client's delayed ACK.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+    }
+    if let Ok(copy) = stream.as_fd().try_clone_to_owned() {
         extensions.insert(Wire(Arc::new(TcpStream::from(copy))));
     }
 }

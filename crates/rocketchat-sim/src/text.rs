@@ -44,14 +44,15 @@ fn marked(text: &str, sign: char, pattern: &str, server_part: bool) -> Vec<Strin
     } else {
         String::new()
     };
-    let Some(regex) = compiled(&format!(r"(?m)(?:^|\s|>){sign}((?:{pattern}){tail})")) else {
+    let Some(regex) = compiled(&format!(r"(?m)(^|\s|>){sign}((?:{pattern}){tail})")) else {
         return Vec::new();
     };
     let mut names: Vec<String> = Vec::new();
     // A match takes the white space before it, so neighbours are found one after the other.
     for found in regex.captures_iter(text) {
-        let name = found[1].to_owned();
-        if !names.contains(&name) {
+        // After `>` the match is made, but what is looked up has the sign in it: nobody.
+        let name = found[2].to_owned();
+        if &found[1] != ">" && !names.contains(&name) {
             names.push(name);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
@@ -14,6 +15,9 @@ pub const SIMULATOR: &str = "rocketchat-sim";
 /// Set by `cargo xtask` once it has built everything, so that each of many test
 /// processes need not ask cargo again.
 pub const BUILT: &str = "TESTBED_BUILT";
+
+/// Whether this process has built the simulator.
+static BUILT_HERE: AtomicBool = AtomicBool::new(false);
 
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
@@ -63,7 +67,8 @@ pub async fn rocketchat_sim() -> Result<PathBuf> {
     static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
     let program = PROGRAM.get_or_try_init(|| async {
         let program = directory()?.join(SIMULATOR);
-        if std::env::var_os(BUILT).is_none() || !program.exists() {
+        let is_fresh = std::env::var_os(BUILT).is_some() || BUILT_HERE.load(Ordering::Relaxed);
+        if !is_fresh || !program.exists() {
             build(&[SIMULATOR]).await?;
         }
         if !program.exists() {

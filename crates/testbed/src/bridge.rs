@@ -72,7 +72,8 @@ impl Bridge {
             name: "the bridge",
             program: binary.clone(),
             args: vec!["run".into(), "--config".into(), config_path.into()],
-            env: Vec::new(),
+            // Its log is a file, where colours are noise.
+            env: vec![("NO_COLOR".to_owned(), "1".to_owned())],
             directory: directory.clone(),
             log: directory.join("bridge.log"),
             output: directory.join("bridge.out"),

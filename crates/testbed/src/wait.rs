@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks `condition` again and again until it answers `Ok(Some(value))`.
 ///
@@ -59,6 +60,7 @@ impl<'a> Wait<'a> {
         // A look that hangs (a server that accepts and never answers) must not
         // outlive the deadline either.
         let left = self.deadline.saturating_sub(self.began.elapsed());
+        let began = Instant::now();
         match tokio::time::timeout(left.max(PAUSE), look).await {
             Ok(Ok(Some(value))) => return Ok(Some(value)),
             Ok(Ok(None)) => {}
@@ -73,7 +75,9 @@ impl<'a> Wait<'a> {
                 self.last_seen.as_deref().unwrap_or("nothing yet"),
             ));
         }
-        tokio::time::sleep(PAUSE).await;
+        // Reading a long room must not take the processor from those who fill it.
+        let pause = (began.elapsed() * 2).clamp(PAUSE, LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
         Ok(None)
     }
 }

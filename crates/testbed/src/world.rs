@@ -13,7 +13,7 @@ use crate::http::Evidence;
 use crate::matrix::MatrixUser;
 use crate::ports::PortLease;
 use crate::rocket::{RocketSim, RocketUser, SimOptions};
-use crate::synapse::{Synapse, SynapseOptions};
+use crate::synapse::{PROBLEMS, Synapse, SynapseOptions};
 use crate::wait::eventually;
 
 /// What a world is made of.
@@ -91,7 +91,7 @@ impl World {
         let dir = Place::new(options.directory.as_deref())?;
         let at = |name: &str| dir.path().join(name);
         let evidence = Evidence::new(vec![
-            ("Synapse".to_owned(), at("synapse/homeserver.log")),
+            ("Synapse".to_owned(), at("synapse").join(PROBLEMS)),
             (
                 "the Rocket.Chat simulator".to_owned(),
                 at("rocketchat/rocketchat-sim.log"),

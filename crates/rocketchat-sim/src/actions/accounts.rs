@@ -340,7 +340,9 @@ impl State {
         if let Some(active) = data.get("active").and_then(Value::as_bool) {
             self.set_active(uid, active, true)?;
         }
-        if let Some(status) = data.get("status").and_then(Value::as_str) {
+        if data.contains_key("status") || data.contains_key("statusText") {
+            // The status itself stays as it is, only the text changes (capture 60).
+            let status = &json::text(&old.doc, "status").to_owned();
             let text = json::text(data, "statusText").to_owned();
             let name = self.users.get(uid).map(|user| user.shown_name().to_owned());
             self.set_status(uid, status, Some(&text), name.as_deref());

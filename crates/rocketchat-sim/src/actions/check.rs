@@ -91,7 +91,7 @@ fn attachment(value: &mut Value) -> Result<(), Failure> {
         }
     }
     if !json::truthy(attachment.get("ts")) {
-        attachment.insert("ts".to_owned(), json::date(0));
+        attachment.insert("ts".to_owned(), json!("1970-01-01T00:00:00.000Z"));
     }
     // A text gets no tree: only quotes have one (capture 10).
     if let Some(tree) = attachment

@@ -113,6 +113,10 @@ impl State {
         }
         self.failed_logins.remove(&name.to_lowercase());
         let token = self.issue_login_token(&uid);
+        self.change_user(&uid, |user| {
+            user.doc
+                .insert("lastLogin".to_owned(), crate::json::date(time::now_ms()));
+        });
         let expires =
             Some(time::now_ms() + self.settings.number("Accounts_LoginExpiration") * 86_400_000);
         Ok(Login {

@@ -294,9 +294,12 @@ impl State {
             "subscription-role-removed"
         };
         // The display name is the actor's, the server's own mistake (facts 7.5).
+        let mut target = json!({ "_id": guest, "username": name });
+        if !(give && role == "leader") {
+            target["name"] = by["name"].clone();
+        }
         let event = json!([{
-            "type": if give { "added" } else { "removed" }, "_id": role,
-            "u": { "_id": guest, "username": name, "name": by["name"] }, "scope": rid,
+            "type": if give { "added" } else { "removed" }, "_id": role, "u": target, "scope": rid,
         }]);
         self.system_message(kind, rid, &name, by, json!({ "role": role }));
         self.emit("stream-notify-logged", "roles-change", &event);

@@ -351,7 +351,12 @@ impl State {
             return Err(Failure::plain(text));
         }
         doc.insert("_id".to_owned(), json!(id));
-        doc.insert("_updatedAt".to_owned(), json::date(time::now_ms()));
+        // A real server needs some milliseconds until it stores: never the same date as `ts`.
+        let sent = json::date_ms(doc.get("ts")).unwrap_or(0);
+        doc.insert(
+            "_updatedAt".to_owned(),
+            json::date(time::now_ms().max(sent + 1)),
+        );
         self.insert_message(doc.clone());
         self.after_send(&uid, &rid, &doc);
         Ok(doc)

@@ -218,7 +218,7 @@ impl State {
                 let rid = self.room_named(&room).map_or(room.clone(), str::to_owned);
                 readable(self, &rid)?;
                 self.room(&rid).map_or(Value::Null, |room| {
-                    json!(json::without(room, &["_USERNAMES", "usernames"]))
+                    json!(json::without(room, &["_USERNAMES"]))
                 })
             }
             "getRoomById" => {

@@ -409,6 +409,7 @@ fn star(state: &mut State, call: &Call, starred: bool) -> Answer {
         return Err(Failure::not_allowed("starMessage"));
     }
     let uid = call.uid.clone();
+    state.stars = true;
     state.change_message(&id, |doc| {
         let mut stars = doc
             .get("starred")

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::{
     Route,
-    call::{Call, Reply, Shape},
+    call::{Answer, Call, Reply, Shape},
     info, reply,
 };
 use crate::{
+    actions::send::Prepared,
     control::{self, Action},
     error::Failure,
     json::Doc,
@@ -264,26 +265,67 @@ async fn call(
     body: Doc,
     shared: &Shared,
 ) -> (HttpResponse, bool) {
+    let begun = begin(&mut shared.lock(), request, route, parameter, body);
+    let (call, limits, outcome) = match begun {
+        Ok(begun) => begun,
+        Err(stopped) => return *stopped,
+    };
+    let outcome = match outcome {
+        Ok(Reply::Send(prepared, shape)) => store(shared, prepared).await.map(|doc| {
+            Reply::Success(match shape {
+                Shape::Message => json!({ "message": doc }),
+                Shape::Posted(channel) => {
+                    json!({ "ts": time::now_ms(), "channel": channel, "message": doc })
+                }
+            })
+        }),
+        Ok(Reply::MethodSend(prepared, id)) => {
+            let sent = store(shared, prepared).await.ok().map(Value::Object);
+            Ok(Reply::Success(super::method_call::wrap(&id, Ok(sent))))
+        }
+        other => other,
+    };
+    finish(&mut shared.lock(), request, &call, limits, outcome)
+}
+
+/// Looks whether the id is taken, takes the time that a real server needs, and stores.
+async fn store(shared: &Shared, prepared: Box<Prepared>) -> Result<Doc, Failure> {
+    let (pause, duplicate) = {
+        let mut state = shared.lock();
+        state.journal.flush();
+        (state.options.message_delay_ms, state.duplicate(&prepared))
+    };
+    if let Some(failure) = duplicate {
+        return Err(failure);
+    }
+    if pause > 0 {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    shared.lock().commit_send(*prepared)
+}
+
+/// A call, the state of its limiter, and what its handler said.
+type Begun = (Call, Option<(i64, Count)>, Answer);
+
+/// Everything up to the handler; an error is an answer that needs no more.
+fn begin(
+    state: &mut State,
+    request: &HttpRequest,
+    route: &Route,
+    parameter: String,
+    body: Doc,
+) -> Result<Begun, Box<(HttpResponse, bool)>> {
     let mut limits = None;
-    let mut state = shared.lock();
     *state
         .stats
         .entry(format!("{} {}", route.verb, route.path))
         .or_default() += 1;
-    let profile = state.options.profile;
-    let who = caller(&state, request);
-    let header = |name: &str| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let (uid, _, token) = who.clone().unwrap_or_default();
+    let who = caller(state, request);
     if route.auth && who.is_none() {
-        let (status, body) = reply::failure(&Failure::NotLoggedIn, profile);
-        return (reply::json_reply(status, &body), true);
+        let (status, body) = reply::failure(&Failure::NotLoggedIn, state.options.profile);
+        return Err(Box::new((reply::json_reply(status, &body), true)));
     }
+    let (uid, _, token) = who.unwrap_or_default();
     if state.settings.on("API_Enable_Rate_Limiter")
         && !route.path.starts_with("method.call")
         && !state.may(&uid, "api-bypass-rate-limit")
@@ -298,67 +340,53 @@ async fn call(
         let key = format!("rest|{} {}|{address}", route.verb, route.path);
         let count = state.limiter.count(&key, limit, interval, time::now_ms());
         if !count.allowed {
-            return (too_many(limit, count), false);
+            return Err(Box::new((too_many(limit, count), false)));
         }
         limits = Some((limit, count));
     }
+    let code = request
+        .headers()
+        .get("x-2fa-code")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let call = Call {
         uid,
         token,
         query: pairs(request.query_string()),
         body,
-        code: header("x-2fa-code"),
+        code,
         parameter,
     };
-    let outcome = (route.handler)(&mut state, &call);
-    let pause = state.options.message_delay_ms;
-    let outcome = match outcome {
-        Ok(Reply::Send(prepared, shape)) => {
-            let outcome = match state.duplicate(&prepared) {
-                Some(failure) => Err(failure),
-                None => {
-                    if pause > 0 {
-                        state.journal.flush();
-                        drop(state);
-                        tokio::time::sleep(Duration::from_millis(pause)).await;
-                        state = shared.lock();
-                    }
-                    state.commit_send(*prepared)
-                }
-            };
-            outcome.map(|doc| {
-                Reply::Success(match shape {
-                    Shape::Message => json!({ "message": doc }),
-                    Shape::Posted(channel) => {
-                        json!({ "ts": time::now_ms(), "channel": channel, "message": doc })
-                    }
-                })
-            })
-        }
-        Ok(Reply::MethodSend(prepared, id)) => {
-            let sent = match state.duplicate(&prepared) {
-                Some(_) => None,
-                None => state.commit_send(*prepared).ok().map(Value::Object),
-            };
-            Ok(Reply::Success(super::method_call::wrap(&id, Ok(sent))))
-        }
-        other => other,
-    };
+    let outcome = (route.handler)(state, &call);
+    Ok((call, limits, outcome))
+}
+
+/// Writes the answer down, after the journal.
+fn finish(
+    state: &mut State,
+    request: &HttpRequest,
+    call: &Call,
+    limits: Option<(i64, Count)>,
+    outcome: Answer,
+) -> (HttpResponse, bool) {
     state.journal.flush();
+    let profile = state.options.profile;
     let (status, body) = match outcome {
         Ok(Reply::Success(mut value)) => {
             value["success"] = json!(true);
+            if state.stars {
+                own_stars(&mut value, &call.uid);
+            }
             (StatusCode::OK, value)
         }
         Ok(Reply::Bare(value)) => (StatusCode::OK, value),
-        // Sends were taken care of above.
+        // Sends were taken care of before.
         Ok(Reply::Send(..) | Reply::MethodSend(..)) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             json!({ "success": false }),
         ),
         Err(failure) => reply::failure(&failure, profile),
     };
-    drop(state);
     // Details of failures show what the client sent, dates in its own form.
     let mut response = if status == StatusCode::OK {
         reply::json_reply(status, &body)
@@ -386,6 +414,24 @@ async fn call(
         response,
         status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN,
     )
+}
+
+/// Leaves only the caller's own stars on messages (facts 4.1).
+fn own_stars(value: &mut Value, uid: &str) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|one| own_stars(one, uid)),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                match inner {
+                    Value::Array(stars) if key == "starred" => {
+                        stars.retain(|star| star["_id"] == uid)
+                    }
+                    inner => own_stars(inner, uid),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The caller's address: the last of `x-forwarded-for`, `x-real-ip`, or the connection's (facts 0.3).

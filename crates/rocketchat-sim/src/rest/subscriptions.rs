@@ -27,7 +27,7 @@ fn one(state: &mut State, call: &Call) -> Answer {
             "must have required property 'roomId'".to_owned(),
         ));
     }
-    ok(json!({ "subscription": state.sub(call.q("roomId"), &call.uid).map(|sub| sub.shown()) }))
+    ok(json!({ "subscription": state.sub(call.q("roomId"), &call.uid).map(|sub| &sub.doc) }))
 }
 
 fn read(state: &mut State, call: &Call) -> Answer {

@@ -84,8 +84,8 @@ fn create(state: &mut State, call: &Call) -> Answer {
     if let Some(key) = ["email", "name", "password", "username"]
         .iter()
         .find(|key| {
-            !call.body.contains_key(**key)
-                && !(**key == "password" && json::flag(&call.body, "setRandomPassword"))
+            !(call.body.contains_key(**key)
+                || **key == "password" && json::flag(&call.body, "setRandomPassword"))
         })
     {
         return Err(missing(key));

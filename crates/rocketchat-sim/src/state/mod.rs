@@ -62,6 +62,8 @@ pub struct State {
     pub failed_logins: HashMap<String, FailedLogins>,
     /// Until when a token hash needs no second factor.
     pub second_factor: HashMap<String, i64>,
+    /// Whether anybody ever starred a message; REST then shows everybody its own stars only.
+    pub stars: bool,
     /// When this state began.
     pub started: i64,
 }
@@ -86,6 +88,7 @@ impl State {
             stats: BTreeMap::new(),
             failed_logins: HashMap::new(),
             second_factor: HashMap::new(),
+            stars: false,
             started: time::now_ms(),
             options,
         };
@@ -168,8 +171,10 @@ impl State {
                 serde_json::from_value::<SavedRoom>(document).map(|room| self.rooms.store(room))
             }
             "subs" => serde_json::from_value::<Sub>(document).map(|sub| self.rooms.store_sub(sub)),
-            "messages" => serde_json::from_value::<Message>(document)
-                .map(|message| self.messages.store(message)),
+            "messages" => serde_json::from_value::<Message>(document).map(|message| {
+                self.stars |= message.doc.contains_key("starred");
+                self.messages.store(message);
+            }),
             "trash" => {
                 serde_json::from_value::<Deleted>(document).map(|gone| self.messages.bury(gone))
             }

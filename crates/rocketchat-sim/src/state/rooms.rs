@@ -292,11 +292,8 @@ impl State {
         self.journal.remove("subs", &format!("{rid}\u{0}{uid}"));
         self.journal.put("removed_subs", &removed);
         self.rooms.removed_subs.push(removed);
-        let user = self
-            .users
-            .get(uid)
-            .map_or_else(|| json!({ "_id": uid }), super::users::User::short);
-        let shown = json!({ "_id": sub.doc["_id"], "rid": rid, "t": sub.doc["t"], "u": user });
+        let shown =
+            json!({ "_id": sub.doc["_id"], "rid": rid, "t": sub.doc["t"], "u": sub.doc["u"] });
         self.emit_user(uid, "subscriptions-changed", json!(["removed", shown]));
         self.end_message_stream(uid, rid);
     }

@@ -171,7 +171,12 @@ impl Setup {
             return None;
         }
         if !known.texts.contains_key(recorded_uid) {
-            let (username, name) = self.strangers.get(recorded_uid)?.clone();
+            let known_here = self.strangers.get(recorded_uid).cloned();
+            let (username, name) = known_here.or_else(|| {
+                placeholder
+                    .contains("onlybot")
+                    .then(|| ("onlybot".to_owned(), "Only Bot".to_owned()))
+            })?;
             let label = placeholder
                 .trim_start_matches('<')
                 .split([':', '>'])

@@ -109,9 +109,6 @@ impl Known {
         {
             return password_digest(&format!("pw-{label}"));
         }
-        if recorded.starts_with("<email:") {
-            return recorded.to_owned();
-        }
         // Ids inside longer texts: stream events, messages of method.call.
         let mut text = recorded.to_owned();
         let mut words: Vec<&str> = recorded
@@ -124,6 +121,15 @@ impl Known {
             if let Some(known) = self.texts.get(word) {
                 text = text.replace(word, known);
             }
+        }
+        let mut at_byte = 0;
+        while let Some(date) = text.get(at_byte..at_byte + 24).filter(|_| text.len() > 24) {
+            if date.ends_with('Z')
+                && let Some(ms) = time::parse_iso(date)
+            {
+                text.replace_range(at_byte..at_byte + 24, &time::iso(self.date(ms, line)));
+            }
+            at_byte += 1;
         }
         while let Some((start, rest)) = text.split_once("<email:") {
             let Some((label, rest)) = rest.split_once('>') else {

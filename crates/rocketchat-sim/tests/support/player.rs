@@ -74,11 +74,12 @@ fn kind(frame: &Value) -> String {
 
 pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
     let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<Value> = text
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut lines: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    lines.iter_mut().for_each(|line| line["file"] = json!(name));
     let sim = Sim::start(Options {
         admin_password: "pw-admin".to_owned(),
         heartbeat_ms: 600_000,
@@ -87,6 +88,9 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
     .unwrap();
     let mut setup = Setup::new(&sim).await;
     let mut known = Known::default();
+    known
+        .texts
+        .insert(super::accounts::ADMIN.to_owned(), setup.admin.uid.clone());
     if !name.starts_with("01") {
         setup.base(&mut known).await;
     }
@@ -95,7 +99,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
         .for_each(|line| find_strangers(line, &mut setup));
     let began = time::parse_iso(lines[0]["started"].as_str().unwrap()).unwrap();
     let (mut outcome, mut sockets) = (Outcome::default(), HashMap::<String, Socket>::new());
-    let mut gone: Vec<String> = Vec::new();
+    let (mut gone, mut closed) = (Vec::<String>::new(), BTreeSet::<String>::new());
     let mut remaining: HashMap<String, i64> = HashMap::new();
     prepare(&name, &lines, &setup, &mut known).await;
     let (mut expected, mut all) = (
@@ -134,7 +138,14 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         .entry(conn)
                         .or_default()
                         .push(line["frame"].clone()),
+                    "out" if closed.contains(&conn) && line["frame"]["msg"] != "connect" => {}
                     "out" => {
+                        if closed.remove(&conn)
+                            && let Some(socket) = sockets.remove(&conn)
+                        {
+                            let frames = std::mem::take(&mut *socket.frames.lock().unwrap());
+                            all.entry(conn.clone()).or_default().extend(frames);
+                        }
                         resolve_login(line, &setup, &mut known).await;
                         let frame = match &line["frame"] {
                             Value::String(raw) => raw.clone(),
@@ -143,12 +154,16 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         send(&setup, &mut sockets, &conn, &frame).await;
                     }
                     "close" => {
-                        tokio::time::sleep(Duration::from_millis(30)).await;
-                        if let Some(socket) = sockets.remove(&conn) {
-                            all.entry(conn)
-                                .or_default()
-                                .extend(socket.frames.lock().unwrap().drain(..));
+                        tokio::time::sleep(Duration::from_millis(40)).await;
+                        // Without a reason it was the client that closed.
+                        if line["reason"] == ""
+                            && line["code"] == 1000
+                            && let Some(socket) = sockets.remove(&conn)
+                        {
+                            let frames = std::mem::take(&mut *socket.frames.lock().unwrap());
+                            all.entry(conn.clone()).or_default().extend(frames);
                         }
+                        closed.insert(conn);
                     }
                     _ => {}
                 }
@@ -231,15 +246,24 @@ async fn prepare(name: &str, lines: &[Value], setup: &Setup, known: &mut Known) 
     };
     if name.starts_with("32") {
         let alice = as_user("alice", known);
-        for (peer, count) in [("bob", 3), ("mx_dora_example.org", 1)] {
+        for (peer, count, text) in [
+            ("bob", 3, "in the DM"),
+            ("mx_dora_example.org", 1, "hello puppet"),
+        ] {
             let room = setup
                 .post(Some(&alice), "im.create", &json!({ "username": peer }))
                 .await;
             for _ in 0..count {
-                let message = json!({ "message": { "rid": room["room"]["rid"], "msg": "before" } });
+                let message = json!({ "message": { "rid": room["room"]["rid"], "msg": text } });
                 setup.post(Some(&alice), "chat.sendMessage", &message).await;
             }
         }
+    }
+    if name.starts_with("21") {
+        let message = json!({ "message": { "rid": "GENERAL", "msg": "burst 7" } });
+        setup
+            .post(Some(&as_user("dora", known)), "chat.sendMessage", &message)
+            .await;
     }
     if name.starts_with("51") {
         // `addAll` brings in everybody: so everybody has to be there.
@@ -268,6 +292,7 @@ async fn cut_lines(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
         _ => return,
     };
     for number in range {
+        tokio::time::sleep(Duration::from_millis(3)).await;
         let label = if number % 2 == 0 { "bob" } else { "alice" };
         let recorded = BASE.iter().find(|one| one.0 == label).unwrap().4;
         let who = Credentials {

@@ -72,7 +72,8 @@ impl RocketSim {
             name: "the Rocket.Chat simulator",
             program,
             args: args.into_iter().map(Into::into).collect(),
-            env: Vec::new(),
+            // Its log is a file, where colours are noise.
+            env: vec![("NO_COLOR".to_owned(), "1".to_owned())],
             log: options.directory.join("rocketchat-sim.log"),
             output: options.directory.join("rocketchat-sim.out"),
             directory: options.directory,

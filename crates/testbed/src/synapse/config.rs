@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use super::{Synapse, SynapseOptions};
 use crate::world::merge;
 
+/// The part of the log that is worth showing when something fails: the whole is
+/// full of our own questions.
+pub(crate) const PROBLEMS: &str = "problems.log";
+
 /// Writes the configuration; returns its path.
 pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) -> Result<PathBuf> {
     let at = |name: &str| directory.join(name).display().to_string();
@@ -71,9 +75,15 @@ pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) ->
             "filename": at("homeserver.log"),
             "formatter": "line",
             "encoding": "utf8",
+        }, "problems": {
+            "class": "logging.FileHandler",
+            "filename": at(PROBLEMS),
+            "level": "WARNING",
+            "formatter": "line",
+            "encoding": "utf8",
         } },
         "loggers": { "synapse.storage.SQL": { "level": "WARNING" } },
-        "root": { "level": "INFO", "handlers": ["file"] },
+        "root": { "level": "INFO", "handlers": ["file", "problems"] },
         "disable_existing_loggers": false,
     });
     write_yaml(&directory.join("log.yaml"), &logging)?;

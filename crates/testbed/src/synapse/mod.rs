@@ -16,6 +16,7 @@ use crate::ports::PortLease;
 use crate::process::{Launch, ManagedProcess};
 use crate::wait::DEADLINE;
 
+pub(crate) use config::PROBLEMS;
 pub use install::{Installed, VERSION, ensure_installed};
 
 /// How a Synapse is started.
