@@ -6,11 +6,12 @@ use ruma::api::client::room::create_room;
 use ruma::api::client::room::create_room::v3::RoomPreset;
 use ruma::{EventId, RoomId, UserId};
 
+use super::homeserver_watch::{Held, new_event};
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, UserRef};
 use crate::rocketchat::{RocketRoomId, Username};
-use crate::store::{Ghost, InboxEvent, NewEvent, Portal, PortalKind};
+use crate::store::{Ghost, InboxEvent, Portal, PortalKind};
 
 /// How many pages of a new direct room are looked through for what was written
 /// before the ghost came.
@@ -174,26 +175,10 @@ impl Bridge {
         let earlier = earlier
             .into_iter()
             .rev()
-            .filter_map(|event| {
-                let json = serde_json::json!({
-                    "event_id": event.event_id,
-                    "room_id": room,
-                    "sender": event.sender,
-                    "type": event.kind,
-                    "content": event.content,
-                    "origin_server_ts": event.origin_server_ts,
-                });
-                Some(NewEvent {
-                    event_id: event.event_id,
-                    room_id: room.to_owned(),
-                    sender: event.sender,
-                    kind: event.kind,
-                    json: serde_json::value::to_raw_value(&json).ok()?,
-                })
-            })
+            .filter_map(|event| new_event(room, event))
             .collect();
         for accepted in self.store.accept(earlier)? {
-            self.enqueue_event(accepted);
+            self.enqueue_event(Held::from(&accepted));
         }
         Ok(())
     }

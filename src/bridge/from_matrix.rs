@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::{Value, json};
 
+use super::homeserver_watch::Held;
 use super::lane::Place;
 use super::{Bridge, Failure, derived, marker};
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
-use crate::store::{Accepted, DeadLetter, InboxEvent, Message, Origin, Portal, Puppet};
+use crate::store::{DeadLetter, InboxEvent, Message, Origin, Portal, Puppet};
 
 /// How many ids are tried for one event. A second is needed only when somebody
 /// took the first on purpose.
@@ -25,13 +26,11 @@ pub(super) struct Waiting {
 
 impl Bridge {
     /// Queues an event of the inbox, in its place.
-    pub(super) fn enqueue_event(&self, accepted: Accepted) {
-        let place = place_of(&accepted.event, self.config.is_ours(&accepted.event.sender));
+    pub(super) fn enqueue_event(&self, event: Held) {
         let waiting = Waiting {
-            number: accepted.number,
+            number: event.number,
         };
-        self.to_rocket
-            .push(&accepted.event.room_id, [(place, waiting)]);
+        self.to_rocket.push(&event.room_id, [(event.place, waiting)]);
     }
 
     /// Does what an event asks for and strikes it from the inbox. Ends when it is
@@ -378,9 +377,8 @@ impl Bridge {
     }
 }
 
-/// The place of an event in its room's order. What the bridge itself did changes
-/// nothing and waits for nothing.
-fn place_of(event: &InboxEvent, is_ours: bool) -> Place {
+/// The place of an event in its room's order.
+pub(super) fn place_of(event: &InboxEvent) -> Place {
     let json: Value = serde_json::from_str(event.json.get()).unwrap_or(Value::Null);
     let content = json.get("content").unwrap_or(&Value::Null);
     let relation = content.get("m.relates_to").unwrap_or(&Value::Null);
@@ -399,7 +397,7 @@ fn place_of(event: &InboxEvent, is_ours: bool) -> Place {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect(),
-        alone: !is_ours && json.get("state_key").is_some(),
+        alone: json.get("state_key").is_some(),
     }
 }
 

@@ -47,6 +47,19 @@ impl Gate {
         let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 
+    /// The server can be reached again.
+    pub(super) fn open(&self) {
+        if !self.open.send_replace(true) {
+            tracing::info!(server = self.name, "can be reached again");
+        }
+    }
+
+    /// Waits until the server cannot be reached.
+    pub(super) async fn closed(&self) {
+        // The sender lives in self: the wait cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| !*open).await;
+    }
+
     /// Looks after the gate for ever: while it is closed, asks `is_there` until
     /// the answer is yes.
     pub(super) async fn watch<F, Fut>(&self, is_there: F)
@@ -54,16 +67,12 @@ impl Gate {
         F: Fn() -> Fut,
         Fut: Future<Output = bool>,
     {
-        let mut state = self.open.subscribe();
         loop {
-            if state.wait_for(|open| !*open).await.is_err() {
-                return;
-            }
+            self.closed().await;
             while !is_there().await {
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            tracing::info!(server = self.name, "can be reached again");
-            self.open.send_replace(true);
+            self.open();
         }
     }
 }

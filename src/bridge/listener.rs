@@ -46,9 +46,7 @@ impl Handler for BridgeHandler {
         let flushed = bridge.store.flushed().await.map_err(unavailable);
         // They are in the inbox whatever the disk said: worked now or at the next
         // start, and recognised when they are repeated.
-        for event in accepted {
-            bridge.enqueue_event(event);
-        }
+        bridge.take_in(&accepted);
         flushed
     }
 

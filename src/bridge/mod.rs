@@ -17,6 +17,7 @@ mod from_matrix;
 mod from_rocketchat;
 mod gate;
 mod ghosts;
+mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
@@ -72,6 +73,7 @@ pub struct Bridge {
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Document>,
     rooms: Rooms,
+    homeserver: homeserver_watch::HomeserverWatch,
     making_ghost: KeyedLock<RocketUserId>,
     /// Held while a localpart is chosen, so that two people cannot get the same.
     choosing_localpart: tokio::sync::Mutex<()>,
@@ -129,6 +131,7 @@ impl Bridge {
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
                 rooms: Rooms::default(),
+                homeserver: homeserver_watch::HomeserverWatch::default(),
                 making_ghost: KeyedLock::new(),
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
@@ -153,15 +156,10 @@ impl Bridge {
     /// Begins to work: first what the inbox still holds, in its order, then
     /// whatever arrives. Must be called before the listener accepts events.
     pub fn take_up_work(self: &Arc<Self>) {
-        let mut waiting = 0_usize;
-        for accepted in self.store.inbox() {
-            self.enqueue_event(accepted);
-            waiting += 1;
-        }
+        let waiting = self.hold_inbox();
         if waiting > 0 {
             tracing::info!(waiting, "Matrix events from before the stop are taken up");
         }
-        tokio::spawn(Arc::clone(self).watch_matrix());
         tokio::spawn(Arc::clone(self).watch_rocket());
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
@@ -171,7 +169,7 @@ impl Bridge {
     ///
     /// # Errors
     /// What is wrong and how to mend it, when waiting cannot help.
-    pub async fn check_matrix(&self) -> Result<(), matrix::StartupProblem> {
+    pub async fn check_matrix(self: &Arc<Self>) -> Result<(), matrix::StartupProblem> {
         let expected = matrix::Expected {
             server_name: self.config.homeserver.server_name.clone(),
             bot: self.config.appservice.bot.clone(),
@@ -196,6 +194,7 @@ impl Bridge {
         if let Err(error) = self.set_up_bot().await {
             tracing::warn!(%error, "the bot's profile could not be set");
         }
+        tokio::spawn(Arc::clone(self).watch_homeserver());
         Ok(())
     }
 
@@ -210,12 +209,6 @@ impl Bridge {
             bot.set_display_name(Some("Rocket.Chat bridge")).await?;
         }
         Ok(())
-    }
-
-    async fn watch_matrix(self: Arc<Self>) {
-        self.matrix_gate
-            .watch(|| async { self.matrix.versions().await.is_ok() })
-            .await;
     }
 
     async fn watch_rocket(self: Arc<Self>) {
@@ -252,4 +245,13 @@ impl Bridge {
             tracing::error!(%error, "the store could not be flushed at the end");
         }
     }
+}
+
+/// Now, in milliseconds since 1970.
+fn now_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::failure::{Failure, Side};
-use super::{Bridge, Gate};
+use super::{Bridge, Gate, now_ms};
 use crate::retry::{Advice, Backoff, Retryable as _};
 
 /// How often something may fail for no known reason while its server answers
@@ -14,6 +14,9 @@ const STRIKES: u32 = 12;
 /// The longest pause between two tries. Outages do not wait for it: the gate
 /// wakes everybody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The longest pause before the gate is waited for.
+const LONGEST_PAUSE_OF_OUTAGE: Duration = Duration::from_secs(1);
 
 /// What an attempt should know of those before it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,8 +51,12 @@ impl Bridge {
             attempt.maybe_done |= maybe_done;
             if let Some(side) = failure.outage() {
                 tracing::debug!(%failure, "an outage");
-                self.gate(side).close();
-                tokio::time::sleep(backoff.next_pause(after)).await;
+                self.is_away(side);
+                // The gate wakes everybody at the right moment; the pause is for a
+                // server that answers the one who looks and nobody else.
+                let pause = backoff.next_pause(after);
+                let longest = after.unwrap_or_default().max(LONGEST_PAUSE_OF_OUTAGE);
+                tokio::time::sleep(pause.min(longest)).await;
                 self.gate(side).opened().await;
                 continue;
             }
@@ -61,6 +68,14 @@ impl Bridge {
             }
             tracing::debug!(%failure, strikes, "trying again");
             tokio::time::sleep(backoff.next_pause(after)).await;
+        }
+    }
+
+    /// A server could not be reached.
+    fn is_away(&self, side: Side) {
+        self.gate(side).close();
+        if side == Side::Matrix {
+            self.homeserver.suspect(now_ms());
         }
     }
 

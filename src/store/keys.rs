@@ -112,6 +112,11 @@ pub(super) fn message_of_event(room: &RoomId, event: &EventId) -> Key {
     key(b'e', &[room.as_str(), event.as_str()])
 }
 
+/// When the homeserver was last known to be well.
+pub(super) fn homeserver_well() -> Key {
+    key(b'!', &["homeserver well"])
+}
+
 /// What could not be delivered, by number.
 pub(super) fn dead_letter(number: u64) -> Key {
     numbered(b'd', number)

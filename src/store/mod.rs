@@ -353,6 +353,15 @@ impl Store {
         Ok(self.db.contains_key(keys::bot_room(room))?)
     }
 
+    /// When (ms) the homeserver was last known to be well, if ever.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn homeserver_well(&self) -> Result<Option<i64>, StoreError> {
+        let found = self.get::<Number>(&keys::homeserver_well())?;
+        Ok(found.map(|at| at.0))
+    }
+
     /// What could not be delivered, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.scan(keys::DEAD_LETTERS)
@@ -414,6 +423,11 @@ impl Change<'_> {
     /// Moves a portal's cursor (ms).
     pub fn cursor(self, rid: &RocketRoomId, at: i64) -> Self {
         self.set(keys::cursor(rid), &Number(at))
+    }
+
+    /// Notes that the homeserver was well at this time (ms).
+    pub fn homeserver_well(self, at: i64) -> Self {
+        self.set(keys::homeserver_well(), &Number(at))
     }
 
     /// Adds or replaces a ghost.

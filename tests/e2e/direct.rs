@@ -80,7 +80,7 @@ async fn a_direct_message_that_exists_is_found_again() -> Result<()> {
 
     let second = alice.create_direct(&[&world.ghost("carol")]).await?;
     alice
-        .wait_for_members(&second, &[&world.ghost("carol")])
+        .wait_for_members(&second, &[&alice.user_id, &world.ghost("carol")])
         .await?;
     alice.send_text(&second, "second room").await?;
     carol.wait_for_text(&dm, "second room").await?;

@@ -85,12 +85,7 @@ async fn check_config_says_what_is_wrong() -> Result<()> {
     let mut options = WorldOptions::new(BRIDGE);
     options.start_bridge = false;
     let world = World::start(options).await?;
-    let config = world.bridge.config_path();
-    let arguments = [
-        "check-config",
-        "--config",
-        config.to_str().unwrap_or_default(),
-    ];
+    let arguments = ["check-config"];
     let (status, said) = world.bridge.run_command(&arguments).await?;
     assert!(status.success(), "{said}");
 

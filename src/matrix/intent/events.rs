@@ -42,6 +42,8 @@ pub struct TimelineEvent {
     pub content: Value,
     /// Milliseconds since 1970; 0 if absent or not such a number.
     pub origin_server_ts: u64,
+    /// The whole event as sent, but for its `room_id`, which may be missing.
+    pub json: Value,
 }
 
 impl Intent {
@@ -213,6 +215,7 @@ impl TimelineEvent {
                 .get("origin_server_ts")
                 .and_then(Value::as_u64)
                 .unwrap_or(0),
+            json: event,
         })
     }
 }

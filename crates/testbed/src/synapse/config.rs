@@ -42,6 +42,8 @@ pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) ->
         "federation_domain_whitelist": [],
         "enable_registration": false,
         "presence": { "enabled": true },
+        // A client that asks again sees what is there, not what was.
+        "caches": { "sync_response_cache_duration": "0s" },
         "url_preview_enabled": false,
         "max_upload_size": "100M",
         // Accounts here protect nothing, and each costs a hash.

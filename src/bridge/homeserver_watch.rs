@@ -1,0 +1,400 @@
+//! What the homeserver may have lost when it stopped.
+//!
+//! Synapse notes that it has handed an event to an appservice before the
+//! transaction with it is on disk: killed in between, it never sends the event
+//! (element-hq/synapse#11637). So after every absence of the homeserver the
+//! mirrored rooms are read back. Until a room has been read back, what arrives
+//! for it is stored but not worked, or newer messages would overtake those that
+//! were lost.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ruma::{OwnedEventId, OwnedRoomId, RoomId};
+
+use super::from_matrix::place_of;
+use super::lane::Place;
+use super::{Bridge, Failure, now_ms};
+use crate::matrix::TimelineEvent;
+use crate::store::{Accepted, NewEvent, Portal};
+
+/// How long between two looks at the homeserver: shorter than any restart takes,
+/// so that none goes unnoticed. A look is one request for a constant.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// How many looks go by between two notes in the store.
+const LOOKS_PER_NOTE: u32 = 10;
+
+/// How far before an absence events may have been lost.
+const MARGIN_MS: i64 = 60_000;
+
+/// How many pages of a room are read back at the most.
+const PAGES: usize = 100;
+
+/// How many rooms are read back at once.
+const ROOMS_AT_ONCE: usize = 4;
+
+/// An event that waits for its turn: all but its content.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub number: u64,
+    pub room_id: OwnedRoomId,
+    pub place: Place,
+    event_id: OwnedEventId,
+}
+
+impl From<&Accepted> for Held {
+    fn from(accepted: &Accepted) -> Self {
+        Self {
+            number: accepted.number,
+            room_id: accepted.event.room_id.clone(),
+            place: place_of(&accepted.event),
+            event_id: accepted.event.event_id.clone(),
+        }
+    }
+}
+
+/// Whether the homeserver can be trusted to send everything.
+pub(super) struct HomeserverWatch(Mutex<State>);
+
+enum State {
+    Good,
+    /// It is or was away since then (ms).
+    Suspect {
+        since: i64,
+        /// How often it was found away: what was read back before counts no more.
+        absences: u64,
+        /// What arrived meanwhile, by room.
+        held: HashMap<OwnedRoomId, Vec<Held>>,
+        /// Rooms that have been read back.
+        released: HashSet<OwnedRoomId>,
+    },
+}
+
+impl Default for HomeserverWatch {
+    /// Nothing is known yet: suspect, since the time that the store remembers.
+    fn default() -> Self {
+        Self(Mutex::new(State::suspect(i64::MAX)))
+    }
+}
+
+impl State {
+    fn suspect(since: i64) -> Self {
+        Self::Suspect {
+            since,
+            absences: 0,
+            held: HashMap::new(),
+            released: HashSet::new(),
+        }
+    }
+}
+
+impl HomeserverWatch {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The homeserver was found away at this time (ms).
+    pub(super) fn suspect(&self, since: i64) {
+        let mut state = self.lock();
+        match &mut *state {
+            State::Good => *state = State::suspect(since),
+            State::Suspect {
+                since: earlier,
+                absences,
+                released,
+                ..
+            } => {
+                *earlier = since.min(*earlier);
+                *absences += 1;
+                released.clear();
+            }
+        }
+    }
+
+    fn is_suspect(&self) -> bool {
+        matches!(*self.lock(), State::Suspect { .. })
+    }
+
+    /// Since when it is suspect (ms), and how often it was found away.
+    fn since(&self) -> (i64, u64) {
+        match &*self.lock() {
+            State::Good => (i64::MAX, 0),
+            State::Suspect {
+                since, absences, ..
+            } => (*since, *absences),
+        }
+    }
+
+    /// Holds an event back, or returns it to be worked.
+    fn hold(&self, event: Held) -> Option<Held> {
+        match &mut *self.lock() {
+            State::Suspect { held, released, .. } if !released.contains(&event.room_id) => {
+                held.entry(event.room_id.clone()).or_default().push(event);
+                None
+            }
+            _ => Some(event),
+        }
+    }
+
+    fn rooms_with_held(&self) -> Vec<OwnedRoomId> {
+        match &*self.lock() {
+            State::Good => Vec::new(),
+            State::Suspect { held, .. } => held.keys().cloned().collect(),
+        }
+    }
+
+    /// A room has been read back: what was held of it, in the order of the room's
+    /// timeline. `enqueue` runs before anything newer of the room can.
+    fn release(
+        &self,
+        room: &RoomId,
+        recovered: Vec<Held>,
+        timeline: &[OwnedEventId],
+        enqueue: impl Fn(Held),
+    ) {
+        let mut state = self.lock();
+        let mut waiting = recovered;
+        if let State::Suspect { held, released, .. } = &mut *state {
+            released.insert(room.to_owned());
+            waiting.extend(held.remove(room).unwrap_or_default());
+        }
+        let position: HashMap<_, _> = timeline.iter().zip(0_usize..).collect();
+        // What is not in the part that was read is newer than it.
+        waiting.sort_by_key(|event| {
+            let at = position.get(&event.event_id).copied();
+            (at.unwrap_or(usize::MAX), event.number)
+        });
+        waiting.into_iter().for_each(enqueue);
+    }
+
+    /// Everything has been read back, unless the homeserver was away once more:
+    /// what was held of rooms that are not mirrored goes to `enqueue`, before
+    /// anything newer can. Whether the homeserver is trusted now.
+    fn trust(&self, absences_made_up_for: u64, enqueue: impl Fn(Held)) -> bool {
+        let mut state = self.lock();
+        if let State::Suspect { absences, .. } = &*state
+            && *absences != absences_made_up_for
+        {
+            return false;
+        }
+        if let State::Suspect { held, .. } = std::mem::replace(&mut *state, State::Good) {
+            let mut rest: Vec<_> = held.into_values().flatten().collect();
+            rest.sort_by_key(|event| event.number);
+            rest.into_iter().for_each(enqueue);
+        }
+        true
+    }
+}
+
+impl Bridge {
+    /// Takes in what has arrived: works it, or holds it back.
+    pub(super) fn take_in(&self, accepted: &[Accepted]) {
+        for event in accepted {
+            if let Some(event) = self.homeserver.hold(Held::from(event)) {
+                self.enqueue_event(event);
+            }
+        }
+    }
+
+    /// Holds what the inbox still has until the homeserver has been looked at.
+    pub(super) fn hold_inbox(&self) -> usize {
+        let well = self.store.homeserver_well().ok().flatten();
+        self.homeserver.suspect(well.unwrap_or_else(now_ms));
+        let mut count = 0;
+        for accepted in self.store.inbox() {
+            self.take_in(&[accepted]);
+            count += 1;
+        }
+        count
+    }
+
+    /// Looks at the homeserver for ever, and makes up for its absences.
+    pub(super) async fn watch_homeserver(self: Arc<Self>) {
+        let mut looks = 0_u32;
+        loop {
+            if self.matrix.versions().await.is_err() {
+                self.homeserver.suspect(now_ms());
+                self.matrix_gate.close();
+            } else if self.homeserver.is_suspect() {
+                self.recover().await;
+            } else {
+                self.matrix_gate.open();
+                looks = looks.wrapping_add(1);
+                if looks % LOOKS_PER_NOTE == 1 {
+                    let noted = self.store.change().homeserver_well(now_ms()).commit();
+                    if let Err(error) = noted {
+                        tracing::error!(%error, "the store does not take notes");
+                    }
+                }
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    /// Reads every mirrored room back, those first for which something waits.
+    async fn recover(self: &Arc<Self>) {
+        let (since, absences) = self.homeserver.since();
+        let from = since.saturating_sub(MARGIN_MS);
+        let urgent = self.homeserver.rooms_with_held();
+        let (first, later): (Vec<_>, Vec<_>) = self
+            .store
+            .portals()
+            .into_iter()
+            .partition(|portal| urgent.contains(&portal.room_id));
+        use futures_util::StreamExt as _;
+        let mut recoveries = futures_util::stream::iter(first.into_iter().chain(later))
+            .map(|portal| {
+                let bridge = Arc::clone(self);
+                async move { bridge.recover_room(&portal, from).await }
+            })
+            .buffer_unordered(ROOMS_AT_ONCE);
+        while let Some(outcome) = recoveries.next().await {
+            if let Err(failure) = outcome {
+                if failure.outage().is_some() {
+                    // It went away again: once more from the start.
+                    return;
+                }
+                tracing::warn!(%failure, "a room could not be read back");
+            }
+        }
+        drop(recoveries);
+        if self
+            .homeserver
+            .trust(absences, |event| self.enqueue_event(event))
+        {
+            self.matrix_gate.open();
+        }
+    }
+
+    async fn recover_room(&self, portal: &Portal, from: i64) -> Result<(), Failure> {
+        let room = &portal.room_id;
+        let timeline = match self.timeline_since(portal, from).await {
+            Ok(timeline) => timeline,
+            Err(failure) if failure.outage().is_some() => return Err(failure),
+            Err(failure) => {
+                // Better out of order than never.
+                self.homeserver.release(room, Vec::new(), &[], |event| self.enqueue_event(event));
+                return Err(failure);
+            }
+        };
+        let order: Vec<_> = timeline.iter().map(|event| event.event_id.clone()).collect();
+        let new = timeline
+            .into_iter()
+            .filter_map(|event| new_event(room, event))
+            .collect();
+        let recovered: Vec<_> = self.store.accept(new)?.iter().map(Held::from).collect();
+        if !recovered.is_empty() {
+            tracing::info!(%room, events = recovered.len(), "the homeserver had not sent these");
+        }
+        self.homeserver
+            .release(room, recovered, &order, |event| self.enqueue_event(event));
+        Ok(())
+    }
+
+    /// What others did in a room since then (ms), the oldest first; not from before
+    /// the reader joined.
+    async fn timeline_since(
+        &self,
+        portal: &Portal,
+        from: i64,
+    ) -> Result<Vec<TimelineEvent>, Failure> {
+        let reader = self.reader(portal).await?;
+        let mut token = None;
+        let mut events = Vec::new();
+        'pages: for _ in 0..PAGES {
+            let page = reader
+                .messages_backwards(&portal.room_id, token.as_deref(), 100)
+                .await?;
+            let newest = page.events.iter().map(|event| event.origin_server_ts).max();
+            for event in page.events {
+                let is_own_membership = event.kind == "m.room.member"
+                    && event.state_key.as_deref() == Some(reader.user_id().as_str());
+                if is_own_membership {
+                    break 'pages;
+                }
+                if !self.config.is_ours(&event.sender) {
+                    events.push(event);
+                }
+            }
+            token = page.end;
+            let is_old = newest.is_none_or(|at| i64::try_from(at).is_ok_and(|at| at < from));
+            if token.is_none() || is_old {
+                break;
+            }
+        }
+        events.reverse();
+        Ok(events)
+    }
+}
+
+/// An event of a timeline as one for the inbox.
+pub(super) fn new_event(room: &RoomId, mut event: TimelineEvent) -> Option<NewEvent> {
+    if let Some(json) = event.json.as_object_mut() {
+        json.insert("room_id".into(), room.as_str().into());
+        json.remove("unsigned");
+    }
+    Some(NewEvent {
+        event_id: event.event_id,
+        room_id: room.to_owned(),
+        sender: event.sender,
+        kind: event.kind,
+        json: serde_json::value::to_raw_value(&event.json).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::RefCell;
+
+    use ruma::{event_id, room_id};
+
+    use super::*;
+
+    fn event(number: u64, id: &str) -> Held {
+        Held {
+            number,
+            room_id: room_id!("!r:x.org").to_owned(),
+            place: Place::default(),
+            event_id: id.try_into().unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_was_lost_comes_before_what_arrived_after_it() {
+        let watch = HomeserverWatch::default();
+        assert!(watch.trust(0, |_| {}));
+        assert!(watch.hold(event(1, "$1")).is_some(), "nothing is held in good times");
+        watch.suspect(1_000);
+        assert!(watch.hold(event(2, "$4")).is_none());
+        assert!(watch.hold(event(3, "$5")).is_none());
+        let timeline = ["$2", "$3", "$4"].map(|id| OwnedEventId::try_from(id).unwrap());
+        let recovered = vec![event(4, "$2"), event(5, "$3")];
+        let order = RefCell::new(Vec::new());
+        watch.release(room_id!("!r:x.org"), recovered, &timeline, |event| {
+            order.borrow_mut().push(event.event_id.to_string());
+        });
+        assert_eq!(*order.borrow(), ["$2", "$3", "$4", "$5"]);
+        assert!(watch.hold(event(6, "$6")).is_some(), "the room is released");
+        assert!(watch.trust(0, |_| panic!("nothing is left")));
+        assert!(!watch.is_suspect());
+    }
+
+    #[test]
+    fn a_second_absence_holds_again_and_goes_back_to_the_first() {
+        let watch = HomeserverWatch::default();
+        assert!(watch.trust(0, |_| {}));
+        watch.suspect(1_000);
+        watch.release(room_id!("!r:x.org"), Vec::new(), &[], |_| {});
+        watch.suspect(2_000);
+        assert_eq!(watch.since(), (1_000, 1));
+        assert!(watch.hold(event(1, "$1")).is_none());
+        assert!(!watch.trust(0, |_| {}), "the second absence is not made up for");
+        let rest = RefCell::new(Vec::new());
+        assert!(watch.trust(1, |event| rest.borrow_mut().push(event.event_id)));
+        assert_eq!(rest.into_inner(), [event_id!("$1")]);
+    }
+}
