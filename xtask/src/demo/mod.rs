@@ -61,15 +61,16 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         handout::print(&stage);
         tokio::select! {
             () = interrupt.comes() => Ok(()),
-            ended = stage.world.first_to_end() => Err(anyhow!("{}", ended?)),
+            ended = stage.world.first_to_end() => {
+                Err(anyhow!("{}; logs are in {}", ended?, directory.display()))
+            }
         }
     };
     tokio::select! {
         () = interrupt.comes() => eprintln!("==> stopped the hard way"),
         stopped = step("stopping everything", stage.world.stop()) => stopped?,
     }
-    end.with_context(|| format!("logs are in {}", directory.display()))?;
-    Ok(ExitCode::SUCCESS)
+    end.map(|()| ExitCode::SUCCESS)
 }
 
 /// Everything up to the point where a person takes over.
