@@ -30,7 +30,8 @@ impl Bridge {
         let waiting = Waiting {
             number: event.number,
         };
-        self.to_rocket.push(&event.room_id, [(event.place, waiting)]);
+        self.to_rocket
+            .push(&event.room_id, [(event.place, waiting)]);
     }
 
     /// Does what an event asks for and strikes it from the inbox. Ends when it is

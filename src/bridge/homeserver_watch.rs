@@ -275,11 +275,15 @@ impl Bridge {
             Err(failure) if failure.outage().is_some() => return Err(failure),
             Err(failure) => {
                 // Better out of order than never.
-                self.homeserver.release(room, Vec::new(), &[], |event| self.enqueue_event(event));
+                self.homeserver
+                    .release(room, Vec::new(), &[], |event| self.enqueue_event(event));
                 return Err(failure);
             }
         };
-        let order: Vec<_> = timeline.iter().map(|event| event.event_id.clone()).collect();
+        let order: Vec<_> = timeline
+            .iter()
+            .map(|event| event.event_id.clone())
+            .collect();
         let new = timeline
             .into_iter()
             .filter_map(|event| new_event(room, event))
@@ -367,7 +371,10 @@ mod tests {
     fn what_was_lost_comes_before_what_arrived_after_it() {
         let watch = HomeserverWatch::default();
         assert!(watch.trust(0, |_| {}));
-        assert!(watch.hold(event(1, "$1")).is_some(), "nothing is held in good times");
+        assert!(
+            watch.hold(event(1, "$1")).is_some(),
+            "nothing is held in good times"
+        );
         watch.suspect(1_000);
         assert!(watch.hold(event(2, "$4")).is_none());
         assert!(watch.hold(event(3, "$5")).is_none());
@@ -392,7 +399,10 @@ mod tests {
         watch.suspect(2_000);
         assert_eq!(watch.since(), (1_000, 1));
         assert!(watch.hold(event(1, "$1")).is_none());
-        assert!(!watch.trust(0, |_| {}), "the second absence is not made up for");
+        assert!(
+            !watch.trust(0, |_| {}),
+            "the second absence is not made up for"
+        );
         let rest = RefCell::new(Vec::new());
         assert!(watch.trust(1, |event| rest.borrow_mut().push(event.event_id)));
         assert_eq!(rest.into_inner(), [event_id!("$1")]);

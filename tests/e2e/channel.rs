@@ -116,7 +116,9 @@ async fn an_administrator_mirrors_a_channel_by_command() -> Result<()> {
 
     let mallory = world.matrix_user("mallory").await?;
     let room = mallory.create_direct(&[&bot]).await?;
-    mallory.wait_for_members(&room, &[&mallory.user_id, &bot]).await?;
+    mallory
+        .wait_for_members(&room, &[&mallory.user_id, &bot])
+        .await?;
     mallory.send_text(&room, "bridge tea").await?;
     mallory
         .wait_for_message(&room, "the refusal", |event| {
@@ -126,7 +128,9 @@ async fn an_administrator_mirrors_a_channel_by_command() -> Result<()> {
 
     let admin = world.matrix_user("admin").await?;
     let room = admin.create_direct(&[&bot]).await?;
-    admin.wait_for_members(&room, &[&admin.user_id, &bot]).await?;
+    admin
+        .wait_for_members(&room, &[&admin.user_id, &bot])
+        .await?;
     admin.send_text(&room, "brigde tea").await?;
     admin
         .wait_for_message(&room, "the suggestion", |event| {
@@ -214,14 +218,11 @@ async fn a_username_that_changes_hands_gives_nobody_anothers_ghost() -> Result<(
     carol.send(&channel, "I am the first").await?;
     let first = alice.wait_for_text(&room, "I am the first").await?;
 
-    let admin = world.rocket_admin();
-    admin
-        .post(
-            "users.update",
-            json!({ "userId": carol.id, "data": { "username": "carol.old" } }),
-        )
-        .await?;
-    let second = world.rocketchat.create_user("carol", &["user"]).await?;
+    let second = world.rocket_user("dave").await?;
+    for (id, username) in [(&carol.id, "carol.old"), (&second.id, "carol")] {
+        let change = json!({ "userId": id, "data": { "username": username } });
+        world.rocket_admin().post("users.update", change).await?;
+    }
     second.join_channel("general").await?;
     second.send(&channel, "I am the second").await?;
     let other = alice.wait_for_text(&room, "I am the second").await?;
