@@ -30,18 +30,21 @@ impl Cursor {
         self.at
     }
 
-    /// Work on a document begins.
-    pub(super) fn begin(&mut self, updated_at: i64) {
-        *self.open.entry(updated_at).or_default() += 1;
-        self.seen = self.seen.max(updated_at);
+    /// Work on a document begins. One of unknown time counts as changed just now.
+    /// Returns what [`Cursor::finish`] wants back.
+    pub(super) fn begin(&mut self, updated_at: Option<i64>) -> i64 {
+        let ticket = updated_at.unwrap_or(self.seen);
+        *self.open.entry(ticket).or_default() += 1;
+        self.seen = self.seen.max(ticket);
+        ticket
     }
 
     /// Work on a document is done. Returns the new position if it moved.
-    pub(super) fn finish(&mut self, updated_at: i64) -> Option<i64> {
-        if let Some(count) = self.open.get_mut(&updated_at) {
+    pub(super) fn finish(&mut self, ticket: i64) -> Option<i64> {
+        if let Some(count) = self.open.get_mut(&ticket) {
             *count -= 1;
             if *count == 0 {
-                self.open.remove(&updated_at);
+                self.open.remove(&ticket);
             }
         }
         self.advance()
@@ -84,8 +87,8 @@ mod tests {
     fn it_stays_behind_the_oldest_open_document() {
         let mut cursor = Cursor::at(10);
         assert_eq!(cursor.release(), None);
-        cursor.begin(20);
-        cursor.begin(30);
+        cursor.begin(Some(20));
+        cursor.begin(Some(30));
         assert_eq!(cursor.finish(30), Some(19));
         assert_eq!(cursor.finish(20), Some(30));
     }
@@ -94,8 +97,8 @@ mod tests {
     fn two_documents_of_one_moment_both_count() {
         let mut cursor = Cursor::at(10);
         cursor.release();
-        cursor.begin(20);
-        cursor.begin(20);
+        cursor.begin(Some(20));
+        cursor.begin(Some(20));
         assert_eq!(cursor.finish(20), Some(19));
         assert_eq!(cursor.finish(20), Some(20));
     }
@@ -105,17 +108,29 @@ mod tests {
         let mut cursor = Cursor::at(10);
         cursor.release();
         cursor.hold();
-        cursor.begin(50);
+        cursor.begin(Some(50));
         assert_eq!(cursor.finish(50), None);
         assert_eq!(cursor.position(), 10);
         assert_eq!(cursor.release(), Some(50));
     }
 
     #[test]
+    fn what_has_no_time_of_its_own_holds_the_cursor_too() {
+        let mut cursor = Cursor::at(10);
+        cursor.release();
+        cursor.begin(Some(20));
+        assert_eq!(cursor.finish(20), Some(20));
+        let ticket = cursor.begin(None);
+        cursor.begin(Some(30));
+        assert_eq!(cursor.finish(30), None, "held by what has no time");
+        assert_eq!(cursor.finish(ticket), Some(30));
+    }
+
+    #[test]
     fn it_never_goes_back() {
         let mut cursor = Cursor::at(100);
         cursor.release();
-        cursor.begin(40);
+        cursor.begin(Some(40));
         assert_eq!(cursor.finish(40), None);
         assert_eq!(cursor.position(), 100);
     }

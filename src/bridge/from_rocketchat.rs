@@ -26,7 +26,20 @@ pub(super) enum Document {
     /// star, preview and thread counter.
     Message(Box<RocketMessage>),
     /// It is gone.
-    Deleted(RocketMessageId),
+    Deleted {
+        /// Its id.
+        id: RocketMessageId,
+        /// When it went (ms), if known.
+        at: Option<i64>,
+    },
+}
+
+/// A document in its room's queue.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub document: Document,
+    /// What the room's cursor wants back when it is done.
+    pub ticket: i64,
 }
 
 impl Document {
@@ -34,7 +47,7 @@ impl Document {
     pub(super) fn updated_at(&self) -> Option<i64> {
         match self {
             Self::Message(message) => Some(message.updated_at.unwrap_or(message.ts).0),
-            Self::Deleted(_) => None,
+            Self::Deleted { at, .. } => *at,
         }
     }
 
@@ -52,7 +65,7 @@ impl Document {
                     .collect(),
                 alone: false,
             },
-            Self::Deleted(id) => Place {
+            Self::Deleted { id, .. } => Place {
                 // No user id: ids have no blanks.
                 sender: format!("deletion of {id}"),
                 id: id.as_str().to_owned(),
@@ -65,21 +78,22 @@ impl Document {
     fn id(&self) -> &RocketMessageId {
         match self {
             Self::Message(message) => &message.id,
-            Self::Deleted(id) => id,
+            Self::Deleted { id, .. } => id,
         }
     }
 }
 
 impl Bridge {
     /// Does what a document asks for. Ends when it is done or set aside.
-    pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, document: Document) {
+    pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, job: Job) {
+        let Job { document, ticket } = job;
         let done = self
             .persevere(|attempt| self.mirror_document(&rid, &document, attempt))
             .await;
         if let Err(failure) = done {
             self.set_document_aside(&rid, &document, &failure);
         }
-        self.document_done(&rid, document.updated_at());
+        self.document_done(&rid, ticket);
     }
 
     async fn mirror_document(
@@ -96,7 +110,7 @@ impl Bridge {
                 self.mirror_message(&portal, message, attempt).await
             }
             Document::Message(_) => Ok(()),
-            Document::Deleted(id) => self.mirror_deletion(&portal, id).await,
+            Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
         }
     }
 
@@ -362,7 +376,7 @@ impl Bridge {
                 Document::Message(message) => {
                     json!({ "sender": message.u.id, "text": message.msg })
                 }
-                Document::Deleted(_) => json!({ "deleted": true }),
+                Document::Deleted { .. } => json!({ "deleted": true }),
             };
             let letter = DeadLetter::new(
                 Origin::RocketChat,

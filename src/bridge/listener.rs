@@ -1,6 +1,7 @@
 //! What the homeserver asks of the bridge.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
@@ -93,7 +94,9 @@ impl Handler for BridgeHandler {
     fn health(&self) -> Health {
         let bridge = &self.0;
         let matrix = bridge.matrix_gate.is_open();
-        let rocketchat = bridge.rocket_gate.is_open() && bridge.rooms.is_listening();
+        let rocketchat = bridge.rocket_gate.is_open()
+            && bridge.rooms.is_listening()
+            && bridge.channels_opened.load(Ordering::Relaxed);
         Health {
             live: true,
             ready: matrix && rocketchat,

@@ -18,6 +18,7 @@ mod from_matrix;
 mod from_rocketchat;
 mod gate;
 mod ghosts;
+mod hearing;
 mod homeserver_watch;
 mod keyed_lock;
 mod lane;
@@ -31,6 +32,7 @@ mod queues;
 mod rocket_side;
 mod router;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,11 +44,11 @@ use crate::matrix;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::Store;
 
-use catch_up::Rooms;
 pub use command_line::{Caller, CommandLine, Reply};
 pub use failure::Failure;
 use from_matrix::Waiting;
-use from_rocketchat::Document;
+use from_rocketchat::Job;
+use hearing::Rooms;
 use gate::Gate;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
@@ -72,8 +74,13 @@ pub struct Bridge {
     /// Matrix events by Matrix room.
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
-    to_matrix: Queues<RocketRoomId, Document>,
+    to_matrix: Queues<RocketRoomId, Job>,
+    /// Shared by all who try something on either server.
+    attempts: tokio::sync::Semaphore,
     rooms: Rooms,
+    read_backs: tokio::sync::Semaphore,
+    /// Rooms that have been read back in this run.
+    rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
     homeserver: homeserver_watch::HomeserverWatch,
     making_ghost: KeyedLock<RocketUserId>,
     /// Held while a localpart is chosen, so that two people cannot get the same.
@@ -84,7 +91,9 @@ pub struct Bridge {
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
     direct_sockets: direct_sockets::DirectSockets,
-    create_token_works: std::sync::atomic::AtomicBool,
+    create_token_works: AtomicBool,
+    /// The channels of the configuration have been opened, as far as possible.
+    channels_opened: AtomicBool,
 }
 
 impl Bridge {
@@ -116,11 +125,11 @@ impl Bridge {
                         }
                     }
                 }),
-                to_matrix: Queues::new(move |rid, document| {
+                to_matrix: Queues::new(move |rid, job| {
                     let bridge = for_matrix.upgrade();
                     async move {
                         if let Some(bridge) = bridge {
-                            bridge.work_document(rid, document).await;
+                            bridge.work_document(rid, job).await;
                         }
                     }
                 }),
@@ -132,7 +141,10 @@ impl Bridge {
                 rocket: watch::Sender::new(None),
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
+                attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
                 rooms: Rooms::default(),
+                read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
+                rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
                 making_ghost: KeyedLock::new(),
                 choosing_localpart: tokio::sync::Mutex::new(()),
@@ -141,7 +153,8 @@ impl Bridge {
                 told_of_encryption: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
-                create_token_works: std::sync::atomic::AtomicBool::new(true),
+                create_token_works: AtomicBool::new(true),
+                channels_opened: AtomicBool::new(false),
             }
         }))
     }
@@ -224,7 +237,8 @@ impl Bridge {
         let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
         loop {
             daily.tick().await;
-            match self.store.forget_old_events() {
+            // Goes through all of them, on a thread that may take its time.
+            match tokio::task::block_in_place(|| self.store.forget_old_events()) {
                 Ok(forgotten) => tracing::debug!(forgotten, "old event ids are forgotten"),
                 Err(error) => tracing::error!(%error, "old event ids cannot be forgotten"),
             }

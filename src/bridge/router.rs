@@ -1,13 +1,13 @@
 //! Which room's queue something from Rocket.Chat belongs to.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
 use super::Bridge;
 use super::from_rocketchat::Document;
 use crate::rocketchat::RocketRoomId;
-use crate::rocketchat::documents::Message;
 use crate::rocketchat::realtime::{Change, Event, Stream};
 use crate::store::PortalKind;
 
@@ -20,20 +20,14 @@ impl Bridge {
                 Event::Disconnected { reason } => {
                     tracing::warn!(reason, "the socket to Rocket.Chat is gone");
                     self.rooms.set_listening(false);
-                    let mirrored = self.store.portals();
                     // Direct messages are heard by other sockets.
-                    self.rooms.miss(
-                        mirrored
-                            .iter()
-                            .filter(|portal| !matches!(portal.kind, PortalKind::Direct { .. }))
-                            .map(|portal| &portal.rid),
-                    );
+                    self.rooms.miss(&self.channels());
                 }
                 Event::Unreadable(unreadable) if unreadable.maybe_message => {
                     tracing::warn!(what = unreadable.what, "a frame was left out");
                     match unreadable.rid {
                         Some(rid) => self.read_back(rid),
-                        None => self.on_ready(),
+                        None => self.channels().into_iter().for_each(|rid| self.read_back(rid)),
                     }
                 }
                 Event::Unauthorized => self.renew_bot().await,
@@ -45,16 +39,23 @@ impl Bridge {
     /// Takes what any socket brings about a single room.
     pub(super) fn route_room_event(self: &Arc<Self>, event: Event) {
         match event {
-            Event::Message { message, .. } => self.on_message(message),
-            Event::Deleted { rid, id } => self.enqueue_document(&rid, Document::Deleted(id)),
+            Event::Message { message, .. } => {
+                let rid = message.rid.clone();
+                self.on_document(&rid, Document::Message(message));
+            }
+            Event::Deleted { rid, id } => self.on_document(&rid, Document::Deleted { id, at: None }),
             Event::DeletedBulk { rid, ids, .. } if !ids.is_empty() => {
-                let deleted = ids.into_iter().map(Document::Deleted).collect();
-                self.enqueue_documents(&rid, deleted);
+                for id in ids {
+                    self.on_document(&rid, Document::Deleted { id, at: None });
+                }
+            }
+            Event::Subscribed(Stream::Deletions(rid)) => {
+                self.rooms.hear_deletions(&rid);
+                self.read_back(rid);
             }
             // A predicate over a room's history: what it took away stands in the
             // answer to a look back.
-            Event::DeletedBulk { rid, .. }
-            | Event::Subscribed(Stream::Deletions(rid) | Stream::RoomMessages(rid)) => {
+            Event::DeletedBulk { rid, .. } | Event::Subscribed(Stream::RoomMessages(rid)) => {
                 self.read_back(rid);
             }
             Event::SubscriptionChanged {
@@ -75,56 +76,47 @@ impl Bridge {
     /// read back.
     fn on_ready(self: &Arc<Self>) {
         tracing::info!("listening to Rocket.Chat");
+        // Before anything else that the socket brings is looked at.
+        let channels = self.channels();
+        self.rooms.miss(&channels);
+        self.rooms.set_listening(true);
+        for rid in &channels {
+            self.read_back(rid.clone());
+        }
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            bridge.open_configured_channels().await;
-            bridge.rooms.set_listening(true);
             let rocket = bridge.rocket().await;
-            for portal in bridge.store.portals() {
-                if !matches!(portal.kind, PortalKind::Direct { .. }) {
-                    bridge.read_back(portal.rid.clone());
-                    rocket.follow_deletions(&portal.rid).await;
-                }
+            for rid in &channels {
+                rocket.follow_deletions(rid).await;
             }
+            bridge.open_configured_channels().await;
+            bridge.channels_opened.store(true, Ordering::Relaxed);
         });
     }
 
-    fn on_message(self: &Arc<Self>, message: Box<Message>) {
-        let rid = message.rid.clone();
-        match self.store.portal(&rid) {
-            Ok(Some(_)) => {
-                if let Some(message) = self.rooms.arrive(&rid, message) {
-                    self.enqueue_document(&rid, Document::Message(message));
-                }
-            }
+    /// The mirrored rooms that the bridge's own socket hears: all but direct
+    /// messages.
+    fn channels(&self) -> Vec<RocketRoomId> {
+        self.store
+            .portals()
+            .into_iter()
+            .filter(|portal| !matches!(portal.kind, PortalKind::Direct { .. }))
+            .map(|portal| portal.rid)
+            .collect()
+    }
+
+    fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
+        match self.store.portal(rid) {
+            Ok(Some(_)) => self
+                .rooms
+                .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs)),
             Ok(None) => {}
-            // The cursor does not move on without it: it will be read back.
-            Err(error) => tracing::error!(%error, "a message waits for the store"),
-        }
-    }
-
-    /// Queues a document of a room, in its place.
-    pub(super) fn enqueue_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
-        self.enqueue_documents(rid, vec![document]);
-    }
-
-    /// Queues documents of a room, in their order.
-    pub(super) fn enqueue_documents(
-        self: &Arc<Self>,
-        rid: &RocketRoomId,
-        documents: Vec<Document>,
-    ) {
-        for document in &documents {
-            if let Some(at) = document.updated_at() {
-                self.rooms.begin(rid, at);
+            Err(error) => {
+                tracing::error!(%error, "the store fails; the room is read back");
+                self.rooms.miss([rid]);
+                self.read_back(rid.clone());
             }
         }
-        self.to_matrix.push(
-            rid,
-            documents
-                .into_iter()
-                .map(|document| (document.place(), document)),
-        );
     }
 
     async fn renew_bot(self: &Arc<Self>) {
@@ -132,7 +124,8 @@ impl Bridge {
         match self.log_bot_in(&rocket.client).await {
             Ok(credentials) => {
                 tracing::info!("the bridge's token is renewed");
-                rocket.use_credentials(credentials).await;
+                let renewed = rocket.with_credentials(credentials).await;
+                self.rocket.send_replace(Some(Arc::new(renewed)));
             }
             Err(error) => tracing::error!(
                 %error,

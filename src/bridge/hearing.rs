@@ -1,0 +1,408 @@
+//! Whether each room of Rocket.Chat is heard: what comes from a socket is taken
+//! only when nothing before it can be missing. Without I/O.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::cursor::Cursor;
+use super::from_rocketchat::{Document, Job};
+use crate::rocketchat::RocketRoomId;
+
+/// How many documents of one room may wait before the room stops taking them
+/// from the socket and is read back later instead: memory stays bounded when the
+/// homeserver is away.
+const LONGEST_QUEUE: usize = 2_000;
+
+/// What is known of each portal's Rocket.Chat side while the bridge runs.
+#[derive(Default)]
+pub(super) struct Rooms {
+    rooms: Mutex<HashMap<RocketRoomId, Room>>,
+    listening: AtomicBool,
+}
+
+struct Room {
+    cursor: Cursor,
+    state: State,
+    /// Counts readings: one that was overtaken by a gap must change nothing.
+    reading: u64,
+    /// To be read back once more when this reading, or the queue, is done.
+    again: bool,
+    /// Deletions are heard by a subscription of their own, which comes later than
+    /// that for messages; until then the cursor must not follow the messages.
+    hears_deletions: bool,
+    waiting: usize,
+}
+
+enum State {
+    /// What comes now is not taken: it will be read back with the rest.
+    Missing,
+    /// Being read back; what comes meanwhile waits behind it.
+    Reading(Vec<Document>),
+    /// What comes is taken.
+    Live,
+}
+
+/// One reading back of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    number: u64,
+    /// From where to read (ms).
+    pub position: i64,
+}
+
+/// What became of a room when something ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The new position of the cursor, if it moved.
+    pub moved: Option<i64>,
+    /// The room should be read back now.
+    pub read_back: bool,
+}
+
+impl Rooms {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RocketRoomId, Room>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bridge's own socket is there, or not.
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Ordering::SeqCst);
+    }
+
+    /// Whether the bridge's own socket is there.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::SeqCst)
+    }
+
+    /// From now on something may be missed in these rooms; readings under way
+    /// count no more.
+    pub(super) fn miss<'a>(&self, rids: impl IntoIterator<Item = &'a RocketRoomId>) {
+        let mut rooms = self.lock();
+        for rid in rids {
+            if let Some(room) = rooms.get_mut(rid) {
+                room.miss();
+            }
+        }
+    }
+
+    /// From now on deletions in the room are heard; those before have to be read
+    /// back.
+    pub(super) fn hear_deletions(&self, rid: &RocketRoomId) {
+        if let Some(room) = self.lock().get_mut(rid) {
+            room.hears_deletions = true;
+        }
+    }
+
+    /// A document came from a socket: it goes to `enqueue`, waits behind what is
+    /// being read back, or is left to be read back.
+    pub(super) fn arrive(
+        &self,
+        rid: &RocketRoomId,
+        document: Document,
+        enqueue: impl FnOnce(Vec<Job>),
+    ) {
+        let mut rooms = self.lock();
+        let Some(room) = rooms.get_mut(rid) else {
+            return;
+        };
+        if room.waiting >= LONGEST_QUEUE {
+            room.miss();
+            room.again = true;
+        }
+        match &mut room.state {
+            State::Missing => {}
+            State::Reading(behind) => behind.push(document),
+            // Within the lock: nothing that comes later may get in between.
+            State::Live => enqueue(vec![room.begin(document)]),
+        }
+    }
+
+    /// Begins to read a room back; none when that is under way already (then it is
+    /// done once more afterwards).
+    pub(super) fn start_reading(&self, rid: &RocketRoomId, stored: i64) -> Option<Reading> {
+        let mut rooms = self.lock();
+        let room = rooms.entry(rid.clone()).or_insert_with(|| Room {
+            cursor: Cursor::at(stored),
+            state: State::Missing,
+            reading: 0,
+            again: false,
+            hears_deletions: false,
+            waiting: 0,
+        });
+        if matches!(room.state, State::Reading(_)) {
+            room.again = true;
+            return None;
+        }
+        room.again = false;
+        room.cursor.hold();
+        room.reading += 1;
+        room.state = State::Reading(Vec::new());
+        Some(Reading {
+            number: room.reading,
+            position: room.cursor.position(),
+        })
+    }
+
+    /// Reading back failed: as if it had not begun.
+    pub(super) fn stop_reading(&self, rid: &RocketRoomId, reading: Reading) {
+        if let Some(room) = self.lock().get_mut(rid)
+            && room.reading == reading.number
+        {
+            room.miss();
+        }
+    }
+
+    /// What was read back goes to `enqueue`, and what waited behind it. From now on
+    /// the room is live, if somebody listens: for channels the bridge's own socket,
+    /// for direct messages (`has_own_ears`) whoever looks at them. Nothing happens
+    /// when something was missed meanwhile: the room is read back once more then.
+    pub(super) fn finish_reading(
+        &self,
+        rid: &RocketRoomId,
+        reading: Reading,
+        read: Vec<Document>,
+        has_own_ears: bool,
+        enqueue: impl FnOnce(Vec<Job>),
+    ) -> Outcome {
+        let mut rooms = self.lock();
+        let Some(room) = rooms.get_mut(rid) else {
+            return Outcome::default();
+        };
+        if room.reading != reading.number {
+            return Outcome::default();
+        }
+        let goes_live = has_own_ears || self.is_listening();
+        let next = if goes_live {
+            State::Live
+        } else {
+            State::Missing
+        };
+        let State::Reading(behind) = std::mem::replace(&mut room.state, next) else {
+            room.state = State::Missing;
+            return Outcome::default();
+        };
+        let jobs = read
+            .into_iter()
+            .chain(behind)
+            .map(|document| room.begin(document))
+            .collect();
+        enqueue(jobs);
+        let moved = room.cursor.release();
+        if !goes_live || !room.hears_deletions {
+            room.cursor.hold();
+        }
+        Outcome {
+            moved,
+            read_back: goes_live && std::mem::take(&mut room.again),
+        }
+    }
+
+    /// Work on a document is done.
+    pub(super) fn finish(&self, rid: &RocketRoomId, ticket: i64) -> Outcome {
+        let mut rooms = self.lock();
+        let Some(room) = rooms.get_mut(rid) else {
+            return Outcome::default();
+        };
+        room.waiting = room.waiting.saturating_sub(1);
+        let is_empty = room.waiting == 0;
+        Outcome {
+            moved: room.cursor.finish(ticket),
+            read_back: is_empty && room.again && matches!(room.state, State::Missing),
+        }
+    }
+}
+
+impl Room {
+    fn miss(&mut self) {
+        self.cursor.hold();
+        self.state = State::Missing;
+        self.reading += 1;
+        self.hears_deletions = false;
+    }
+
+    fn begin(&mut self, document: Document) -> Job {
+        self.waiting += 1;
+        let ticket = self.cursor.begin(document.updated_at());
+        Job { document, ticket }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rocketchat::RocketMessageId;
+
+    fn room() -> RocketRoomId {
+        RocketRoomId::new("r")
+    }
+
+    fn document(id: &str) -> Document {
+        Document::Deleted {
+            id: RocketMessageId::new(id),
+            at: Some(id.parse().unwrap_or(0)),
+        }
+    }
+
+    /// Rooms with one room, and what was enqueued of it.
+    #[derive(Default)]
+    struct Heard {
+        rooms: Rooms,
+        jobs: RefCell<Vec<String>>,
+    }
+
+    impl Heard {
+        fn enqueue(&self, jobs: Vec<Job>) {
+            let ids = jobs.iter().map(|job| job.document.place().id);
+            self.jobs.borrow_mut().extend(ids);
+        }
+
+        fn arrive(&self, id: &str) {
+            self.rooms
+                .arrive(&room(), document(id), |jobs| self.enqueue(jobs));
+        }
+
+        fn finish(&self, reading: Reading, read: &[&str]) -> Outcome {
+            let read = read.iter().map(|id| document(id)).collect();
+            self.rooms
+                .finish_reading(&room(), reading, read, false, |jobs| self.enqueue(jobs))
+        }
+
+        fn jobs(&self) -> Vec<String> {
+            self.jobs.borrow().clone()
+        }
+    }
+
+    #[test]
+    fn what_comes_while_reading_waits_behind_what_is_read() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        let reading = heard.rooms.start_reading(&room(), 0).unwrap();
+        heard.arrive("3");
+        heard.finish(reading, &["1", "2"]);
+        heard.arrive("4");
+        assert_eq!(heard.jobs(), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_reading_that_a_gap_overtook_changes_nothing() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        let overtaken = heard.rooms.start_reading(&room(), 0).unwrap();
+        heard.rooms.miss([&room()]);
+        let second = heard.rooms.start_reading(&room(), 0).unwrap();
+        heard.arrive("2");
+        heard.finish(overtaken, &["1"]);
+        assert!(heard.jobs().is_empty(), "the second reading brings it");
+        heard.finish(second, &["1"]);
+        heard.arrive("3");
+        assert_eq!(heard.jobs(), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn without_a_socket_no_room_becomes_live() {
+        let heard = Heard::default();
+        let reading = heard.rooms.start_reading(&room(), 0).unwrap();
+        heard.finish(reading, &["1"]);
+        // The socket is back, but what came before has not been read yet.
+        heard.rooms.set_listening(true);
+        heard.arrive("3");
+        assert_eq!(heard.jobs(), ["1"]);
+        let reading = heard.rooms.start_reading(&room(), 0).unwrap();
+        heard.finish(reading, &["2", "3"]);
+        assert_eq!(heard.jobs(), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn the_cursor_waits_until_deletions_are_heard() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        let reading = heard.rooms.start_reading(&room(), 5).unwrap();
+        assert_eq!(heard.finish(reading, &[]).moved, None);
+        heard.arrive("100");
+        assert_eq!(heard.rooms.finish(&room(), 100).moved, None);
+        heard.rooms.hear_deletions(&room());
+        let reading = heard.rooms.start_reading(&room(), 5).unwrap();
+        assert_eq!(reading.position, 5, "read back from before the messages");
+        assert_eq!(heard.finish(reading, &[]).moved, Some(100));
+        heard.arrive("200");
+        assert_eq!(heard.rooms.finish(&room(), 200).moved, Some(200));
+    }
+
+    #[test]
+    fn a_second_wish_to_read_back_is_remembered() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        let reading = heard.rooms.start_reading(&room(), 0).unwrap();
+        assert_eq!(heard.rooms.start_reading(&room(), 0), None);
+        assert!(heard.finish(reading, &[]).read_back);
+    }
+
+    proptest! {
+        /// A server that numbers documents 1, 2, 3 …; the socket comes and goes, and
+        /// readings begin and end at any time. In the end, read back once more, every
+        /// document was enqueued, and no new one ever before an older new one.
+        #[test]
+        fn nothing_is_missed_and_nothing_overtakes(steps in proptest::collection::vec(0u8..6, 1..80)) {
+            let heard = Heard::default();
+            let mut written = 0_u32;
+            let mut readings: Vec<(Reading, u32)> = Vec::new();
+            let start = |written: u32, readings: &mut Vec<(Reading, u32)>| {
+                if let Some(reading) = heard.rooms.start_reading(&room(), 0) {
+                    readings.push((reading, written));
+                }
+            };
+            let finish = |(reading, upto): (Reading, u32)| {
+                let read: Vec<String> = (1..=upto).map(|id| id.to_string()).collect();
+                let read: Vec<&str> = read.iter().map(String::as_str).collect();
+                heard.finish(reading, &read).read_back
+            };
+            for step in steps {
+                match step {
+                    0 | 1 => {
+                        written += 1;
+                        if heard.rooms.is_listening() {
+                            heard.arrive(&written.to_string());
+                        }
+                    }
+                    2 => {
+                        heard.rooms.set_listening(true);
+                        heard.rooms.miss([&room()]);
+                        start(written, &mut readings);
+                    }
+                    3 => {
+                        heard.rooms.set_listening(false);
+                        heard.rooms.miss([&room()]);
+                    }
+                    4 => start(written, &mut readings),
+                    _ => {
+                        if !readings.is_empty() && finish(readings.remove(0)) {
+                            start(written, &mut readings);
+                        }
+                    }
+                }
+            }
+            heard.rooms.set_listening(true);
+            heard.rooms.miss([&room()]);
+            start(written, &mut readings);
+            while !readings.is_empty() {
+                if finish(readings.remove(0)) {
+                    start(written, &mut readings);
+                }
+            }
+            let mut highest = 0;
+            for job in heard.jobs() {
+                let job: u32 = job.parse().unwrap();
+                prop_assert!(job <= highest + 1, "{} came before {}", job, highest + 1);
+                highest = highest.max(job);
+            }
+            prop_assert_eq!(highest, written);
+        }
+    }
+}
