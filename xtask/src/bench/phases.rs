@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::check;
-use super::direct::DirectMessage;
+use super::direct::DirectMessages;
 use super::ledger::{Entry, Side};
 use super::load::{Pace, Speaker, speak};
 use super::meter::{Cost, metered};
@@ -137,7 +137,12 @@ pub(super) async fn run(stage: &Stage, options: &Options) -> Result<Vec<Outcome>
         )
         .await?;
 
-    results.push(direct(stage, &cast).await?);
+    let direct = DirectMessages::watch(stage, &cast).await?;
+    let speaker = direct.open().await?;
+    let done = singly(stage, "direct message", direct.in_use(&speaker)).await?;
+    results.push(done);
+    let done = singly(stage, "new direct message", direct.to_somebody_new()).await?;
+    results.push(done);
     results.push(idle(stage, "idle, at the end").await?);
     eprintln!("==> comparing both sides: every message once, in order");
     check::exactly_once(&cast, &sent).await?;
@@ -235,12 +240,15 @@ async fn idle(stage: &Stage, title: &'static str) -> Result<Outcome> {
     })
 }
 
-async fn direct(stage: &Stage, cast: &Cast) -> Result<Outcome> {
-    eprintln!("==> direct messages, one at a time");
-    let direct = DirectMessage::open(stage, cast).await?;
-    let (entries, cost) = metered(&stage.world, direct.measure(stage)).await?;
+async fn singly(
+    stage: &Stage,
+    title: &'static str,
+    measured: impl Future<Output = Result<Vec<Entry>>>,
+) -> Result<Outcome> {
+    eprintln!("==> {title}, one at a time");
+    let (entries, cost) = metered(&stage.world, measured).await?;
     Ok(Outcome {
-        title: "direct messages, singly",
+        title,
         kind: Kind::Paced,
         flows: flows(&entries),
         cost,

@@ -41,7 +41,8 @@ pub(super) fn print(options: &Options, machine: &Machine, results: &[Outcome]) {
     }
     println!(
         "\nTimes are p50 / p99. Answer: from sending until the sender's own server has taken \
-         it. Arrival: from sending until somebody on the other side sees it.\n"
+         it. Arrival: from sending until somebody on the other side sees it, or the invite to a \
+         new direct message.\n"
     );
     println!(
         "| phase | bridge, ms of processor a message | Synapse | Rocket.Chat (simulated) \

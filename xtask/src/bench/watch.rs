@@ -38,6 +38,11 @@ impl Watcher {
     }
 }
 
+/// What stands in the ledger for an invite: it brings no text.
+pub(super) fn invitation(sender: &str, invited: &str) -> String {
+    format!("invite of {invited} by {sender}")
+}
+
 /// Watches all rooms of this user; on return everything that follows is seen.
 pub(super) async fn matrix(user: MatrixUser, ledger: Arc<Ledger>) -> Result<Watcher> {
     let mut since = next_sync(&user, None, &ledger).await?;
@@ -79,6 +84,21 @@ async fn next_sync(user: &MatrixUser, since: Option<&str>, ledger: &Ledger) -> R
         for event in events.into_iter().flatten() {
             if let Some(body) = event.pointer("/content/body").and_then(Value::as_str) {
                 ledger.seen(Side::Matrix, body, now);
+            }
+        }
+    }
+    let invites = answer
+        .body
+        .pointer("/rooms/invite")
+        .and_then(Value::as_object);
+    for invite in invites.into_iter().flatten().map(|(_, invite)| invite) {
+        let events = invite
+            .pointer("/invite_state/events")
+            .and_then(Value::as_array);
+        for event in events.into_iter().flatten() {
+            let invited = event["state_key"].as_str() == Some(&user.user_id);
+            if let Some(sender) = event["sender"].as_str().filter(|_| invited) {
+                ledger.seen(Side::Matrix, &invitation(sender, &user.user_id), now);
             }
         }
     }
