@@ -77,9 +77,6 @@ async fn next_sync(user: &MatrixUser, since: Option<&str>, ledger: &Ledger) -> R
         .pointer("/rooms/join")
         .and_then(Value::as_object);
     for room in rooms.into_iter().flatten().map(|(_, room)| room) {
-        if since.is_some() && room.pointer("/timeline/limited") == Some(&Value::Bool(true)) {
-            bail!("sync left events out");
-        }
         let events = room.pointer("/timeline/events").and_then(Value::as_array);
         for event in events.into_iter().flatten() {
             if let Some(body) = event.pointer("/content/body").and_then(Value::as_str) {
