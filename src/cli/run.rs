@@ -51,21 +51,25 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
         bridge.connect_rocketchat().await?;
         Ok::<_, Problem>(())
     };
-    let connected = tokio::select! {
-        connected = connect => connected,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    };
-    if connected.is_ok() {
+    let told_to_stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+    };
+    tokio::pin!(told_to_stop);
+    // Told to stop also while it still waits for one of the servers.
+    let connected = tokio::select! {
+        connected = connect => connected.map(|()| true),
+        () = &mut told_to_stop => Ok(false),
+    };
+    if let Ok(true) = connected {
+        told_to_stop.await;
     }
     listener.stop().await;
     bridge.stop().await;
-    connected
+    connected.map(drop)
 }
 
 /// Libraries that write whole frames and headers, tokens included, when they are

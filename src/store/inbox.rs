@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ruma::EventId;
+
 use super::keys;
 use super::records::{InboxEvent, Number, decode, encode};
 use super::{Store, StoreError};
@@ -58,6 +60,15 @@ impl Store {
             self.db.apply_batch(batch)?;
         }
         Ok(accepted)
+    }
+
+    /// Whether an event has arrived before, as far as that is remembered: for 14
+    /// days.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_seen(&self, event: &EventId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::seen_event(event))?)
     }
 
     /// The event with that number, unless it was struck.
