@@ -40,7 +40,7 @@ enum Hearing {
     /// What comes now is not taken: it will be read back with the rest.
     Missing,
     /// Being read back; what comes meanwhile waits behind it.
-    ReadingBack(Vec<Box<Message>>),
+    ReadingBack(Vec<Message>),
     /// What comes is taken.
     Live,
 }
@@ -60,10 +60,13 @@ impl Rooms {
         self.listening.load(Ordering::Relaxed)
     }
 
-    /// From now on something may be missed everywhere.
-    pub(super) fn miss_all(&self) {
-        for room in self.lock().values_mut() {
-            room.miss();
+    /// From now on something may be missed in these rooms.
+    pub(super) fn miss<'a>(&self, rids: impl IntoIterator<Item = &'a RocketRoomId>) {
+        let mut rooms = self.lock();
+        for rid in rids {
+            if let Some(room) = rooms.get_mut(rid) {
+                room.miss();
+            }
         }
     }
 
@@ -78,7 +81,7 @@ impl Rooms {
         match &mut room.hearing {
             Hearing::Missing => None,
             Hearing::ReadingBack(behind) => {
-                behind.push(message);
+                behind.push(*message);
                 None
             }
             Hearing::Live => Some(message),
@@ -134,7 +137,7 @@ impl Rooms {
 
     /// The documents read back have been queued: what waited behind them, or
     /// none when something was missed meanwhile.
-    fn finish_reading(&self, rid: &RocketRoomId) -> Option<Vec<Box<Message>>> {
+    fn finish_reading(&self, rid: &RocketRoomId) -> Option<Vec<Message>> {
         let mut rooms = self.lock();
         let room = rooms.get_mut(rid)?;
         match std::mem::replace(&mut room.hearing, Hearing::Missing) {
@@ -197,7 +200,10 @@ impl Bridge {
             };
             self.enqueue_documents(rid, documents_in_order(read));
             if let Some(behind) = self.rooms.finish_reading(rid) {
-                let behind = behind.into_iter().map(Document::Message).collect();
+                let behind = behind
+                    .into_iter()
+                    .map(|message| Document::Message(Box::new(message)))
+                    .collect();
                 self.enqueue_documents(rid, behind);
             }
             let (moved, again) = self.rooms.release(rid);

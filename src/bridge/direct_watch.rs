@@ -4,7 +4,9 @@
 //! in, and a socket for each puppet would turn presence off for the whole server
 //! (more than 200 logins on Rocket.Chat Community). So one cheap request of the
 //! administrator's asks for the rooms of puppets, those with the newest messages
-//! first, without any text; what changed is read as the puppet.
+//! first, without any text; what changed is read as the puppet. It shows new
+//! messages, not edits: rooms that are in use get a socket besides (see
+//! [`super::direct_sockets`]), and the look finds those that wake up.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,8 +90,12 @@ impl Bridge {
         if room.federated || room.encrypted {
             return Ok(());
         }
-        if self.open_direct(room).await?.is_some() {
-            self.read_back(room.id.clone());
+        if self.is_heard(&room.id).await {
+            return Ok(());
+        }
+        if let Some(portal) = self.open_direct(room).await? {
+            self.read_back(portal.rid.clone());
+            self.follow_direct(portal);
         }
         Ok(())
     }

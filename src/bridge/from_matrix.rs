@@ -121,6 +121,7 @@ impl Bridge {
         };
         let puppet = self.puppet_of(&event.sender).await?;
         let id = self.post(&portal, &puppet, &event.event_id, &text).await?;
+        self.follow_direct(portal.clone());
         Ok(Some(Message {
             id,
             rid: portal.rid,

@@ -11,6 +11,7 @@ mod command_line;
 mod cursor;
 mod derived;
 mod direct;
+mod direct_sockets;
 mod direct_watch;
 mod failure;
 mod from_matrix;
@@ -82,6 +83,7 @@ pub struct Bridge {
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
+    direct_sockets: direct_sockets::DirectSockets,
     create_token_works: std::sync::atomic::AtomicBool,
 }
 
@@ -138,6 +140,7 @@ impl Bridge {
                 making_portal: KeyedLock::new(),
                 told_of_encryption: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
+                direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: std::sync::atomic::AtomicBool::new(true),
             }
         }))
@@ -234,6 +237,7 @@ impl Bridge {
         if let Some(rocket) = self.rocket_if_there() {
             rocket.stop().await;
         }
+        self.stop_following_directs().await;
         let work = async {
             self.to_rocket.drained().await;
             self.to_matrix.drained().await;

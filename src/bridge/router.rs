@@ -20,44 +20,54 @@ impl Bridge {
                 Event::Disconnected { reason } => {
                     tracing::warn!(reason, "the socket to Rocket.Chat is gone");
                     self.rooms.set_listening(false);
-                    self.rooms.miss_all();
+                    let mirrored = self.store.portals();
+                    // Direct messages are heard by other sockets.
+                    self.rooms.miss(
+                        mirrored
+                            .iter()
+                            .filter(|portal| !matches!(portal.kind, PortalKind::Direct { .. }))
+                            .map(|portal| &portal.rid),
+                    );
                 }
-                Event::Message { message, .. } => self.on_message(message),
-                Event::Deleted { rid, id } => {
-                    self.enqueue_document(&rid, Document::Deleted(id));
-                }
-                Event::DeletedBulk { rid, ids, .. } if !ids.is_empty() => {
-                    for id in ids {
-                        self.enqueue_document(&rid, Document::Deleted(id));
-                    }
-                }
-                // A predicate over a room's history: what it took away stands in
-                // the answer to a look back.
-                Event::DeletedBulk { rid, .. } => self.read_back(rid),
-                Event::Subscribed(stream) => {
-                    if let Stream::Deletions(rid) | Stream::RoomMessages(rid) = stream {
-                        self.read_back(rid);
-                    }
-                }
-                Event::SubscriptionChanged {
-                    change: Change::Inserted,
-                    subscription,
-                } => self.read_back(subscription.rid),
-                Event::Unreadable(unreadable) => {
+                Event::Unreadable(unreadable) if unreadable.maybe_message => {
                     tracing::warn!(what = unreadable.what, "a frame was left out");
-                    if unreadable.maybe_message {
-                        match unreadable.rid {
-                            Some(rid) => self.read_back(rid),
-                            None => self.on_ready(),
-                        }
+                    match unreadable.rid {
+                        Some(rid) => self.read_back(rid),
+                        None => self.on_ready(),
                     }
-                }
-                Event::SubscriptionRefused { stream, error } => {
-                    tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
                 }
                 Event::Unauthorized => self.renew_bot().await,
-                _ => {}
+                event => self.route_room_event(event),
             }
+        }
+    }
+
+    /// Takes what any socket brings about a single room.
+    pub(super) fn route_room_event(self: &Arc<Self>, event: Event) {
+        match event {
+            Event::Message { message, .. } => self.on_message(message),
+            Event::Deleted { rid, id } => self.enqueue_document(&rid, Document::Deleted(id)),
+            Event::DeletedBulk { rid, ids, .. } if !ids.is_empty() => {
+                let deleted = ids.into_iter().map(Document::Deleted).collect();
+                self.enqueue_documents(&rid, deleted);
+            }
+            // A predicate over a room's history: what it took away stands in the
+            // answer to a look back.
+            Event::DeletedBulk { rid, .. }
+            | Event::Subscribed(Stream::Deletions(rid) | Stream::RoomMessages(rid)) => {
+                self.read_back(rid);
+            }
+            Event::SubscriptionChanged {
+                change: Change::Inserted,
+                subscription,
+            } => self.read_back(subscription.rid),
+            Event::SubscriptionRefused { stream, error } => {
+                tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
+            }
+            Event::Unreadable(unreadable) => {
+                tracing::warn!(what = unreadable.what, "a frame was left out");
+            }
+            _ => {}
         }
     }
 

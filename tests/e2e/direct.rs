@@ -67,6 +67,32 @@ async fn a_rocketchat_user_writes_to_somebody_on_matrix() -> Result<()> {
     Ok(())
 }
 
+/// Nothing but a socket of the puppet tells of these.
+#[tokio::test]
+async fn edits_and_deletions_in_a_direct_message_follow() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    let edited = carol.send(&dm, "helo").await?;
+    let deleted = carol.send(&dm, "oops").await?;
+    let gone = alice.wait_for_text(&room, "oops").await?;
+    carol.edit(&dm, &edited, "hello").await?;
+    alice
+        .wait_for_message(&room, "the edit", |event| event.new_body() == "hello")
+        .await?;
+    carol.delete(&dm, &deleted).await?;
+    alice
+        .wait_until(&room, "the redaction", |events| {
+            let found = events.iter().find(|event| event.event_id == gone.event_id);
+            found.filter(|event| event.is_redacted()).map(|_| ())
+        })
+        .await?;
+    Ok(())
+}
+
 /// The same two people have one direct message, whoever begins, however often.
 #[tokio::test]
 async fn a_direct_message_that_exists_is_found_again() -> Result<()> {

@@ -13,6 +13,7 @@ mod conversation;
 mod direct;
 mod durability;
 mod start;
+mod versions;
 
 use anyhow::Result;
 use testbed::{World, WorldOptions};
