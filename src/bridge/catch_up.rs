@@ -255,6 +255,9 @@ impl Bridge {
 /// Messages as they were written, then what was deleted.
 fn documents_in_order(read: SyncResult) -> Vec<Document> {
     let mut updated = read.updated;
+    // The answer has the newest first, also among those of one millisecond: turned
+    // round, so that the sort, which keeps the order of equals, keeps theirs.
+    updated.reverse();
     updated.sort_by_key(|message| message.ts);
     updated
         .into_iter()
@@ -265,4 +268,40 @@ fn documents_in_order(read: SyncResult) -> Vec<Document> {
                 .map(|deleted| Document::Deleted(deleted.id)),
         )
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn messages_of_one_moment_keep_their_order() {
+        let message = |id: &str, ts: &str| {
+            serde_json::from_value(json!({
+                "_id": id, "rid": "r", "msg": "", "ts": ts, "u": { "_id": "u" },
+            }))
+            .unwrap()
+        };
+        let (early, late) = ("2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.002Z");
+        let read = SyncResult {
+            // As the server answers: the newest first.
+            updated: vec![
+                message("4", late),
+                message("3", late),
+                message("2", early),
+                message("1", early),
+            ],
+            deleted: Vec::new(),
+            unreadable: 0,
+        };
+        let order: Vec<_> = documents_in_order(read)
+            .iter()
+            .map(|document| document.place().id)
+            .collect();
+        assert_eq!(order, ["1", "2", "3", "4"]);
+    }
 }

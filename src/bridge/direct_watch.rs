@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Bridge, Failure};
+use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::RoomOrder;
@@ -74,8 +75,14 @@ impl Bridge {
                 }
                 news += 1;
                 // A room that was opened and not written in yet needs nothing.
-                if room.msgs > 0 {
-                    self.on_direct_news(&room).await?;
+                if room.msgs > 0
+                    && let Err(failure) = self.on_direct_news(&room).await
+                {
+                    if matches!(failure.advice(), Advice::Retry { .. }) {
+                        return Err(failure);
+                    }
+                    // One room that cannot be mirrored must not hide the others.
+                    tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
                 }
                 self.direct_watch.note(&room);
             }

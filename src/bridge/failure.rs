@@ -56,6 +56,18 @@ impl Failure {
         }
     }
 
+    /// Whether it would happen to every request alike, until an administrator or
+    /// time mends it: no reason to set one message aside.
+    pub fn concerns_everything(&self) -> bool {
+        self.is_rate_limit()
+            || match self {
+                Self::Matrix(error) => error.is_unknown_token(),
+                Self::RocketChat(error) => is_refused_token(error),
+                Self::Store(_) => true,
+                _ => false,
+            }
+    }
+
     /// Whether the server only asks to slow down.
     pub fn is_rate_limit(&self) -> bool {
         match self {
@@ -84,6 +96,10 @@ impl Retryable for Failure {
     fn advice(&self) -> Advice {
         match self {
             Self::Matrix(error) => error.advice(),
+            Self::RocketChat(error) if is_refused_token(error) => Advice::Retry {
+                after: None,
+                maybe_done: false,
+            },
             Self::RocketChat(error) => error.advice(),
             // The disk may be full now and not in a minute; giving up would lose
             // what the store was to remember.
@@ -94,6 +110,12 @@ impl Retryable for Failure {
             Self::Refused(_) => Advice::GiveUp,
         }
     }
+}
+
+/// A token that is not accepted although it was renewed: it is the bridge's own.
+/// (A login that is refused has a code.)
+fn is_refused_token(error: &rocketchat::Error) -> bool {
+    matches!(error, rocketchat::Error::Unauthorized { code: None, .. })
 }
 
 impl fmt::Display for Failure {

@@ -12,7 +12,7 @@ use super::{Bridge, Failure, derived, marker};
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
-use crate::store::{DeadLetter, InboxEvent, Message, Origin, Portal, Puppet};
+use crate::store::{DeadLetter, InboxEvent, Message, Origin, Portal, PortalKind, Puppet};
 
 /// How many ids are tried for one event. A second is needed only when somebody
 /// took the first on purpose.
@@ -204,8 +204,9 @@ impl Bridge {
         ))
     }
 
-    /// Sends as a puppet; once more when it turns out that somebody removed it
-    /// from the room.
+    /// Sends as a puppet; once more when it turns out that it is no longer in the
+    /// channel, as anybody may join again. Whoever was removed from a private group
+    /// stays out: the bridge's rights are not the sender's.
     async fn send_in_room(
         &self,
         portal: &Portal,
@@ -218,7 +219,9 @@ impl Bridge {
             })
         };
         match send().await {
-            Err(Failure::RocketChat(error)) if error.is_denied() => {
+            Err(Failure::RocketChat(error))
+                if error.is_denied() && portal.kind == PortalKind::Channel =>
+            {
                 self.store
                     .change()
                     .puppet_not_in_room(&portal.rid, &puppet.matrix_id)

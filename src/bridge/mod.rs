@@ -73,6 +73,8 @@ pub struct Bridge {
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Document>,
+    /// Shared by all who try something on either server.
+    attempts: tokio::sync::Semaphore,
     rooms: Rooms,
     homeserver: homeserver_watch::HomeserverWatch,
     making_ghost: KeyedLock<RocketUserId>,
@@ -132,6 +134,7 @@ impl Bridge {
                 rocket: watch::Sender::new(None),
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
+                attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
                 rooms: Rooms::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
                 making_ghost: KeyedLock::new(),
@@ -224,7 +227,8 @@ impl Bridge {
         let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
         loop {
             daily.tick().await;
-            match self.store.forget_old_events() {
+            // Goes through all of them, on a thread that may take its time.
+            match tokio::task::block_in_place(|| self.store.forget_old_events()) {
                 Ok(forgotten) => tracing::debug!(forgotten, "old event ids are forgotten"),
                 Err(error) => tracing::error!(%error, "old event ids cannot be forgotten"),
             }

@@ -18,6 +18,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The longest pause before the gate is waited for.
 const LONGEST_PAUSE_OF_OUTAGE: Duration = Duration::from_secs(1);
 
+/// How many attempts may be under way at once, over all rooms and both
+/// directions: enough to keep both servers busy, and few enough to leave them
+/// room for their own people.
+pub(super) const ATTEMPTS_AT_ONCE: usize = 48;
+
 /// What an attempt should know of those before it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Attempt {
@@ -41,7 +46,13 @@ impl Bridge {
         let mut attempt = Attempt::default();
         let mut strikes = 0;
         loop {
-            let failure = match operation(attempt).await {
+            let tried = {
+                // Given back before the pause: what waits must not keep others
+                // from working. Never closed.
+                let _slot = self.attempts.acquire().await;
+                operation(attempt).await
+            };
+            let failure = match tried {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -60,7 +71,7 @@ impl Bridge {
                 self.gate(side).opened().await;
                 continue;
             }
-            if !failure.is_rate_limit() {
+            if !failure.concerns_everything() {
                 strikes += 1;
                 if strikes >= STRIKES {
                     return Err(failure);

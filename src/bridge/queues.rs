@@ -7,16 +7,13 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::lane::{Lane, Place};
 
 /// How many jobs of one room may be under way at once. Eight senders at once
 /// reach what a real Rocket.Chat 6.14 can take; more only lengthen its queue.
 const AT_ONCE_PER_ROOM: usize = 8;
-
-/// How many jobs may be under way at once over all rooms.
-const AT_ONCE_OVER_ALL: usize = 32;
 
 type Work<K, J> = Box<dyn Fn(K, J) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -35,7 +32,6 @@ impl<K, J> Clone for Queues<K, J> {
 
 struct Inner<K, J> {
     lanes: Mutex<HashMap<K, Lane<J>>>,
-    slots: Arc<Semaphore>,
     work: Work<K, J>,
     idle: Notify,
 }
@@ -55,7 +51,6 @@ where
         Self {
             inner: Arc::new(Inner {
                 lanes: Mutex::new(HashMap::new()),
-                slots: Arc::new(Semaphore::new(AT_ONCE_OVER_ALL)),
                 work: Box::new(move |room, job| Box::pin(work(room, job))),
                 idle: Notify::new(),
             }),
@@ -102,10 +97,6 @@ where
                     queues: &queues,
                     room: &room,
                     ticket,
-                };
-                // Closed never: the semaphore lives as long as the queues.
-                let Ok(_slot) = Arc::clone(&queues.inner.slots).acquire_owned().await else {
-                    return;
                 };
                 (queues.inner.work)(room.clone(), job).await;
             });

@@ -28,7 +28,7 @@ pub(super) struct RocketSide {
     pub client: Client,
     /// The bridge's own account.
     pub bot: Session,
-    realtime: Mutex<Option<Realtime>>,
+    realtime: Arc<Mutex<Option<Realtime>>>,
 }
 
 /// Why the bridge cannot work with this Rocket.Chat, and what to do.
@@ -90,9 +90,15 @@ impl RocketSide {
         }
     }
 
-    pub(super) async fn use_credentials(&self, credentials: Credentials) {
+    /// The same with another token, for requests from now on and for the socket.
+    pub(super) async fn with_credentials(&self, credentials: Credentials) -> Self {
         if let Some(realtime) = self.realtime.lock().await.as_ref() {
-            realtime.set_credentials(credentials);
+            realtime.set_credentials(credentials.clone());
+        }
+        Self {
+            client: self.client.clone(),
+            bot: self.client.session(credentials),
+            realtime: Arc::clone(&self.realtime),
         }
     }
 }
@@ -162,7 +168,7 @@ impl Bridge {
         self.rocket.send_replace(Some(Arc::new(RocketSide {
             client,
             bot,
-            realtime: Mutex::new(Some(realtime)),
+            realtime: Arc::new(Mutex::new(Some(realtime))),
         })));
         self.listen_to_rocketchat(events);
         Ok(())

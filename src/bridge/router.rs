@@ -132,7 +132,8 @@ impl Bridge {
         match self.log_bot_in(&rocket.client).await {
             Ok(credentials) => {
                 tracing::info!("the bridge's token is renewed");
-                rocket.use_credentials(credentials).await;
+                let renewed = rocket.with_credentials(credentials).await;
+                self.rocket.send_replace(Some(Arc::new(renewed)));
             }
             Err(error) => tracing::error!(
                 %error,

@@ -128,6 +128,14 @@ impl Store {
         homeserver: &str,
         ghost_prefix: &str,
     ) -> Result<Self, StoreError> {
+        // It holds tokens of puppets.
+        let mut directory = std::fs::DirBuilder::new();
+        directory.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+        directory
+            .create(path)
+            .map_err(|error| StoreError::Sled(error.to_string()))?;
         let db = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes)

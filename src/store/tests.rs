@@ -223,6 +223,17 @@ fn message(id: &str, event: &str) -> Message {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let _store = open(&path).unwrap();
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0);
+}
+
 /// The thread that flushes lets go of the store a moment after its owner did.
 fn wait_until_closed(directory: &Path) {
     let config = sled::Config::new().path(directory).cache_capacity(CACHE);
