@@ -11,8 +11,8 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    # The ids that Synapse's image uses: both must read the registration, which is
-    # readable by its owner alone.
+    # The ids that Synapse's image uses, so that both can read one registration,
+    # which is readable by its owner alone.
     && groupadd --system --gid 991 bridge \
     && useradd --system --uid 991 --gid 991 --no-create-home --home-dir /data \
         --shell /usr/sbin/nologin bridge \
