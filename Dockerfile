@@ -8,11 +8,11 @@ RUN cargo build --locked --release \
     --package matrix-appservice-rocketchat --bin matrix-appservice-rocketchat
 
 FROM debian:bookworm-slim
+# The ids are those of Synapse's image, so that both can read one registration, which
+# is readable by its owner alone.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    # The ids that Synapse's image uses, so that both can read one registration,
-    # which is readable by its owner alone.
     && groupadd --system --gid 991 bridge \
     && useradd --system --uid 991 --gid 991 --no-create-home --home-dir /data \
         --shell /usr/sbin/nologin bridge \
