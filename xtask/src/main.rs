@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask test`: everything a person does with this
+//! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`: everything a person does with this
 //! repository, in one command each. A new task is a file of its own and a line
 //! in [`Task`].
 
@@ -8,6 +8,7 @@
     reason = "tasks talk to the person at the terminal"
 )]
 
+mod bench;
 mod demo;
 mod progress;
 mod test;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure how fast the bridge is, beside what limits it.
+    Bench(bench::Options),
     /// Start Synapse, a simulated Rocket.Chat and the bridge, and try them out.
     Demo(demo::Options),
     /// Set up what the tests need and run them all.
@@ -34,6 +37,7 @@ enum Task {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Bench(options) => bench::run(options).await,
         Task::Demo(options) => demo::run(options).await,
         Task::Test(options) => test::run(options).await,
     };

@@ -87,10 +87,17 @@ pub async fn rocketchat_sim() -> Result<PathBuf> {
 pub async fn build(programs: &[&str]) -> Result<()> {
     let directory = directory()?;
     let profile = directory.file_name().and_then(|name| name.to_str());
-    let profile = match profile {
-        None | Some("debug") => "dev",
-        Some(other) => other,
-    };
+    build_as(profile.unwrap_or("debug"), programs).await?;
+    Ok(())
+}
+
+/// Builds programs as [`build`] does, for the profile whose directory has this
+/// name (`debug`, `release`); returns that directory.
+///
+/// # Errors
+/// When something does not build.
+pub async fn build_as(profile: &str, programs: &[&str]) -> Result<PathBuf> {
+    let directory = directory()?;
     let target = directory.parent().context("no target directory")?;
     let mut command = cargo();
     // All of the workspace takes part in choosing features, as in `cargo test
@@ -99,8 +106,10 @@ pub async fn build(programs: &[&str]) -> Result<()> {
     for program in programs {
         command.args(["--bin", program]);
     }
+    // The one profile whose directory is not called as it is.
+    let name = if profile == "debug" { "dev" } else { profile };
     command
-        .args(["--profile", profile, "--target-dir"])
+        .args(["--profile", name, "--target-dir"])
         .arg(target)
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -111,7 +120,7 @@ pub async fn build(programs: &[&str]) -> Result<()> {
             programs.join(" and ")
         );
     }
-    Ok(())
+    Ok(target.join(profile))
 }
 
 /// Cargo, in the workspace, without what the cargo that started us told us about

@@ -231,12 +231,7 @@ impl Bridge {
     /// # Errors
     /// When it does not run.
     pub fn rss_bytes(&self) -> Result<u64> {
-        let status = self.read_proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line
-            .and_then(|rest| rest.split_whitespace().next())
-            .context("no VmRSS")?;
-        Ok(kibibytes.parse::<u64>()? * 1024)
+        self.process.rss_bytes()
     }
 
     /// Processor time used since its start, as Linux counts it.
@@ -244,13 +239,7 @@ impl Bridge {
     /// # Errors
     /// When it does not run.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let stat = self.read_proc("stat")?;
-        // The program's name, in parentheses, may hold spaces.
-        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-        let mut times = fields.split_whitespace().skip(11);
-        let mut next = || -> Result<f64> { Ok(times.next().context("no times")?.parse()?) };
-        let ticks = next()? + next()?;
-        Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+        self.process.cpu_seconds()
     }
 
     /// Where it listens, without a slash at the end.
@@ -281,11 +270,6 @@ impl Bridge {
     /// Where its files are.
     pub fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    fn read_proc(&self, file: &str) -> Result<String> {
-        let pid = self.pid().context("the bridge does not run")?;
-        Ok(std::fs::read_to_string(format!("/proc/{pid}/{file}"))?)
     }
 }
 

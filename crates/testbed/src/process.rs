@@ -156,6 +156,33 @@ impl ManagedProcess {
         Err(outcome.context(format!("end of the log of {name}:\n{log}")))
     }
 
+    /// Memory in use (resident set) as Linux counts it.
+    pub(crate) fn rss_bytes(&self) -> Result<u64> {
+        let status = self.read_proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no VmRSS")?;
+        Ok(kibibytes.parse::<u64>()? * 1024)
+    }
+
+    /// Processor time used since its start, as Linux counts it.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = self.read_proc("stat")?;
+        // The program's name, in parentheses, may hold spaces.
+        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+        let mut times = fields.split_whitespace().skip(11);
+        let mut next = || -> Result<f64> { Ok(times.next().context("no times")?.parse()?) };
+        let ticks = next()? + next()?;
+        Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    fn read_proc(&self, file: &str) -> Result<String> {
+        let name = self.launch.name;
+        let pid = self.pid().with_context(|| format!("{name} does not run"))?;
+        Ok(std::fs::read_to_string(format!("/proc/{pid}/{file}"))?)
+    }
+
     /// The latest start's standard output so far.
     pub(crate) fn output(&self) -> String {
         read_lossy(&self.launch.output)

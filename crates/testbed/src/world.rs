@@ -221,6 +221,14 @@ impl World {
         self.evidence.explain(outcome)
     }
 
+    /// Adds the ends of all logs to what went wrong.
+    ///
+    /// # Errors
+    /// The given one.
+    pub fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
+        self.evidence.explain(outcome)
+    }
+
     /// Where all files of this world are.
     pub fn directory(&self) -> &Path {
         self.dir.path()

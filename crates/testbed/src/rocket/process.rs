@@ -176,6 +176,14 @@ impl RocketSim {
         self.process.exit_status()
     }
 
+    /// Processor time used since its start, as Linux counts it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.process.cpu_seconds()
+    }
+
     /// SIGKILL.
     ///
     /// # Errors

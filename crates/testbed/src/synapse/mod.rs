@@ -162,6 +162,14 @@ impl Synapse {
         self.process.exit_status()
     }
 
+    /// Processor time used since its start, as Linux counts it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.process.cpu_seconds()
+    }
+
     /// SIGKILL.
     ///
     /// # Errors
