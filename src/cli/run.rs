@@ -44,8 +44,7 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
         listener_config,
         Arc::new(BridgeHandler(Arc::clone(&bridge))),
     )
-    .await
-    .map_err(|error| format!("appservice.listen: {error}"))?;
+    .await?;
     let connect = async {
         bridge.check_matrix().await?;
         bridge.connect_rocketchat().await?;
@@ -95,6 +94,8 @@ fn start_log(options: &LogOptions) -> Result<(), Problem> {
     for library in TALKATIVE {
         filter = filter.add_directive(format!("{library}=info").parse()?);
     }
+    // Tells of every start of a worker, which says nothing to an administrator.
+    filter = filter.add_directive("actix_server=warn".parse()?);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -310,7 +310,7 @@ impl Config {
                 cache_bytes: cache_bytes(file.store.cache_mib)?,
             },
             log: LogOptions {
-                level: file.log.level,
+                level: log_level(file.log.level)?,
                 format: file.log.format,
             },
             homeserver,
@@ -482,6 +482,17 @@ fn cache_bytes(mib: u64) -> Result<u64, ConfigProblem> {
         ));
     }
     Ok(mib * 1024 * 1024)
+}
+
+fn log_level(level: String) -> Result<String, ConfigProblem> {
+    match tracing_subscriber::EnvFilter::try_new(&level) {
+        Ok(_) => Ok(level),
+        Err(_) => Err(ConfigProblem::value(
+            "log.level",
+            &level,
+            "trace, debug, info, warn or error, or a filter such as info,matrix_appservice_rocketchat=debug",
+        )),
+    }
 }
 
 fn is_plain_localpart(text: &str) -> bool {
