@@ -46,13 +46,7 @@ impl Bridge {
             )
             .await;
         };
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id.clone(),
-                username: Some(username.clone()),
-                name: person.name.clone(),
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         if ghost.user_id != *ghost_id {
             intent.register().await?;
             let why = format!("This person is {} here.", ghost.user_id);
@@ -245,13 +239,7 @@ impl Bridge {
         if person.federated || person.id == *rocket.bot.user_id() {
             return Ok(None);
         }
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username.clone(),
-                name: person.name,
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         let intent = self.as_ghost(&ghost);
         let room_id = match self.find_made_for(&intent, room).await? {
             Some(made_before) => made_before,

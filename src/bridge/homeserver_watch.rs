@@ -17,7 +17,8 @@ use serde_json::Value;
 use super::failure::Side;
 use super::from_matrix::place_of;
 use super::lane::Place;
-use super::{Bridge, Failure, now_ms};
+use super::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::matrix::TimelineEvent;
 use crate::store::{Accepted, NewEvent, Portal};
 

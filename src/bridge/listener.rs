@@ -121,13 +121,7 @@ impl Bridge {
         let Some(person) = self.person_behind(user).await? else {
             return Ok(false);
         };
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username,
-                name: person.name,
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         Ok(ghost.user_id == user)
     }
 
@@ -199,13 +193,7 @@ impl Bridge {
         {
             return Ok(Vec::new());
         }
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username.clone(),
-                name: person.name,
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         Ok(vec![json!({
             "userid": ghost.user_id,
             "protocol": PROTOCOL,

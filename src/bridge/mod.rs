@@ -267,12 +267,3 @@ impl Bridge {
         }
     }
 }
-
-/// Now, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
-}

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::failure::{Failure, Side};
-use super::{Bridge, Gate, now_ms};
+use super::{Bridge, Gate};
+use crate::clock::now_ms;
 use crate::retry::{Advice, Backoff, Retryable as _};
 
 /// How often something may fail for no known reason while its server answers
