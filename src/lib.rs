@@ -10,7 +10,7 @@
 //! * [`matrix`]: the appservice listener and the client of the homeserver.
 //! * [`rocketchat`]: the REST and the realtime client of Rocket.Chat.
 //! * [`store`]: what must not be forgotten.
-//! * [`retry`], [`secret`]: small things that both sides use.
+//! * [`retry`], [`secret`], [`clock`]: small things that both sides use.
 //!
 //! # How an event flows
 //!
@@ -27,6 +27,7 @@
 
 pub mod bridge;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod convert;

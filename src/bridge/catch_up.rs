@@ -67,9 +67,11 @@ impl Bridge {
                 }
             }
             let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
-            let outcome = self.rooms.finish_reading(rid, reading, documents, is_direct, |jobs| {
-                self.enqueue_jobs(rid, jobs);
-            });
+            let outcome = self
+                .rooms
+                .finish_reading(rid, reading, documents, is_direct, |jobs| {
+                    self.enqueue_jobs(rid, jobs);
+                });
             self.store_cursor(rid, outcome.moved);
             if !outcome.read_back {
                 return Ok(());
@@ -80,7 +82,12 @@ impl Bridge {
     /// Whether the first reading of a room in this run brings messages of which
     /// the store knows nothing.
     fn has_unknown(&self, portal: &Portal, documents: &[Document]) -> Result<bool, Failure> {
-        if !self.rooms_read.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(portal.rid.clone()) {
+        if !self
+            .rooms_read
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(portal.rid.clone())
+        {
             return Ok(false);
         }
         for document in documents {

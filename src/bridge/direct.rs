@@ -1,16 +1,19 @@
 //! Direct messages: found or made, from either side.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::create_room::v3::RoomPreset;
-use ruma::{EventId, RoomId, UserId};
+use ruma::{EventId, OwnedRoomId, RoomId, UserId};
+use serde_json::Value;
 
 use super::homeserver_watch::{Held, new_event};
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
+use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Room, UserRef};
-use crate::rocketchat::{RocketRoomId, Username};
+use crate::rocketchat::{RocketRoomId, RocketUserId, Username};
 use crate::store::{Ghost, InboxEvent, Portal, PortalKind};
 
 /// How many pages of a new direct room are looked through for what was written
@@ -28,7 +31,7 @@ impl Bridge {
         let room = &event.room_id;
         let intent = self.matrix.as_user(ghost_id.to_owned());
         if let Some(portal) = self.store.portal_of_room(room)? {
-            return self.ghost_invited_to_portal(&portal, &intent).await;
+            return self.ghost_invited_to_portal(&portal, &intent, event).await;
         }
         let Some(person) = self.person_behind(ghost_id).await? else {
             // Without an account it could not even decline.
@@ -43,13 +46,7 @@ impl Bridge {
             )
             .await;
         };
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id.clone(),
-                username: Some(username.clone()),
-                name: person.name.clone(),
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         if ghost.user_id != *ghost_id {
             intent.register().await?;
             let why = format!("This person is {} here.", ghost.user_id);
@@ -73,6 +70,12 @@ impl Bridge {
                 async move { session.direct_room(&[&peer]).await }
             })
             .await?;
+        // A username may have changed hands meanwhile.
+        if direct.rid != direct_id(&puppet.credentials.user_id, &person.id) {
+            return Err(Failure::Refused(
+                "Rocket.Chat opened a direct message with somebody else.".into(),
+            ));
+        }
         self.connect_direct(&direct.rid, room, event, &ghost, &username)
             .await?;
         self.take_up_earlier(&intent, room, &event.sender, &event.event_id)
@@ -177,17 +180,18 @@ impl Bridge {
             .rev()
             .filter_map(|event| new_event(room, event))
             .collect();
-        for accepted in self.store.accept(earlier)? {
-            self.enqueue_event(Held::from(&accepted));
-        }
+        let accepted = self.store.accept(earlier)?;
+        let accepted = accepted.iter().map(Held::from).collect();
+        self.enqueue_first(room, accepted);
         Ok(())
     }
 
     /// Somebody invites a ghost to a room that is mirrored already.
     async fn ghost_invited_to_portal(
-        &self,
+        self: &Arc<Self>,
         portal: &Portal,
         ghost: &Intent,
+        event: &InboxEvent,
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
         if let Some(known) = self.store.ghost_by_localpart(ghost.user_id().localpart())?
@@ -196,7 +200,11 @@ impl Bridge {
             let is_the_peer =
                 matches!(&portal.kind, PortalKind::Direct { peer, .. } if *peer == known.rocket_id);
             if is_the_peer {
-                return self.join_ghost(portal, room, &known).await;
+                self.join_ghost(portal, room, &known).await?;
+                // Perhaps the first attempt was interrupted before it came to this.
+                return self
+                    .take_up_earlier(ghost, room, &event.sender, &event.event_id)
+                    .await;
             }
         }
         ghost.register().await?;
@@ -231,18 +239,18 @@ impl Bridge {
         if person.federated || person.id == *rocket.bot.user_id() {
             return Ok(None);
         }
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username.clone(),
-                name: person.name,
-            })
-            .await?;
-        let mut request = create_room::v3::Request::new();
-        request.is_direct = true;
-        request.preset = Some(RoomPreset::TrustedPrivateChat);
-        request.invite = vec![matrix_user.clone()];
-        let room_id = self.as_ghost(&ghost).create_room(request).await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
+        let intent = self.as_ghost(&ghost);
+        let room_id = match self.find_made_for(&intent, room).await? {
+            Some(made_before) => made_before,
+            None => {
+                let mut request = create_room::v3::Request::new();
+                request.is_direct = true;
+                request.preset = Some(RoomPreset::TrustedPrivateChat);
+                request.initial_state = self.bridge_state(room, &ghost.user_id);
+                intent.create_room(request).await?
+            }
+        };
         let portal = Portal {
             rid: room.id.clone(),
             room_id,
@@ -258,8 +266,57 @@ impl Bridge {
             .portal(&portal)
             .ghost_in_room(&portal.room_id, &ghost.user_id)
             .commit()?;
+        self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, "a direct message is mirrored");
         Ok(Some(portal))
+    }
+
+    /// Makes sure, before a message, that the Matrix user of a direct message is
+    /// there or invited: at the beginning, and after they left.
+    pub(super) async fn bring_person_in(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+    ) -> Result<(), Failure> {
+        let PortalKind::Direct { matrix_user, .. } = &portal.kind else {
+            return Ok(());
+        };
+        if self.persons_in().contains(&portal.room_id) {
+            return Ok(());
+        }
+        let intent = self.as_ghost(ghost);
+        let member = intent
+            .state(&portal.room_id, "m.room.member", matrix_user.as_str())
+            .await?;
+        let membership = member
+            .as_ref()
+            .and_then(|member| member.get("membership"))
+            .and_then(Value::as_str);
+        if !matches!(membership, Some("join" | "invite")) {
+            match intent.invite_direct(&portal.room_id, matrix_user).await {
+                Ok(()) => tracing::debug!(room = %portal.room_id, "invited to a direct message"),
+                // They want no invitations, or have banned the ghost: what is said
+                // waits in the room.
+                Err(error) if matches!(error.advice(), Advice::GiveUp) => {
+                    tracing::warn!(room = %portal.room_id, %error, "cannot be invited");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.persons_in().insert(portal.room_id.clone());
+        Ok(())
+    }
+
+    /// Somebody left a room: whether that was the person of a direct message is
+    /// looked at before the next message.
+    pub(super) fn person_left(&self, room: &RoomId) {
+        self.persons_in().remove(room);
+    }
+
+    fn persons_in(&self) -> MutexGuard<'_, HashSet<OwnedRoomId>> {
+        self.persons_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The Matrix user and the Rocket.Chat user of a direct message between a
@@ -282,6 +339,13 @@ impl Bridge {
             },
         )
     }
+}
+
+/// The id that Rocket.Chat gives the direct message of two people.
+fn direct_id(one: &RocketUserId, other: &RocketUserId) -> RocketRoomId {
+    let mut both = [one.as_str(), other.as_str()];
+    both.sort_unstable();
+    RocketRoomId::new(both.concat())
 }
 
 /// Leaves a room, or declines the invitation, with a reason that the inviter sees.

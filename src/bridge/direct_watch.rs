@@ -9,11 +9,11 @@
 //! [`super::direct_sockets`]), and the look finds those that wake up.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Bridge, Failure};
-use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::RoomOrder;
@@ -28,16 +28,28 @@ const PAGE: usize = 25;
 
 /// How many messages each room had when it was looked at last.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<RocketRoomId, u64>>);
+pub(super) struct Seen {
+    messages: Mutex<HashMap<RocketRoomId, u64>>,
+    complete: AtomicBool,
+}
 
 impl Seen {
     fn is_news(&self, room: &Room) -> bool {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&room.id) != Some(&room.msgs)
     }
 
+    /// Whether all rooms have been looked at once.
+    fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Relaxed)
+    }
+
+    fn note_complete(&self) {
+        self.complete.store(true, Ordering::Relaxed);
+    }
+
     fn note(&self, room: &Room) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert(room.id.clone(), room.msgs);
     }
 }
@@ -74,19 +86,23 @@ impl Bridge {
                     continue;
                 }
                 news += 1;
-                // A room that was opened and not written in yet needs nothing.
-                if room.msgs > 0
-                    && let Err(failure) = self.on_direct_news(&room).await
-                {
-                    if matches!(failure.advice(), Advice::Retry { .. }) {
-                        return Err(failure);
-                    }
-                    // One room that cannot be mirrored must not hide the others.
-                    tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
-                }
                 self.direct_watch.note(&room);
+                // In a task of its own: one room that cannot be mirrored must not hide
+                // the others.
+                let bridge = Arc::clone(self);
+                tokio::spawn(async move {
+                    if let Err(failure) = bridge.persevere(|_| bridge.on_direct_news(&room)).await {
+                        tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
+                    }
+                });
             }
-            if found < PAGE || news == 0 {
+            let is_last = found < PAGE;
+            if is_last {
+                self.direct_watch.note_complete();
+            }
+            // Sorted by the last message: below a page without news there are none,
+            // once all have been seen.
+            if is_last || (news == 0 && self.direct_watch.is_complete()) {
                 return Ok(());
             }
             offset += found;
@@ -95,6 +111,11 @@ impl Bridge {
 
     async fn on_direct_news(self: &Arc<Self>, room: &Room) -> Result<(), Failure> {
         if room.federated || room.encrypted {
+            return Ok(());
+        }
+        // A room that was opened and not written in yet needs nothing; one whose last
+        // message was deleted does.
+        if room.msgs == 0 && self.store.portal(&room.id)?.is_none() {
             return Ok(());
         }
         if self.is_heard(&room.id).await {

@@ -33,39 +33,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Which server is away, if that is why.
-    pub fn outage(&self) -> Option<Side> {
+    /// Which server failed.
+    pub fn side(&self) -> Option<Side> {
         match self {
-            Self::Matrix(error) => match error.kind() {
-                matrix::Kind::Transport { .. } | matrix::Kind::NotMatrix { .. } => {
-                    Some(Side::Matrix)
-                }
-                matrix::Kind::Server {
-                    status: 502..=504, ..
-                } => Some(Side::Matrix),
-                _ => None,
-            },
-            Self::RocketChat(
-                rocketchat::Error::Transport { .. }
-                | rocketchat::Error::NotRocketChat { .. }
-                | rocketchat::Error::Server {
-                    status: 502..=504, ..
-                },
-            ) => Some(Side::RocketChat),
+            Self::Matrix(_) => Some(Side::Matrix),
+            Self::RocketChat(_) => Some(Side::RocketChat),
             _ => None,
         }
-    }
-
-    /// Whether it would happen to every request alike, until an administrator or
-    /// time mends it: no reason to set one message aside.
-    pub fn concerns_everything(&self) -> bool {
-        self.is_rate_limit()
-            || match self {
-                Self::Matrix(error) => error.is_unknown_token(),
-                Self::RocketChat(error) => is_refused_token(error),
-                Self::Store(_) => true,
-                _ => false,
-            }
     }
 
     /// Whether the server only asks to slow down.
@@ -103,9 +77,13 @@ impl Retryable for Failure {
             Self::RocketChat(error) => error.advice(),
             // The disk may be full now and not in a minute; giving up would lose
             // what the store was to remember.
-            Self::Store(_) | Self::NotYet(_) => Advice::Retry {
+            Self::Store(_) => Advice::Retry {
                 after: None,
                 maybe_done: true,
+            },
+            Self::NotYet(_) => Advice::Retry {
+                after: None,
+                maybe_done: false,
             },
             Self::Refused(_) => Advice::GiveUp,
         }

@@ -34,6 +34,17 @@ impl Bridge {
             .push(&event.room_id, [(event.place, waiting)]);
     }
 
+    /// Queues events of the inbox before what waits in their room.
+    pub(super) fn enqueue_first(&self, room: &RoomId, events: Vec<Held>) {
+        let jobs = events.into_iter().map(|event| {
+            let waiting = Waiting {
+                number: event.number,
+            };
+            (event.place, waiting)
+        });
+        self.to_rocket.push_first(&room.to_owned(), jobs);
+    }
+
     /// Does what an event asks for and strikes it from the inbox. Ends when it is
     /// done or set aside.
     pub(super) async fn work_event(self: Arc<Self>, room: OwnedRoomId, waiting: Waiting) {
@@ -101,16 +112,25 @@ impl Bridge {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let portal = self.store.portal_of_room(&event.room_id)?;
-        if let Some(command) = self.command_in(event, body, portal.is_some())? {
+        // Notices are what programs say: answering them is how two bots never end.
+        let is_notice = content.get("msgtype").and_then(Value::as_str) == Some("m.notice");
+        if !is_notice && let Some(command) = self.command_in(event, body, portal.is_some())? {
             self.run_command(event, &command).await?;
             return Ok(None);
         }
         let Some(portal) = portal else {
             return Ok(None);
         };
+        let mut content = content;
         if let Some(original) = replaced_by(content) {
-            self.edit(&portal, event, content, &original).await?;
-            return Ok(None);
+            let known = self.store.message_of_event(&portal.room_id, &original)?;
+            let new = content.get("m.new_content").unwrap_or(content);
+            if let Some(known) = known {
+                self.edit(&portal, event, new, &known).await?;
+                return Ok(None);
+            }
+            // Of something that never arrived: the words are what counts.
+            content = new;
         }
         let Some(text) = to_rocketchat::text(content) else {
             return Ok(None);
@@ -237,15 +257,12 @@ impl Bridge {
         &self,
         portal: &Portal,
         event: &InboxEvent,
-        content: &Value,
-        original: &EventId,
+        new: &Value,
+        known: &Message,
     ) -> Result<(), Failure> {
-        let known = self.store.message_of_event(&portal.room_id, original)?;
-        let Some(known) = known.filter(|known| known.sender == event.sender && !known.deleted)
-        else {
+        if known.sender != event.sender || known.deleted {
             return Ok(());
-        };
-        let new = content.get("m.new_content").unwrap_or(content);
+        }
         let Some(text) = to_rocketchat::text(new) else {
             return Ok(());
         };
@@ -294,8 +311,10 @@ impl Bridge {
 
     /// Says once in a room that what is encrypted stays behind.
     async fn on_encryption(&self, event: &InboxEvent) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal_of_room(&event.room_id)? else {
-            return Ok(());
+        let speaker = match self.store.portal_of_room(&event.room_id)? {
+            Some(portal) => self.reader(&portal).await?,
+            None if self.store.is_bot_room(&event.room_id)? => self.matrix.bot(),
+            None => return Ok(()),
         };
         let is_news = self
             .told_of_encryption
@@ -303,9 +322,8 @@ impl Bridge {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .insert(event.room_id.clone());
         if is_news {
-            let speaker = self.reader(&portal).await?;
             let text = "This room is encrypted, and the bridge cannot read encrypted messages: \
-                        they do not reach Rocket.Chat. Use a room without encryption.";
+                        they do not reach it. Use a room without encryption.";
             self.say(
                 &speaker,
                 &event.room_id,
@@ -363,7 +381,7 @@ impl Bridge {
             tracing::error!(%error, "what was set aside could not be written down; it stays in the inbox");
         }
         let text = format!(
-            "This did not reach Rocket.Chat. {} An administrator of the bridge can see it and send it again.",
+            "This did not reach Rocket.Chat. {} It is kept for the bridge's administrator.",
             failure.person_text()
         );
         let told = self

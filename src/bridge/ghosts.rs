@@ -8,6 +8,10 @@ use crate::rocketchat::Username;
 use crate::rocketchat::documents::{User, UserRef};
 use crate::store::{Ghost, Portal, PortalKind};
 
+/// How much of a display name is shown, in characters; Synapse refuses more than
+/// 256.
+const LONGEST_NAME: usize = 200;
+
 impl Bridge {
     /// Acts as a ghost.
     pub(super) fn as_ghost(&self, ghost: &Ghost) -> Intent {
@@ -29,32 +33,34 @@ impl Bridge {
             .username
             .as_ref()
             .map_or(user.id.as_str(), |name| name.as_str());
+        // Held until the choice is written down: two people with one name at the same
+        // moment must not get the same.
+        let choosing = self.choosing_localpart.lock().await;
         let ghost = Ghost {
             rocket_id: user.id.clone(),
-            user_id: self.reserve_user_id(user, username).await?,
+            user_id: self.choose_user_id(user, username)?,
             username: username.to_owned(),
         };
         let intent = self.as_ghost(&ghost);
         intent.register().await?;
+        self.store.change().ghost(&ghost).commit()?;
+        drop(choosing);
         let name = user
             .name
             .as_deref()
             .filter(|name| !name.trim().is_empty())
             .unwrap_or(username);
-        intent.set_display_name(Some(name)).await?;
-        self.store.change().ghost(&ghost).commit()?;
-        tracing::info!(ghost = %ghost.user_id, "made a ghost");
+        let name: String = name.chars().take(LONGEST_NAME).collect();
+        if let Err(error) = intent.set_display_name(Some(&name)).await {
+            tracing::warn!(ghost = %ghost.user_id, %error, "a ghost has no display name");
+        }
+        tracing::info!(ghost = %ghost.user_id, "a ghost is there");
         Ok(ghost)
     }
 
     /// The username at first sight; where another person's ghost has it, with
     /// the user's id behind it.
-    async fn reserve_user_id(
-        &self,
-        user: &UserRef,
-        username: &str,
-    ) -> Result<OwnedUserId, Failure> {
-        let _one_at_a_time = self.choosing_localpart.lock().await;
+    fn choose_user_id(&self, user: &UserRef, username: &str) -> Result<OwnedUserId, Failure> {
         let prefix = &self.config.appservice.ghost_prefix;
         let plain = first_choice(prefix, username, user.id.as_str());
         let mut localpart = plain.clone();
@@ -126,7 +132,7 @@ impl Bridge {
         self.join_ghost(portal, &portal.room_id, ghost).await
     }
 
-    /// Brings a ghost in whatever is noted about it.
+    /// Brings a ghost in, whatever is noted about it.
     pub(super) async fn join_ghost(
         &self,
         portal: &Portal,

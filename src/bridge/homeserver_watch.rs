@@ -11,11 +11,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ruma::{OwnedEventId, OwnedRoomId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId, UserId};
+use serde_json::Value;
 
+use super::failure::Side;
 use super::from_matrix::place_of;
 use super::lane::Place;
-use super::{Bridge, Failure, now_ms};
+use super::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::matrix::TimelineEvent;
 use crate::store::{Accepted, NewEvent, Portal};
 
@@ -28,6 +31,10 @@ const LOOKS_PER_NOTE: u32 = 10;
 
 /// How far before an absence events may have been lost.
 const MARGIN_MS: i64 = 60_000;
+
+/// How far back it is certain that an event which is not known never came: a day
+/// less than the store remembers.
+const REMEMBERED_MS: i64 = 13 * 24 * 3_600 * 1_000;
 
 /// How many pages of a room are read back at the most.
 const PAGES: usize = 100;
@@ -155,16 +162,25 @@ impl HomeserverWatch {
         enqueue: impl Fn(Held),
     ) {
         let mut state = self.lock();
+        let recovered_ids: HashSet<_> = recovered.iter().map(|event| event.number).collect();
+        let is_recovered = |event: &Held| recovered_ids.contains(&event.number);
         let mut waiting = recovered;
         if let State::Suspect { held, released, .. } = &mut *state {
             released.insert(room.to_owned());
             waiting.extend(held.remove(room).unwrap_or_default());
         }
-        let position: HashMap<_, _> = timeline.iter().zip(0_usize..).collect();
-        // What is not in the part that was read is newer than it.
-        waiting.sort_by_key(|event| {
-            let at = position.get(&event.event_id).copied();
-            (at.unwrap_or(usize::MAX), event.number)
+        let position: HashMap<_, _> = timeline.iter().zip(0_u64..).collect();
+        let first_in_it = waiting
+            .iter()
+            .filter(|event| position.contains_key(&event.event_id) && !is_recovered(event))
+            .map(|event| event.number)
+            .min();
+        waiting.sort_by_key(|event| match position.get(&event.event_id) {
+            Some(&at) => (1, at),
+            // It has waited since before the part of the timeline that was read ...
+            None if first_in_it.is_some_and(|first| event.number < first) => (0, event.number),
+            // ... or came after it.
+            None => (2, event.number),
         });
         waiting.into_iter().for_each(enqueue);
     }
@@ -214,7 +230,7 @@ impl Bridge {
     pub(super) async fn watch_homeserver(self: Arc<Self>) {
         let mut looks = 0_u32;
         loop {
-            if self.matrix.versions().await.is_err() {
+            if !self.answers(Side::Matrix).await {
                 self.homeserver.suspect(now_ms());
                 self.matrix_gate.close();
             } else if self.homeserver.is_suspect() {
@@ -252,11 +268,11 @@ impl Bridge {
             .buffer_unordered(ROOMS_AT_ONCE);
         while let Some(outcome) = recoveries.next().await {
             if let Err(failure) = outcome {
-                if failure.outage().is_some() {
+                tracing::warn!(%failure, "a room could not be read back");
+                if !self.answers(Side::Matrix).await {
                     // It went away again: once more from the start.
                     return;
                 }
-                tracing::warn!(%failure, "a room could not be read back");
             }
         }
         drop(recoveries);
@@ -272,7 +288,7 @@ impl Bridge {
         let room = &portal.room_id;
         let timeline = match self.timeline_since(portal, from).await {
             Ok(timeline) => timeline,
-            Err(failure) if failure.outage().is_some() => return Err(failure),
+            Err(failure) if !self.answers(Side::Matrix).await => return Err(failure),
             Err(failure) => {
                 // Better out of order than never.
                 self.homeserver
@@ -305,32 +321,57 @@ impl Bridge {
         from: i64,
     ) -> Result<Vec<TimelineEvent>, Failure> {
         let reader = self.reader(portal).await?;
+        let forgotten = now_ms() - REMEMBERED_MS;
         let mut token = None;
         let mut events = Vec::new();
         'pages: for _ in 0..PAGES {
             let page = reader
                 .messages_backwards(&portal.room_id, token.as_deref(), 100)
                 .await?;
-            let newest = page.events.iter().map(|event| event.origin_server_ts).max();
             for event in page.events {
-                let is_own_membership = event.kind == "m.room.member"
-                    && event.state_key.as_deref() == Some(reader.user_id().as_str());
-                if is_own_membership {
+                if has_joined(&event, reader.user_id()) {
                     break 'pages;
                 }
-                if !self.config.is_ours(&event.sender) {
-                    events.push(event);
+                // What ghosts send bears the time of Rocket.Chat: it tells nothing.
+                if self.config.is_ours(&event.sender) {
+                    continue;
                 }
+                let at = i64::try_from(event.origin_server_ts).unwrap_or(i64::MAX);
+                let is_known = self.store.has_seen(&event.event_id)?
+                    || self
+                        .store
+                        .message_of_event(&portal.room_id, &event.event_id)?
+                        .is_some();
+                if is_known && at < from {
+                    break 'pages;
+                }
+                // So old that it may only have been forgotten.
+                if !is_known && at < forgotten {
+                    break 'pages;
+                }
+                events.push(event);
             }
             token = page.end;
-            let is_old = newest.is_none_or(|at| i64::try_from(at).is_ok_and(|at| at < from));
-            if token.is_none() || is_old {
+            if token.is_none() {
                 break;
             }
         }
         events.reverse();
         Ok(events)
     }
+}
+
+/// Whether that is the event by which a user came into the room, not one that
+/// only changes their name there.
+fn has_joined(event: &TimelineEvent, user: &UserId) -> bool {
+    let membership = |content: Option<&Value>| {
+        let membership = content.and_then(|content| content.get("membership"));
+        membership.and_then(Value::as_str) == Some("join")
+    };
+    event.kind == "m.room.member"
+        && event.state_key.as_deref() == Some(user.as_str())
+        && membership(Some(&event.content))
+        && !membership(event.json.pointer("/unsigned/prev_content"))
 }
 
 /// An event of a timeline as one for the inbox.
@@ -388,6 +429,21 @@ mod tests {
         assert!(watch.hold(event(6, "$6")).is_some(), "the room is released");
         assert!(watch.trust(0, |_| panic!("nothing is left")));
         assert!(!watch.is_suspect());
+    }
+
+    #[test]
+    fn a_backlog_from_before_the_part_that_was_read_stays_before_it() {
+        let watch = HomeserverWatch::default();
+        for (number, id) in [(1, "$1"), (2, "$2"), (3, "$4"), (4, "$5")] {
+            assert!(watch.hold(event(number, id)).is_none());
+        }
+        let timeline = ["$3", "$4"].map(|id| OwnedEventId::try_from(id).unwrap());
+        let order = RefCell::new(Vec::new());
+        let recovered = vec![event(5, "$3")];
+        watch.release(room_id!("!r:x.org"), recovered, &timeline, |event| {
+            order.borrow_mut().push(event.event_id.to_string());
+        });
+        assert_eq!(order.into_inner(), ["$1", "$2", "$3", "$4", "$5"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::{HashSet, VecDeque};
 
 /// How far from the front jobs are looked at: a long backlog must not make each
 /// step long.
-const WINDOW: usize = 128;
+const WINDOW: usize = 1024;
 
 /// What the order of a job depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +61,26 @@ impl<J> Lane<J> {
         });
     }
 
+    /// Adds jobs before all that wait: what a job under way, which is alone, found
+    /// to have come before those.
+    pub(super) fn push_first(&mut self, jobs: impl IntoIterator<Item = (Place, J)>) {
+        let under_way = self
+            .slots
+            .iter()
+            .take_while(|slot| slot.job.is_none())
+            .count();
+        for (offset, (place, job)) in jobs.into_iter().enumerate() {
+            let ticket = self.next_ticket;
+            self.next_ticket += 1;
+            let slot = Slot {
+                ticket,
+                place,
+                job: Some(job),
+            };
+            self.slots.insert(under_way + offset, slot);
+        }
+    }
+
     /// The jobs that may start now, in order. They count as under way until
     /// [`Lane::finish`].
     pub(super) fn start(&mut self) -> Vec<(u64, J)> {
@@ -107,8 +127,8 @@ impl<J> Lane<J> {
 
     /// Takes a finished job out.
     pub(super) fn finish(&mut self, ticket: u64) {
-        // Tickets rise along the lane.
-        if let Ok(index) = self.slots.binary_search_by_key(&ticket, |slot| slot.ticket) {
+        // What is under way stands near the front.
+        if let Some(index) = self.slots.iter().position(|slot| slot.ticket == ticket) {
             self.slots.remove(index);
         }
     }
@@ -187,6 +207,26 @@ mod tests {
         assert!(started(&mut lane).is_empty());
         lane.finish(change[0].0);
         assert_eq!(started(&mut lane), ["after"]);
+    }
+
+    #[test]
+    fn what_is_found_to_have_come_earlier_goes_first() {
+        let mut lane = Lane::new(8);
+        let mut alone = by("alice", "invitation");
+        alone.alone = true;
+        lane.push(alone, "invitation");
+        lane.push(by("alice", "3"), "third");
+        let invitation = lane.start();
+        lane.push_first([(by("alice", "1"), "first"), (by("alice", "2"), "second")]);
+        lane.finish(invitation[0].0);
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            let next = lane.start();
+            assert_eq!(next.len(), 1);
+            order.push(next[0].1);
+            lane.finish(next[0].0);
+        }
+        assert_eq!(order, ["first", "second", "third"]);
     }
 
     #[test]

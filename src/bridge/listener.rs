@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Bridge, Failure};
 use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
 use crate::rocketchat::Username;
-use crate::rocketchat::documents::UserRef;
+use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::store::NewEvent;
 
 /// The protocol's name in third-party look-ups.
@@ -121,13 +121,7 @@ impl Bridge {
         let Some(person) = self.person_behind(user).await? else {
             return Ok(false);
         };
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username,
-                name: person.name,
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         Ok(ghost.user_id == user)
     }
 
@@ -148,7 +142,8 @@ impl Bridge {
             .channel_by_name(&name)
             .await?
             .is_some_and(|room| {
-                room.t == crate::rocketchat::documents::RoomType::Channel && !room.archived
+                // A channel of a team may be the team's alone.
+                room.t == RoomType::Channel && !room.archived && room.team_id.is_none()
             });
         if !is_public {
             return Ok(false);
@@ -191,16 +186,14 @@ impl Bridge {
         let Some(person) = person else {
             return Ok(Vec::new());
         };
-        if !person.active || person.federated || self.store.behind_puppet(&person.id)?.is_some() {
+        if !person.active
+            || person.federated
+            || person.id == *rocket.bot.user_id()
+            || self.store.behind_puppet(&person.id)?.is_some()
+        {
             return Ok(Vec::new());
         }
-        let ghost = self
-            .ghost_of(&UserRef {
-                id: person.id,
-                username: person.username.clone(),
-                name: person.name,
-            })
-            .await?;
+        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         Ok(vec![json!({
             "userid": ghost.user_id,
             "protocol": PROTOCOL,
@@ -231,7 +224,7 @@ impl Bridge {
         };
         Ok(self
             .alias_of(&room)
-            .filter(|_| !room.archived && !room.federated)
+            .filter(|_| !room.archived && !room.federated && room.team_id.is_none())
             .map(|alias| {
                 json!({
                     "alias": alias,

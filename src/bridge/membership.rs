@@ -34,10 +34,16 @@ impl Bridge {
                 Ok(())
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
+                // Also when it declines an invitation that no longer stands.
                 self.store
                     .change()
                     .ghost_not_in_room(&event.room_id, &member)
                     .commit()?;
+                Ok(())
+            }
+            Some("leave" | "ban") => {
+                // Asked again at the next message from the other side.
+                self.person_left(&event.room_id);
                 Ok(())
             }
             _ => Ok(()),

@@ -48,8 +48,8 @@ pub use command_line::{Caller, CommandLine, Reply};
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
-use hearing::Rooms;
 use gate::Gate;
+use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
 use queues::Queues;
@@ -89,6 +89,8 @@ pub struct Bridge {
     making_portal: KeyedLock<RocketRoomId>,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
+    /// Rooms of direct messages in which the Matrix user is known to be.
+    persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
@@ -151,6 +153,7 @@ impl Bridge {
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
                 told_of_encryption: Mutex::default(),
+                persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
@@ -229,7 +232,7 @@ impl Bridge {
 
     async fn watch_rocket(self: Arc<Self>) {
         self.rocket_gate
-            .watch(|| async { self.rocket().await.client.info().await.is_ok() })
+            .watch(|| self.answers(failure::Side::RocketChat))
             .await;
     }
 
@@ -263,13 +266,4 @@ impl Bridge {
             tracing::error!(%error, "the store could not be flushed at the end");
         }
     }
-}
-
-/// Now, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
 }

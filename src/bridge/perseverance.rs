@@ -4,19 +4,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::failure::{Failure, Side};
-use super::{Bridge, Gate, now_ms};
+use super::{Bridge, Gate};
+use crate::clock::now_ms;
 use crate::retry::{Advice, Backoff, Retryable as _};
 
 /// How often something may fail for no known reason while its server answers
-/// others, before it is set aside: with growing pauses, some two minutes.
+/// others, before it is set aside: with growing pauses, about a minute.
 const STRIKES: u32 = 12;
 
 /// The longest pause between two tries. Outages do not wait for it: the gate
 /// wakes everybody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-
-/// The longest pause before the gate is waited for.
-const LONGEST_PAUSE_OF_OUTAGE: Duration = Duration::from_secs(1);
 
 /// How many attempts may be under way at once, over all rooms and both
 /// directions: enough to keep both servers busy, and few enough to leave them
@@ -60,25 +58,51 @@ impl Bridge {
                 return Err(failure);
             };
             attempt.maybe_done |= maybe_done;
-            if let Some(side) = failure.outage() {
+            let pause = backoff.next_pause(after);
+            if failure.is_rate_limit() || matches!(failure, Failure::Store(_)) {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            if let Some(side) = failure.side()
+                && !self.is_there(side).await
+            {
                 tracing::debug!(%failure, "an outage");
                 self.is_away(side);
-                // The gate wakes everybody at the right moment; the pause is for a
-                // server that answers the one who looks and nobody else.
-                let pause = backoff.next_pause(after);
-                let longest = after.unwrap_or_default().max(LONGEST_PAUSE_OF_OUTAGE);
-                tokio::time::sleep(pause.min(longest)).await;
                 self.gate(side).opened().await;
                 continue;
             }
-            if !failure.concerns_everything() {
-                strikes += 1;
-                if strikes >= STRIKES {
-                    return Err(failure);
-                }
+            strikes += 1;
+            if strikes >= STRIKES {
+                return Err(failure);
             }
             tracing::debug!(%failure, strikes, "trying again");
-            tokio::time::sleep(backoff.next_pause(after)).await;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks a server something that it can only answer when all of it works: its
+    /// database, and the bridge's own token. One request that fails says little:
+    /// another homeserver may be away, or a proxy may dislike one text.
+    pub(super) async fn is_there(&self, side: Side) -> bool {
+        if !self.gate(side).is_open() {
+            return false;
+        }
+        self.answers(side).await
+    }
+
+    /// As [`Bridge::is_there`], whatever is known so far.
+    pub(super) async fn answers(&self, side: Side) -> bool {
+        match side {
+            Side::Matrix => self.matrix.bot().display_name().await.is_ok(),
+            Side::RocketChat => match self.rocket().await.bot.me().await {
+                Ok(_) => true,
+                Err(error) => {
+                    if error.is_unauthorized() {
+                        self.renew_bot().await;
+                    }
+                    false
+                }
+            },
         }
     }
 

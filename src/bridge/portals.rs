@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::ghosts::localpart_of;
 use super::{Bridge, Failure};
+use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalKind};
 
@@ -101,6 +102,7 @@ impl Bridge {
             since: room.last_message_at.map_or(0, |at| at.0),
         };
         self.store.change().portal(&portal).commit()?;
+        self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
@@ -121,8 +123,17 @@ impl Bridge {
             RoomPreset::PrivateChat
         });
         request.visibility = Visibility::Private;
+        if !is_public {
+            // Who reads a private group is not for every member to decide.
+            request.power_level_content_override =
+                Raw::from_json_string(json!({ "invite": 50 }).to_string()).ok();
+        }
+        if !self.config.bridge.federate {
+            request.creation_content =
+                Raw::from_json_string(json!({ "m.federate": false }).to_string()).ok();
+        }
         request.room_alias_name = alias.as_ref().map(|alias| alias.alias().to_owned());
-        request.initial_state = self.bridge_state(room);
+        request.initial_state = self.bridge_state(room, &self.config.appservice.bot);
         let bot = self.matrix.bot();
         // Tried before looked up: looking up an alias of ours that does not exist
         // makes the homeserver ask the bridge for it.
@@ -160,16 +171,44 @@ impl Bridge {
     /// then may it be taken for its portal.
     async fn is_made_for(&self, candidate: &OwnedRoomId, room: &Room) -> Result<bool, Failure> {
         let bot = self.matrix.bot();
-        if !bot.joined_rooms().await?.contains(candidate) {
-            return Ok(false);
-        }
+        Ok(bot.joined_rooms().await?.contains(candidate)
+            && self.says_made_for(&bot, candidate, room).await?)
+    }
+
+    /// Whether a room's state says that this user of ours made it for this room of
+    /// Rocket.Chat.
+    async fn says_made_for(
+        &self,
+        maker: &Intent,
+        candidate: &OwnedRoomId,
+        room: &Room,
+    ) -> Result<bool, Failure> {
         let key = self.bridge_state_key(room);
-        let state = bot.state(candidate, BRIDGE_STATE[0], &key).await?;
-        Ok(state.is_some_and(|state| {
-            state.pointer("/channel/id").and_then(Value::as_str) == Some(room.id.as_str())
-                && state.get("bridgebot").and_then(Value::as_str)
-                    == Some(self.config.appservice.bot.as_str())
-        }))
+        let state = maker.state(candidate, BRIDGE_STATE[0], &key).await?;
+        let create = maker.state(candidate, "m.room.create", "").await?;
+        let text = |value: &Option<Value>, pointer: &str| {
+            let found = value.as_ref().and_then(|value| value.pointer(pointer));
+            found.and_then(Value::as_str).map(str::to_owned)
+        };
+        Ok(create.is_some()
+            && text(&state, "/channel/id").as_deref() == Some(room.id.as_str())
+            && text(&state, "/bridgebot").as_deref() == Some(maker.user_id().as_str()))
+    }
+
+    /// The room that an interrupted attempt made for a direct message, if any: a
+    /// ghost is in few rooms.
+    pub(super) async fn find_made_for(
+        &self,
+        ghost: &Intent,
+        room: &Room,
+    ) -> Result<Option<OwnedRoomId>, Failure> {
+        for candidate in ghost.joined_rooms().await? {
+            let is_other_portal = self.store.portal_of_room(&candidate)?.is_some();
+            if !is_other_portal && self.says_made_for(ghost, &candidate, room).await? {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
     }
 
     fn bridge_state_key(&self, room: &Room) -> String {
@@ -177,9 +216,13 @@ impl Bridge {
     }
 
     /// What tells clients and other bridges that this room is bridged.
-    fn bridge_state(&self, room: &Room) -> Vec<Raw<AnyInitialStateEvent>> {
+    pub(super) fn bridge_state(
+        &self,
+        room: &Room,
+        maker: &UserId,
+    ) -> Vec<Raw<AnyInitialStateEvent>> {
         let content = json!({
-            "bridgebot": self.config.appservice.bot,
+            "bridgebot": maker,
             "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
             "channel": { "id": room.id, "displayname": shown_name(room) },
         });

@@ -33,7 +33,10 @@ impl Bridge {
             username: username.into_string(),
         };
         self.store.change().puppet(&puppet).commit()?;
-        tracing::info!(puppet = puppet.username, "made a puppet");
+        // On disk before it speaks: a bridge that has forgotten its puppet would take
+        // the echo for the words of somebody on Rocket.Chat.
+        self.store.flushed().await?;
+        tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
     }
 
@@ -113,12 +116,14 @@ impl Bridge {
             let secret = self.config.rocketchat.create_token_secret.as_ref();
             match rocket.bot.create_token(id, secret).await {
                 Ok(credentials) => return Ok(credentials),
-                Err(rocketchat::Error::Refused { .. } | rocketchat::Error::Forbidden { .. }) => {
+                Err(error) if error.is_denied() => {
                     tracing::info!(
                         "the server does not hand out tokens; puppets log in by password"
                     );
                     self.create_token_works.store(false, Ordering::Relaxed);
                 }
+                // Something about this one account.
+                Err(rocketchat::Error::Refused { .. } | rocketchat::Error::EndpointMissing) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -194,30 +199,23 @@ impl Bridge {
         {
             return Ok(());
         }
-        let kind = match portal.kind {
-            PortalKind::Channel => RoomType::Channel,
-            PortalKind::Group => RoomType::Group,
-            // Who is in a direct message is fixed.
-            PortalKind::Direct { .. } => return Ok(()),
-        };
-        let joined = match kind {
-            RoomType::Channel => {
+        match portal.kind {
+            // With the puppet's own rights: whom a join code or a ban keeps out, the
+            // bridge does not let in.
+            PortalKind::Channel => {
                 self.as_puppet(puppet, |session| async move {
                     session.join_channel(&portal.rid).await
                 })
-                .await
-            }
-            _ => Err(Failure::NotYet("an invitation")),
-        };
-        if let Err(failure) = joined {
-            if failure.outage().is_some() || failure.is_rate_limit() {
-                return Err(failure);
-            }
-            let rocket = self.rocket().await;
-            rocket
-                .bot
-                .invite(&portal.rid, &kind, &puppet.credentials.user_id)
                 .await?;
+            }
+            // Once, when somebody whom the Matrix room has let in first speaks.
+            PortalKind::Group => {
+                let rocket = self.rocket().await;
+                let id = &puppet.credentials.user_id;
+                rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
+            }
+            // Who is in a direct message is fixed.
+            PortalKind::Direct { .. } => return Ok(()),
         }
         self.store
             .change()

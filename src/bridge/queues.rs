@@ -76,6 +76,16 @@ where
         self.spawn(room, started);
     }
 
+    /// Adds jobs before all that wait in a room whose queue is held by a job that
+    /// is alone there.
+    pub(super) fn push_first(&self, room: &K, jobs: impl IntoIterator<Item = (Place, J)>) {
+        if let Some(lane) = self.lock().get_mut(room) {
+            lane.push_first(jobs);
+            return;
+        }
+        self.push(room, jobs);
+    }
+
     /// Waits until no job is waiting or under way anywhere.
     pub(super) async fn drained(&self) {
         loop {

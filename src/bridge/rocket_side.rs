@@ -36,7 +36,7 @@ pub(super) struct RocketSide {
 pub enum RocketProblem {
     /// The account is refused.
     #[error(
-        "Rocket.Chat does not accept the bridge's account: {0}. Check rocketchat.user_id and rocketchat.token: make a personal access token with \"ignore two factor authentication\" under My Account, or give rocketchat.username and rocketchat.password"
+        "{0}. Check rocketchat.user_id and rocketchat.token: make a personal access token with \"ignore two factor authentication\" under My Account, or give rocketchat.username and rocketchat.password"
     )]
     Login(rocketchat::Error),
     /// The account lacks a role.
@@ -56,7 +56,7 @@ pub enum RocketProblem {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Something permanent at the first conversation.
-    #[error("Rocket.Chat at rocketchat.url cannot be used: {0}")]
+    #[error("what answers at rocketchat.url cannot be used as a Rocket.Chat: {0}")]
     Other(rocketchat::Error),
 }
 
@@ -137,7 +137,7 @@ impl Bridge {
                 Ok(entered) => break entered,
                 Err(error) => match error.advice() {
                     Advice::Retry { after, .. } => {
-                        tracing::warn!(%error, "waiting for Rocket.Chat");
+                        tracing::warn!(%error, url = %client.base_url(), "waiting for Rocket.Chat: is rocketchat.url right, and is it running?");
                         tokio::time::sleep(backoff.next_pause(after)).await;
                     }
                     Advice::GiveUp if error.is_unauthorized() => {

@@ -27,7 +27,10 @@ impl Bridge {
                     tracing::warn!(what = unreadable.what, "a frame was left out");
                     match unreadable.rid {
                         Some(rid) => self.read_back(rid),
-                        None => self.channels().into_iter().for_each(|rid| self.read_back(rid)),
+                        None => self
+                            .channels()
+                            .into_iter()
+                            .for_each(|rid| self.read_back(rid)),
                     }
                 }
                 Event::Unauthorized => self.renew_bot().await,
@@ -43,7 +46,9 @@ impl Bridge {
                 let rid = message.rid.clone();
                 self.on_document(&rid, Document::Message(message));
             }
-            Event::Deleted { rid, id } => self.on_document(&rid, Document::Deleted { id, at: None }),
+            Event::Deleted { rid, id } => {
+                self.on_document(&rid, Document::Deleted { id, at: None })
+            }
             Event::DeletedBulk { rid, ids, .. } if !ids.is_empty() => {
                 for id in ids {
                     self.on_document(&rid, Document::Deleted { id, at: None });
@@ -119,7 +124,8 @@ impl Bridge {
         }
     }
 
-    async fn renew_bot(self: &Arc<Self>) {
+    /// Logs the bridge's account in anew, where it does so by password.
+    pub(super) async fn renew_bot(&self) {
         let rocket = self.rocket().await;
         match self.log_bot_in(&rocket.client).await {
             Ok(credentials) => {

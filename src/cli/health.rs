@@ -17,7 +17,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Problem> {
         other => other,
     };
     let url = format!("http://{host}:{port}/health/ready");
-    let (status, body) = runtime()?.block_on(async {
+    let asked = runtime()?.block_on(async {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(5))
             .no_proxy()
@@ -25,6 +25,12 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), Problem> {
         let answer = client.get(url).send().await?;
         let status = answer.status();
         Ok::<_, reqwest::Error>((status, answer.text().await?))
+    });
+    let (status, body) = asked.map_err(|_| {
+        format!(
+            "no bridge answers at {}: is it running?",
+            config.appservice.listen
+        )
     })?;
     say_on_stdout(&body);
     if status.is_success() {

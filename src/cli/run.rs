@@ -44,28 +44,31 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
         listener_config,
         Arc::new(BridgeHandler(Arc::clone(&bridge))),
     )
-    .await
-    .map_err(|error| format!("appservice.listen: {error}"))?;
+    .await?;
     let connect = async {
         bridge.check_matrix().await?;
         bridge.connect_rocketchat().await?;
         Ok::<_, Problem>(())
     };
-    let connected = tokio::select! {
-        connected = connect => connected,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    };
-    if connected.is_ok() {
+    let told_to_stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+    };
+    tokio::pin!(told_to_stop);
+    // Told to stop also while it still waits for one of the servers.
+    let connected = tokio::select! {
+        connected = connect => connected.map(|()| true),
+        () = &mut told_to_stop => Ok(false),
+    };
+    if let Ok(true) = connected {
+        told_to_stop.await;
     }
     listener.stop().await;
     bridge.stop().await;
-    connected
+    connected.map(drop)
 }
 
 /// Libraries that write whole frames and headers, tokens included, when they are
@@ -91,6 +94,8 @@ fn start_log(options: &LogOptions) -> Result<(), Problem> {
     for library in TALKATIVE {
         filter = filter.add_directive(format!("{library}=info").parse()?);
     }
+    // Tells of every start of a worker, which says nothing to an administrator.
+    filter = filter.add_directive("actix_server=warn".parse()?);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -48,6 +48,9 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
     match name.to_lowercase().as_str() {
         "" | "help" => Ok(help::text()),
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
+        "list" if bridge.store().portal_of_room(&caller.room)?.is_some() => {
+            Ok("The list names private rooms: ask me in a room of our own.".to_owned())
+        }
         "list" => Ok(list::text(bridge)),
         unknown => Ok(unknown_command(unknown)),
     }

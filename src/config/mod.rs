@@ -107,6 +107,9 @@ pub struct BridgeOptions {
     pub channels: Vec<String>,
     /// Whether an alias opens a portal for any public channel.
     pub open_by_alias: bool,
+    /// Whether people of other homeservers may join the rooms that the bridge makes
+    /// for channels.
+    pub federate: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
 }
@@ -215,6 +218,7 @@ struct BridgeSection {
     admins: Vec<String>,
     channels: Vec<String>,
     open_by_alias: bool,
+    federate: bool,
     late_after_seconds: u64,
 }
 
@@ -224,6 +228,7 @@ impl Default for BridgeSection {
             admins: Vec::new(),
             channels: Vec::new(),
             open_by_alias: true,
+            federate: true,
             late_after_seconds: 600,
         }
     }
@@ -305,7 +310,7 @@ impl Config {
                 cache_bytes: cache_bytes(file.store.cache_mib)?,
             },
             log: LogOptions {
-                level: file.log.level,
+                level: log_level(file.log.level)?,
                 format: file.log.format,
             },
             homeserver,
@@ -463,6 +468,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         admins,
         channels: section.channels,
         open_by_alias: section.open_by_alias,
+        federate: section.federate,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
     })
 }
@@ -476,6 +482,17 @@ fn cache_bytes(mib: u64) -> Result<u64, ConfigProblem> {
         ));
     }
     Ok(mib * 1024 * 1024)
+}
+
+fn log_level(level: String) -> Result<String, ConfigProblem> {
+    match tracing_subscriber::EnvFilter::try_new(&level) {
+        Ok(_) => Ok(level),
+        Err(_) => Err(ConfigProblem::value(
+            "log.level",
+            &level,
+            "trace, debug, info, warn or error, or a filter such as info,matrix_appservice_rocketchat=debug",
+        )),
+    }
 }
 
 fn is_plain_localpart(text: &str) -> bool {

@@ -90,7 +90,13 @@ fn describe(error: &YamlError, line: Option<u64>, text: &str) -> String {
         Some(word) => format!("the value of this {word} must be text in quotes"),
         None => {
             let said = error.to_string();
-            said.lines().next().unwrap_or("not readable").to_owned()
+            let said = said.lines().next().unwrap_or("not readable");
+            // Where it is has been said already.
+            let said = said.split(" at line ").next().unwrap_or(said);
+            match on_line.split_once(':') {
+                Some((key, _)) => format!("{}: {said}", key.trim()),
+                None => said.to_owned(),
+            }
         }
     }
 }

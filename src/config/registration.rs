@@ -70,7 +70,9 @@ pub enum RegistrationProblem {
         error: std::io::Error,
     },
     /// Not a registration.
-    #[error("the registration {path} is not one (line {line}): {error}")]
+    #[error(
+        "{path} is not a registration (line {line}): {error}; `matrix-appservice-rocketchat registration` writes one"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -81,7 +83,7 @@ pub enum RegistrationProblem {
     },
     /// Says something else than the configuration.
     #[error(
-        "the registration {path} does not match the configuration: {what}; write it anew with `matrix-appservice-rocketchat registration`, give it to the homeserver and restart that"
+        "the registration {path} does not match the configuration: {what}; move it away, write it anew with `matrix-appservice-rocketchat registration`, give it to the homeserver and restart that"
     )]
     Mismatch {
         /// The file.

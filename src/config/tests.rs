@@ -231,6 +231,7 @@ fn wrong_values_are_refused_with_the_key_and_what_would_be_right() {
         ("bridge:\n  admins: [bob]\n", "bridge.admins"),
         ("bridge:\n  channels: ['#general']\n", "bridge.channels"),
         ("store:\n  cache_mib: 0\n", "store.cache_mib"),
+        ("log:\n  level: 'a=b=c'\n", "log.level"),
     ] {
         let said = refusal(&format!("{SMALLEST}{section}"));
         assert!(said.contains(key), "{key} is not named in: {said}");

@@ -2,6 +2,14 @@
 
 use crate::rocketchat::documents::{Attachment, Message};
 
+/// How much text an event can carry, in bytes: an event has at most 65 536 (Matrix
+/// specification 1.17, "Size limits"), an edit holds its text twice, and JSON may
+/// need two bytes for one.
+const MOST_TEXT: usize = 14_000;
+
+/// What stands where a text was too long.
+const SHORTENED: &str = "\n… (the rest is too long for Matrix; it stands on Rocket.Chat)";
+
 /// The message as plain text: what was typed, and under it what is attached, in
 /// words, so that nothing of it is dropped silently.
 pub fn text(message: &Message) -> String {
@@ -22,9 +30,13 @@ pub fn text(message: &Message) -> String {
     };
     // What a webhook calls itself belongs to what it says; the ghost is the
     // account that it posts by.
-    match message.alias.as_deref().map(str::trim) {
+    let text = match message.alias.as_deref().map(str::trim) {
         Some(alias) if !alias.is_empty() => format!("{alias}: {text}"),
         _ => text,
+    };
+    match text.char_indices().find(|(at, _)| *at > MOST_TEXT) {
+        Some((at, _)) => format!("{}{SHORTENED}", &text[..at]),
+        None => text,
     }
 }
 
@@ -101,6 +113,14 @@ mod tests {
     #[test]
     fn a_message_without_anything_still_arrives() {
         assert_eq!(shown(json!({})), "(a message without text)");
+    }
+
+    #[test]
+    fn a_text_that_no_event_can_carry_is_shortened_aloud() {
+        let shown = shown(json!({ "msg": "ä\"".repeat(20_000) }));
+        let event = json!({ "body": format!("* {shown}"), "m.new_content": { "body": shown } });
+        assert!(event.to_string().len() < 60_000);
+        assert!(shown.ends_with(SHORTENED));
     }
 
     #[test]

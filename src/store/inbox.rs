@@ -1,11 +1,14 @@
 //! The Matrix events that arrived and still wait to be worked.
 
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use ruma::EventId;
 
 use super::keys;
 use super::records::{InboxEvent, Number, decode, encode};
 use super::{Store, StoreError};
+use crate::clock::now_ms;
 
 /// How long it is remembered that an event has arrived. Synapse repeats a
 /// transaction until it is answered, and may put events that it already sent
@@ -60,6 +63,15 @@ impl Store {
         Ok(accepted)
     }
 
+    /// Whether an event has arrived before, as far as that is remembered: for 14
+    /// days.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_seen(&self, event: &EventId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::seen_event(event))?)
+    }
+
     /// The event with that number, unless it was struck.
     ///
     /// # Errors
@@ -107,12 +119,4 @@ impl Store {
         }
         Ok(forgotten)
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
 }

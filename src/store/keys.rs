@@ -73,6 +73,9 @@ pub(super) fn ghost(user: &RocketUserId) -> Key {
     key(b'g', &[user.as_str()])
 }
 
+/// All of them.
+pub(super) const GHOSTS: &[u8] = b"g";
+
 /// Whose ghost has that localpart.
 pub(super) fn ghost_by_localpart(localpart: &str) -> Key {
     key(b'l', &[localpart])

@@ -155,7 +155,10 @@ impl Store {
 
     /// Writes down whose store this is, or checks it.
     fn claim(&self, homeserver: &str, ghost_prefix: &str) -> Result<(), StoreError> {
-        let Some(found) = self.get::<Identity>(&keys::identity())? else {
+        let found = self.get::<Identity>(&keys::identity())?;
+        // One that holds nothing yet belongs to nobody: a first start with a mistake
+        // in the configuration must not stand in the way of the second.
+        let Some(found) = found.filter(|found| found.schema > SCHEMA || !self.is_empty()) else {
             return self.put(
                 &keys::identity(),
                 &Identity {
@@ -175,6 +178,13 @@ impl Store {
         }
         same("homeserver", &found.homeserver, homeserver)?;
         same("ghost prefix", &found.ghost_prefix, ghost_prefix)
+    }
+
+    /// Whether nobody and nothing has been mirrored yet.
+    fn is_empty(&self) -> bool {
+        [keys::PORTALS, keys::PUPPETS, keys::GHOSTS, keys::INBOX]
+            .iter()
+            .all(|prefix| self.db.scan_prefix(prefix).next().is_none())
     }
 
     /// Ties the store to a Rocket.Chat workspace (its `uniqueID`), or checks it.

@@ -243,17 +243,12 @@ impl DeadLetter {
         reason: String,
         content: &serde_json::Value,
     ) -> Self {
-        let at = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()
-            .and_then(|since| i64::try_from(since.as_millis()).ok())
-            .unwrap_or(0);
         Self {
             origin,
             room_id,
             id: id.to_owned(),
             reason,
-            at,
+            at: crate::clock::now_ms(),
             content: serde_json::value::to_raw_value(content).unwrap_or_default(),
         }
     }

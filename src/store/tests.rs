@@ -119,6 +119,7 @@ async fn those_who_flush_at_once_are_all_answered() {
 async fn a_store_of_another_deployment_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
+    store.accept(vec![event("$1")]).unwrap();
     store.claim_workspace("one").unwrap();
     store.claim_workspace("one").unwrap();
     assert!(matches!(
@@ -141,6 +142,14 @@ async fn a_store_of_another_deployment_is_refused() {
     );
     wait_until_closed(directory.path());
     assert!(refused("example.org", "rc_").to_string().contains("rc_"));
+}
+
+#[tokio::test]
+async fn a_store_that_holds_nothing_yet_belongs_to_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path(), CACHE, "exmaple.org", "_rocketchat_").unwrap());
+    wait_until_closed(directory.path());
+    open(directory.path()).expect("the mistake of the first start is mended");
 }
 
 #[tokio::test]

@@ -191,6 +191,67 @@ async fn an_alias_opens_public_channels_only() -> Result<()> {
     Ok(())
 }
 
+/// A Matrix user has no more rights on Rocket.Chat than their puppet: the bridge's
+/// own are not lent.
+#[tokio::test]
+async fn who_was_removed_from_a_private_group_stays_out() -> Result<()> {
+    let world = world_with_general().await?;
+    let carol = world.rocket_user("carol").await?;
+    let group = carol
+        .create_group("inner-circle", &[&world.rocket_bot.username])
+        .await?;
+    let admin = world.matrix_user("admin").await?;
+    let bot = world.user_id("rocketchatbot");
+    let room = admin.create_direct(&[&bot]).await?;
+    admin
+        .wait_for_members(&room, &[&admin.user_id, &bot])
+        .await?;
+    // The bridge's account may invite only where it is a moderator.
+    carol
+        .post(
+            "groups.addModerator",
+            json!({ "roomId": group, "userId": world.rocket_bot.id }),
+        )
+        .await?;
+    admin.send_text(&room, "bridge inner-circle").await?;
+    let invite = admin
+        .wait_for_invite("the portal of the group", |invite| invite.sender == bot)
+        .await?;
+    let portal = admin.join(&invite.room_id).await?;
+    admin.send_text(&portal, "let in").await?;
+    carol.wait_for_text(&group, "let in").await?;
+
+    let puppet = carol
+        .find_user(&world.puppet("admin"))
+        .await?
+        .expect("the puppet");
+    carol
+        .post(
+            "groups.kick",
+            json!({ "roomId": group, "userId": puppet["_id"] }),
+        )
+        .await?;
+    let unheard = admin.send_text(&portal, "still here?").await?;
+    let notice = admin
+        .wait_for_message(&portal, "the notice", |event| event.msgtype() == "m.notice")
+        .await?;
+    assert_eq!(notice.in_reply_to(), Some(unheard.as_str()));
+    assert!(
+        !carol
+            .room_texts(&group)
+            .await?
+            .contains(&"still here?".to_owned())
+    );
+
+    let mallory = world.matrix_user("mallory").await?;
+    let refused = admin.invite(&portal, &mallory.user_id).await;
+    assert!(
+        refused.is_err(),
+        "who reads a private group is not for every member to decide"
+    );
+    Ok(())
+}
+
 /// What was said before the portal was made belongs to those who were there.
 #[tokio::test]
 async fn history_from_before_the_portal_is_not_mirrored() -> Result<()> {

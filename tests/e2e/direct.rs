@@ -67,6 +67,65 @@ async fn a_rocketchat_user_writes_to_somebody_on_matrix() -> Result<()> {
     Ok(())
 }
 
+/// Whoever leaves is asked again when the other side writes.
+#[tokio::test]
+async fn somebody_who_left_a_direct_message_is_invited_again() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "hi").await?;
+    alice.leave(&room).await?;
+    carol.send(&dm, "gone so soon?").await?;
+    let invite = alice
+        .wait_for_invite("back into the room", |invite| invite.room_id == room)
+        .await?;
+    assert!(invite.is_direct);
+    alice.join(&room).await?;
+    alice.wait_for_text(&room, "gone so soon?").await?;
+    alice.send_text(&room, "back again").await?;
+    carol.wait_for_text(&dm, "back again").await?;
+    Ok(())
+}
+
+/// Killed at any point of its making, a direct message has one room.
+#[tokio::test]
+async fn a_direct_message_whose_making_is_interrupted_is_not_doubled() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let general = alice.join(&world.alias("general")).await?;
+    alice.send_text(&general, "here I am").await?;
+    carol.wait_for_text(&channel, "here I am").await?;
+    let dm = carol.open_dm(&world.puppet("alice")).await?;
+    carol.send(&dm, "hello alice").await?;
+    let ghost = world.ghost("carol");
+    alice
+        .wait_for_invite("a direct message", |invite| invite.sender == ghost)
+        .await?;
+    world.bridge.kill().await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    carol.send(&dm, "are you there?").await?;
+    let invites = alice.invites().await?;
+    let rooms: Vec<_> = invites
+        .iter()
+        .filter(|invite| invite.sender == ghost)
+        .collect();
+    assert_eq!(rooms.len(), 1, "one direct message, one room");
+    let room = alice.join(&rooms[0].room_id).await?;
+    alice.wait_for_text(&room, "are you there?").await?;
+    assert_eq!(
+        alice.room_texts(&room).await?,
+        ["hello alice", "are you there?"]
+    );
+    assert!(alice.invites().await?.is_empty());
+    Ok(())
+}
+
 /// Nothing but a socket of the puppet tells of these.
 #[tokio::test]
 async fn edits_and_deletions_in_a_direct_message_follow() -> Result<()> {

@@ -120,6 +120,28 @@ async fn the_bridge_waits_for_both_servers() -> Result<()> {
     Ok(())
 }
 
+/// Told to stop it stops, also while it waits for a server that is away.
+#[tokio::test]
+async fn it_stops_while_it_waits() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    world.rocketchat.kill().await?;
+    world.bridge.start()?;
+    world
+        .eventually("the bridge to wait for Rocket.Chat", async || {
+            Ok(world
+                .bridge
+                .logs()
+                .contains("waiting for Rocket.Chat")
+                .then_some(()))
+        })
+        .await?;
+    let status = world.bridge.stop().await?;
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn nothing_it_writes_shows_a_token() -> Result<()> {
     let mut options = WorldOptions::new(BRIDGE);

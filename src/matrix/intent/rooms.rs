@@ -72,6 +72,18 @@ impl Intent {
         Ok(())
     }
 
+    /// Invites a user into a room that is a direct message: clients show it among
+    /// people. The invite endpoint cannot say so; the state event can.
+    ///
+    /// # Errors
+    /// As [`Intent::invite`].
+    pub async fn invite_direct(&self, room: &RoomId, user: &UserId) -> Result<(), Error> {
+        let content = serde_json::json!({ "membership": "invite", "is_direct": true });
+        self.send_state(room, "m.room.member", user.as_str(), &content, None)
+            .await?;
+        Ok(())
+    }
+
     /// Leaves a room or declines an invitation.
     ///
     /// # Errors

@@ -95,15 +95,24 @@ struct Rig {
 }
 
 async fn rig() -> Rig {
+    rig_with(Patience::USUAL).await
+}
+
+/// One that gives up slow requests while a test waits for it.
+async fn impatient_rig() -> Rig {
+    rig_with(Patience {
+        head: Duration::from_millis(500),
+        body: Duration::from_millis(500),
+    })
+    .await
+}
+
+async fn rig_with(patience: Patience) -> Rig {
     let notebook = Arc::new(Notebook::default());
     let config = ListenerConfig {
         listen: "127.0.0.1:0".to_owned(),
         hs_token: Secret::new(TOKEN),
         max_body_bytes: LIMIT,
-    };
-    let patience = Patience {
-        head: Duration::from_millis(500),
-        body: Duration::from_millis(500),
     };
     let listener = start_with(config, Arc::clone(&notebook), patience)
         .await
@@ -374,7 +383,7 @@ async fn a_body_over_the_bound_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_never_ends_is_given_up() {
-    let rig = rig().await;
+    let rig = impatient_rig().await;
     let head = format!(
         "PUT /transactions/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n{{\"eve",
     );
@@ -386,7 +395,7 @@ async fn a_body_that_never_ends_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_never_ends_is_given_up() {
-    let rig = rig().await;
+    let rig = impatient_rig().await;
     let mut socket = TcpStream::connect(rig.listener.address()).await.unwrap();
     socket
         .write_all(b"PUT /transactions/1 HTTP/1.1\r\nX-A: ")

@@ -1,10 +1,8 @@
 //! Points in time, in both spellings.
 
-use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use std::fmt;
 
 /// Milliseconds since 1970 (UTC), by the clock of the server that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
@@ -18,10 +16,7 @@ const DAY: i64 = 86_400_000;
 impl Timestamp {
     /// Now, by our clock.
     pub fn now() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        Self(crate::clock::now_ms())
     }
 
     /// This time less `ms` milliseconds.

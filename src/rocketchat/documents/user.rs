@@ -19,6 +19,16 @@ pub struct UserRef {
     pub name: Option<String>,
 }
 
+impl From<&User> for UserRef {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id.clone(),
+            username: user.username.clone(),
+            name: user.name.clone(),
+        }
+    }
+}
+
 /// An e-mail address of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Email {
