@@ -118,7 +118,11 @@ impl Bridge {
         if room.msgs == 0 && self.store.portal(&room.id)?.is_none() {
             return Ok(());
         }
-        if self.is_heard(&room.id).await {
+        // A socket that is half dead, or that lost a frame, is silent although there
+        // is news.
+        let is_heard =
+            self.is_heard(&room.id).await && self.rooms.heard_within(&room.id, 2 * BETWEEN_LOOKS);
+        if is_heard {
             return Ok(());
         }
         if let Some(portal) = self.open_direct(room).await? {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::cursor::Cursor;
 use super::from_rocketchat::{Document, Job};
@@ -31,6 +32,8 @@ struct Room {
     /// Deletions are heard by a subscription of their own, which comes later than
     /// that for messages; until then the cursor must not follow the messages.
     hears_deletions: bool,
+    /// When something last came from a socket.
+    last_arrival: Option<Instant>,
     waiting: usize,
 }
 
@@ -106,6 +109,7 @@ impl Rooms {
         let Some(room) = rooms.get_mut(rid) else {
             return;
         };
+        room.last_arrival = Some(Instant::now());
         if room.waiting >= LONGEST_QUEUE {
             room.miss();
             room.again = true;
@@ -118,6 +122,13 @@ impl Rooms {
         }
     }
 
+    /// Whether something of the room came from a socket so lately.
+    pub(super) fn heard_within(&self, rid: &RocketRoomId, time: Duration) -> bool {
+        let rooms = self.lock();
+        let last = rooms.get(rid).and_then(|room| room.last_arrival);
+        last.is_some_and(|last| last.elapsed() <= time)
+    }
+
     /// Begins to read a room back; none when that is under way already (then it is
     /// done once more afterwards).
     pub(super) fn start_reading(&self, rid: &RocketRoomId, stored: i64) -> Option<Reading> {
@@ -128,6 +139,7 @@ impl Rooms {
             reading: 0,
             again: false,
             hears_deletions: false,
+            last_arrival: None,
             waiting: 0,
         });
         if matches!(room.state, State::Reading(_)) {

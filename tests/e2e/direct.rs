@@ -152,6 +152,39 @@ async fn edits_and_deletions_in_a_direct_message_follow() -> Result<()> {
     Ok(())
 }
 
+/// A connection can be dead long before anybody notices: the look does not rely on
+/// it.
+#[tokio::test]
+async fn a_socket_that_fell_silent_does_not_hold_up_a_direct_message() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.send(&dm, "heard").await?;
+    alice.wait_for_text(&room, "heard").await?;
+    let puppet = world.puppet("alice");
+    let control = world.rocketchat.control();
+    world
+        .eventually("the puppet's socket", async || {
+            let muted = control.mute_sockets(Some(&puppet), true).await?;
+            Ok((muted > 0).then_some(()))
+        })
+        .await?;
+    carol.send(&dm, "into the silence").await?;
+    // Well before the silence itself is noticed, after 30 s.
+    let soon = std::time::Duration::from_secs(15);
+    alice
+        .wait_until_within(soon, &room, "the message", |events| {
+            events
+                .iter()
+                .any(|event| event.body() == "into the silence")
+                .then_some(())
+        })
+        .await
+}
+
 /// The same two people have one direct message, whoever begins, however often.
 #[tokio::test]
 async fn a_direct_message_that_exists_is_found_again() -> Result<()> {
