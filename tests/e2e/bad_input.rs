@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::{Rule, World};
 
-use crate::world_with_general;
+use crate::{General, in_general, world_with_general};
 
 /// Whether people still read each other.
 async fn still_works(world: &World, mark: &str) -> Result<()> {
@@ -38,11 +38,13 @@ async fn put(world: &World, id: &str, body: &Value) -> Result<u16> {
 
 #[tokio::test]
 async fn malformed_transactions_harm_nobody() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
 
     assert_eq!(put(&world, "a", &json!("no object")).await?, 400);
     assert_eq!(put(&world, "b", &json!({ "events": "none" })).await?, 400);
@@ -155,11 +157,13 @@ async fn pages_instead_of_answers_harm_nobody() -> Result<()> {
 /// goes on.
 #[tokio::test]
 async fn a_refused_message_is_told_to_its_sender() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world: _world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     let too_long = alice.send_text(&room, &"x".repeat(6_000)).await?;
     alice.send_text(&room, "short").await?;
     carol.wait_for_text(&channel, "short").await?;
@@ -175,11 +179,13 @@ async fn a_refused_message_is_told_to_its_sender() -> Result<()> {
 /// Text of one side can never act as a command on the other, nor call everybody.
 #[tokio::test]
 async fn text_stays_text() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world: _world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     alice.send_text(&room, "@all wake up").await?;
     let arrived = carol
         .wait_for_message(&channel, "the text", |message| {

@@ -3,15 +3,17 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::world_with_general;
+use crate::{General, in_general, world_with_general};
 
 #[tokio::test]
 async fn people_in_a_channel_read_each_other() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
 
     alice.send_text(&room, "hello from Matrix").await?;
     let arrived = carol.wait_for_text(&channel, "hello from Matrix").await?;
@@ -47,11 +49,13 @@ async fn people_in_a_channel_read_each_other() -> Result<()> {
 /// Rocket.Chat sends a message again for every star and preview.
 #[tokio::test]
 async fn a_message_that_is_sent_again_is_mirrored_once() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
 
     world.rocketchat.control().repeat_frames(None, 3).await?;
     for number in 0..10 {
@@ -66,11 +70,13 @@ async fn a_message_that_is_sent_again_is_mirrored_once() -> Result<()> {
 
 #[tokio::test]
 async fn edits_and_deletions_follow_their_message() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world: _world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
 
     let event = alice.send_text(&room, "helo").await?;
     carol.wait_for_text(&channel, "helo").await?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::world_with_general;
+use crate::{Direct, in_direct, world_with_general};
 
 #[tokio::test]
 async fn a_matrix_user_writes_to_somebody_on_rocketchat() -> Result<()> {
@@ -70,12 +70,13 @@ async fn a_rocketchat_user_writes_to_somebody_on_matrix() -> Result<()> {
 /// Whoever leaves is asked again when the other side writes.
 #[tokio::test]
 async fn somebody_who_left_a_direct_message_is_invited_again() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
-    alice.send_text(&room, "hi").await?;
-    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    let Direct {
+        world: _world,
+        alice,
+        carol,
+        room,
+        dm,
+    } = in_direct().await?;
     carol.wait_for_text(&dm, "hi").await?;
     alice.leave(&room).await?;
     carol.send(&dm, "gone so soon?").await?;
@@ -129,12 +130,13 @@ async fn a_direct_message_whose_making_is_interrupted_is_not_doubled() -> Result
 /// Nothing but a socket of the puppet tells of these.
 #[tokio::test]
 async fn edits_and_deletions_in_a_direct_message_follow() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
-    alice.send_text(&room, "hi").await?;
-    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    let Direct {
+        world: _world,
+        alice,
+        carol,
+        room,
+        dm,
+    } = in_direct().await?;
     let edited = carol.send(&dm, "helo").await?;
     let deleted = carol.send(&dm, "oops").await?;
     let gone = alice.wait_for_text(&room, "oops").await?;
@@ -156,12 +158,13 @@ async fn edits_and_deletions_in_a_direct_message_follow() -> Result<()> {
 /// it.
 #[tokio::test]
 async fn a_socket_that_fell_silent_does_not_hold_up_a_direct_message() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
-    alice.send_text(&room, "hi").await?;
-    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    let Direct {
+        world,
+        alice,
+        carol,
+        room,
+        dm,
+    } = in_direct().await?;
     carol.send(&dm, "heard").await?;
     alice.wait_for_text(&room, "heard").await?;
     let puppet = world.puppet("alice");

@@ -6,7 +6,7 @@ use serde_json::json;
 use testbed::Rule;
 
 use crate::conversation::{Conversation, finished};
-use crate::world_with_general;
+use crate::{General, in_general, world_with_general};
 
 /// How many lines each of the four people on each side says.
 const LINES: usize = 25;
@@ -82,11 +82,13 @@ async fn an_unreliable_rocketchat_loses_and_doubles_nothing() -> Result<()> {
 /// What is written while the bridge is down arrives when it is back.
 #[tokio::test]
 async fn what_happened_during_an_absence_is_made_up_for() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     let dm_room = alice.create_direct(&[&world.ghost("carol")]).await?;
     alice.send_text(&dm_room, "hi").await?;
     let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
@@ -127,11 +129,13 @@ async fn what_happened_during_an_absence_is_made_up_for() -> Result<()> {
 /// before under another id.
 #[tokio::test]
 async fn a_repeated_transaction_is_worked_once() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     let event = |id: &str, text: &str| {
         json!({
             "event_id": id, "room_id": room, "sender": alice.user_id, "type": "m.room.message",
@@ -173,11 +177,13 @@ async fn a_repeated_transaction_is_worked_once() -> Result<()> {
 /// A token that is no longer accepted is renewed.
 #[tokio::test]
 async fn a_puppet_whose_token_was_revoked_speaks_on() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     alice.send_text(&room, "before").await?;
     carol.wait_for_text(&channel, "before").await?;
     let puppet = carol

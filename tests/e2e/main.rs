@@ -16,7 +16,7 @@ mod start;
 mod versions;
 
 use anyhow::Result;
-use testbed::{World, WorldOptions};
+use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 
 /// The bridge that is tested.
 const BRIDGE: &str = env!("CARGO_BIN_EXE_matrix-appservice-rocketchat");
@@ -27,4 +27,58 @@ async fn world_with_general() -> Result<World> {
     options.channels = vec!["general".into()];
     options.bridge_admins = vec!["admin".into()];
     World::start(options).await
+}
+
+/// Alice on Matrix and Carol on Rocket.Chat, both in `#general`.
+struct General {
+    world: World,
+    alice: MatrixUser,
+    carol: RocketUser,
+    /// The channel on Matrix.
+    room: String,
+    /// The channel on Rocket.Chat.
+    channel: String,
+}
+
+async fn in_general() -> Result<General> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+    Ok(General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    })
+}
+
+/// Alice on Matrix and Carol on Rocket.Chat in a direct message, which Alice began
+/// by saying "hi".
+struct Direct {
+    world: World,
+    alice: MatrixUser,
+    carol: RocketUser,
+    /// The direct message on Matrix.
+    room: String,
+    /// The direct message on Rocket.Chat.
+    dm: String,
+}
+
+async fn in_direct() -> Result<Direct> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    Ok(Direct {
+        world,
+        alice,
+        carol,
+        room,
+        dm,
+    })
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use testbed::{World, WorldOptions};
 
-use crate::{BRIDGE, world_with_general};
+use crate::{BRIDGE, General, in_general};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -101,11 +101,13 @@ async fn check_config_says_what_is_wrong() -> Result<()> {
 /// The bridge may be started before the servers that it joins.
 #[tokio::test]
 async fn the_bridge_waits_for_both_servers() -> Result<()> {
-    let world = world_with_general().await?;
-    let alice = world.matrix_user("alice").await?;
-    let carol = world.rocket_user("carol").await?;
-    let channel = carol.join_channel("general").await?;
-    let room = alice.join(&world.alias("general")).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
     world.bridge.stop().await?;
     world.rocketchat.kill().await?;
     world.synapse.stop().await?;
