@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Bridge, Failure};
@@ -26,17 +26,42 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// when every room of this one has changed.
 const PAGE: usize = 25;
 
-/// How many messages each room had when it was looked at last.
+/// What a look saw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Look {
+    /// How many messages the room had.
+    messages: u64,
+    /// How many documents of it had come from a socket.
+    arrivals: u64,
+}
+
+impl Look {
+    /// Whether more was written since an earlier look than came from the socket: it
+    /// is half dead then, or a frame was lost.
+    fn misses_since(&self, earlier: Option<Look>) -> bool {
+        let Some(earlier) = earlier else {
+            return true;
+        };
+        self.messages.saturating_sub(earlier.messages)
+            > self.arrivals.saturating_sub(earlier.arrivals)
+    }
+}
+
+/// What each room was like when it was looked at last.
 #[derive(Default)]
 pub(super) struct Seen {
-    messages: Mutex<HashMap<RocketRoomId, u64>>,
+    rooms: Mutex<HashMap<RocketRoomId, Look>>,
     complete: AtomicBool,
 }
 
 impl Seen {
-    fn is_news(&self, room: &Room) -> bool {
-        let seen = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&room.id) != Some(&room.msgs)
+    fn lock(&self) -> MutexGuard<'_, HashMap<RocketRoomId, Look>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an earlier look saw of the room.
+    fn of(&self, rid: &RocketRoomId) -> Option<Look> {
+        self.lock().get(rid).copied()
     }
 
     /// Whether all rooms have been looked at once.
@@ -48,9 +73,8 @@ impl Seen {
         self.complete.store(true, Ordering::Relaxed);
     }
 
-    fn note(&self, room: &Room) {
-        let mut seen = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(room.id.clone(), room.msgs);
+    fn note(&self, rid: &RocketRoomId, look: Look) {
+        self.lock().insert(rid.clone(), look);
     }
 }
 
@@ -82,16 +106,25 @@ impl Bridge {
             let found = page.items.len();
             let mut news = 0;
             for room in page.items {
-                if !self.direct_watch.is_news(&room) {
+                let look = Look {
+                    messages: room.msgs,
+                    arrivals: self.rooms.arrivals(&room.id),
+                };
+                let earlier = self.direct_watch.of(&room.id);
+                if earlier.is_some_and(|earlier| earlier.messages == look.messages) {
                     continue;
                 }
                 news += 1;
-                self.direct_watch.note(&room);
+                self.direct_watch.note(&room.id, look);
+                let missing = look.misses_since(earlier);
                 // In a task of its own: one room that cannot be mirrored must not hide
                 // the others.
                 let bridge = Arc::clone(self);
                 tokio::spawn(async move {
-                    if let Err(failure) = bridge.persevere(|_| bridge.on_direct_news(&room)).await {
+                    if let Err(failure) = bridge
+                        .persevere(|_| bridge.on_direct_news(&room, missing))
+                        .await
+                    {
                         tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
                     }
                 });
@@ -109,7 +142,7 @@ impl Bridge {
         }
     }
 
-    async fn on_direct_news(self: &Arc<Self>, room: &Room) -> Result<(), Failure> {
+    async fn on_direct_news(self: &Arc<Self>, room: &Room, missing: bool) -> Result<(), Failure> {
         if room.federated || room.encrypted {
             return Ok(());
         }
@@ -118,11 +151,7 @@ impl Bridge {
         if room.msgs == 0 && self.store.portal(&room.id)?.is_none() {
             return Ok(());
         }
-        // A socket that is half dead, or that lost a frame, is silent although there
-        // is news.
-        let is_heard =
-            self.is_heard(&room.id).await && self.rooms.heard_within(&room.id, 2 * BETWEEN_LOOKS);
-        if is_heard {
+        if !missing && self.is_heard(&room.id).await {
             return Ok(());
         }
         if let Some(portal) = self.open_direct(room).await? {
@@ -130,5 +159,25 @@ impl Bridge {
             self.follow_direct(portal);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(messages: u64, arrivals: u64) -> Look {
+        Look { messages, arrivals }
+    }
+
+    #[test]
+    fn what_was_written_and_did_not_come_is_missed() {
+        assert!(look(1, 0).misses_since(None), "seen for the first time");
+        assert!(!look(3, 7).misses_since(Some(look(1, 5))));
+        assert!(look(3, 6).misses_since(Some(look(1, 5))), "one of two came");
+        assert!(
+            !look(2, 6).misses_since(Some(look(3, 5))),
+            "one was deleted"
+        );
     }
 }

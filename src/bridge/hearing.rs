@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::cursor::Cursor;
 use super::from_rocketchat::{Document, Job};
@@ -32,8 +31,8 @@ struct Room {
     /// Deletions are heard by a subscription of their own, which comes later than
     /// that for messages; until then the cursor must not follow the messages.
     hears_deletions: bool,
-    /// When something last came from a socket.
-    last_arrival: Option<Instant>,
+    /// How many documents came from a socket.
+    arrivals: u64,
     waiting: usize,
 }
 
@@ -109,7 +108,7 @@ impl Rooms {
         let Some(room) = rooms.get_mut(rid) else {
             return;
         };
-        room.last_arrival = Some(Instant::now());
+        room.arrivals += 1;
         if room.waiting >= LONGEST_QUEUE {
             room.miss();
             room.again = true;
@@ -122,11 +121,9 @@ impl Rooms {
         }
     }
 
-    /// Whether something of the room came from a socket so lately.
-    pub(super) fn heard_within(&self, rid: &RocketRoomId, time: Duration) -> bool {
-        let rooms = self.lock();
-        let last = rooms.get(rid).and_then(|room| room.last_arrival);
-        last.is_some_and(|last| last.elapsed() <= time)
+    /// How many documents of the room came from a socket so far.
+    pub(super) fn arrivals(&self, rid: &RocketRoomId) -> u64 {
+        self.lock().get(rid).map_or(0, |room| room.arrivals)
     }
 
     /// Begins to read a room back; none when that is under way already (then it is
@@ -139,7 +136,7 @@ impl Rooms {
             reading: 0,
             again: false,
             hears_deletions: false,
-            last_arrival: None,
+            arrivals: 0,
             waiting: 0,
         });
         if matches!(room.state, State::Reading(_)) {

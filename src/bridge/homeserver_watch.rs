@@ -205,6 +205,28 @@ impl HomeserverWatch {
 }
 
 impl Bridge {
+    /// Notes that a transaction has come, before its events are taken in: when one
+    /// before it seems to be missing, they wait until that has been looked for.
+    pub(super) fn note_transaction(&self, id: &str) {
+        let (gap, last) = {
+            let mut transactions = self
+                .transactions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            (transactions.arrive(id), transactions.last())
+        };
+        if gap {
+            tracing::debug!(id, "a transaction before this one is missing");
+            self.homeserver.suspect(now_ms());
+            self.look_at_homeserver.notify_one();
+        }
+        if let Some(last) = last
+            && let Err(error) = self.store.change().last_transaction(last).commit()
+        {
+            tracing::error!(%error, "the store does not take notes");
+        }
+    }
+
     /// Takes in what has arrived: works it, or holds it back.
     pub(super) fn take_in(&self, accepted: &[Accepted]) {
         for event in accepted {
@@ -245,7 +267,8 @@ impl Bridge {
                     }
                 }
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            // Whoever wakes us has something to be looked for; or it is time.
+            let _ = tokio::time::timeout(BETWEEN_LOOKS, self.look_at_homeserver.notified()).await;
         }
     }
 
@@ -266,15 +289,23 @@ impl Bridge {
                 async move { bridge.recover_room(&portal, from).await }
             })
             .buffer_unordered(ROOMS_AT_ONCE);
+        let mut found = 0;
         while let Some(outcome) = recoveries.next().await {
-            if let Err(failure) = outcome {
-                tracing::warn!(%failure, "a room could not be read back");
-                if !self.answers(Side::Matrix).await {
-                    // It went away again: once more from the start.
-                    return;
+            match outcome {
+                Ok(recovered) => found += recovered,
+                Err(failure) => {
+                    tracing::warn!(%failure, "a room could not be read back");
+                    if !self.answers(Side::Matrix).await {
+                        // It went away again: once more from the start.
+                        return;
+                    }
                 }
             }
         }
+        self.transactions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .looked(found > 0);
         drop(recoveries);
         if self
             .homeserver
@@ -284,7 +315,8 @@ impl Bridge {
         }
     }
 
-    async fn recover_room(&self, portal: &Portal, from: i64) -> Result<(), Failure> {
+    /// How many events of the room were found that had not come.
+    async fn recover_room(&self, portal: &Portal, from: i64) -> Result<usize, Failure> {
         let room = &portal.room_id;
         let timeline = match self.timeline_since(portal, from).await {
             Ok(timeline) => timeline,
@@ -305,12 +337,13 @@ impl Bridge {
             .filter_map(|event| new_event(room, event))
             .collect();
         let recovered: Vec<_> = self.store.accept(new)?.iter().map(Held::from).collect();
-        if !recovered.is_empty() {
-            tracing::info!(%room, events = recovered.len(), "the homeserver had not sent these");
+        let found = recovered.len();
+        if found > 0 {
+            tracing::info!(%room, events = found, "the homeserver had not sent these");
         }
         self.homeserver
             .release(room, recovered, &order, |event| self.enqueue_event(event));
-        Ok(())
+        Ok(found)
     }
 
     /// What others did in a room since then (ms), the oldest first; not from before

@@ -34,6 +34,7 @@ impl Handler for BridgeHandler {
                 json: event.json,
             })
             .collect();
+        bridge.note_transaction(&transaction.id);
         if events.is_empty() {
             return Ok(());
         }

@@ -31,6 +31,7 @@ mod puppets;
 mod queues;
 mod rocket_side;
 mod router;
+mod transactions;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -82,6 +83,9 @@ pub struct Bridge {
     /// Rooms that have been read back in this run.
     rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
     homeserver: homeserver_watch::HomeserverWatch,
+    transactions: Mutex<transactions::Transactions>,
+    /// Wakes the task that looks after the homeserver.
+    look_at_homeserver: tokio::sync::Notify,
     making_ghost: KeyedLock<RocketUserId>,
     /// Held while a localpart is chosen, so that two people cannot get the same.
     choosing_localpart: tokio::sync::Mutex<()>,
@@ -115,6 +119,8 @@ impl Bridge {
             registration.as_token.clone(),
             config.appservice.bot.clone(),
         )?;
+        // Unreadable is as unknown.
+        let last_transaction = store.last_transaction().ok().flatten();
         Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let for_rocket = weak.clone();
             let for_matrix = weak.clone();
@@ -148,6 +154,8 @@ impl Bridge {
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
+                transactions: Mutex::new(transactions::Transactions::after(last_transaction)),
+                look_at_homeserver: tokio::sync::Notify::new(),
                 making_ghost: KeyedLock::new(),
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),

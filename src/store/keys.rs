@@ -120,6 +120,11 @@ pub(super) fn homeserver_well() -> Key {
     key(b'!', &["homeserver well"])
 }
 
+/// The number of the last transaction that arrived, where they are numbered.
+pub(super) fn last_transaction() -> Key {
+    key(b'!', &["last transaction"])
+}
+
 /// What could not be delivered, by number.
 pub(super) fn dead_letter(number: u64) -> Key {
     numbered(b'd', number)

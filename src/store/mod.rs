@@ -380,6 +380,15 @@ impl Store {
         Ok(found.map(|at| at.0))
     }
 
+    /// The number of the last transaction that arrived, if they are numbered.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn last_transaction(&self) -> Result<Option<i64>, StoreError> {
+        let found = self.get::<Number>(&keys::last_transaction())?;
+        Ok(found.map(|number| number.0))
+    }
+
     /// What could not be delivered, oldest first.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.scan(keys::DEAD_LETTERS)
@@ -446,6 +455,11 @@ impl Change<'_> {
     /// Notes that the homeserver was well at this time (ms).
     pub fn homeserver_well(self, at: i64) -> Self {
         self.set(keys::homeserver_well(), &Number(at))
+    }
+
+    /// Notes the number of the last transaction that arrived.
+    pub fn last_transaction(self, number: i64) -> Self {
+        self.set(keys::last_transaction(), &Number(number))
     }
 
     /// Adds or replaces a ghost.
