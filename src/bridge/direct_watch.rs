@@ -22,6 +22,10 @@ use crate::rocketchat::rest::RoomOrder;
 /// average.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
+/// How long Rocket.Chat is left alone when it refuses a look: somebody has to give
+/// the bridge's account its rights back.
+const AFTER_REFUSAL: Duration = Duration::from_secs(30);
+
 /// How many rooms a look asks for at a time. The next page is asked for only
 /// when every room of this one has changed.
 const PAGE: usize = 25;
@@ -84,6 +88,7 @@ impl Bridge {
         loop {
             if let Err(failure) = self.persevere(|_| self.look_at_direct_messages()).await {
                 tracing::error!(%failure, "direct messages cannot be looked for");
+                tokio::time::sleep(AFTER_REFUSAL).await;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }

@@ -84,6 +84,8 @@ pub struct Bridge {
     rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
     homeserver: homeserver_watch::HomeserverWatch,
     transactions: Mutex<transactions::Transactions>,
+    /// When the bridge's account was last logged in anew.
+    last_renewal: Mutex<Option<std::time::Instant>>,
     /// Wakes the task that looks after the homeserver.
     look_at_homeserver: tokio::sync::Notify,
     making_ghost: KeyedLock<RocketUserId>,
@@ -155,6 +157,7 @@ impl Bridge {
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
                 transactions: Mutex::new(transactions::Transactions::after(last_transaction)),
+                last_renewal: Mutex::default(),
                 look_at_homeserver: tokio::sync::Notify::new(),
                 making_ghost: KeyedLock::new(),
                 choosing_localpart: tokio::sync::Mutex::new(()),

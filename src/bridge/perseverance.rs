@@ -1,7 +1,8 @@
 //! Trying again for as long as it can help.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Side};
 use super::{Bridge, Gate};
@@ -15,6 +16,9 @@ const STRIKES: u32 = 12;
 /// The longest pause between two tries. Outages do not wait for it: the gate
 /// wakes everybody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// How long after logging in anew that is not tried again.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(60);
 
 /// How many attempts may be under way at once, over all rooms and both
 /// directions: enough to keep both servers busy, and few enough to leave them
@@ -97,13 +101,27 @@ impl Bridge {
             Side::RocketChat => match self.rocket().await.bot.me().await {
                 Ok(_) => true,
                 Err(error) => {
-                    if error.is_unauthorized() {
+                    if error.is_unauthorized() && self.may_renew_now() {
                         self.renew_bot().await;
                     }
                     false
                 }
             },
         }
+    }
+
+    /// Whether it is time to log the bridge's account in anew: Rocket.Chat blocks
+    /// whoever tries too often.
+    fn may_renew_now(&self) -> bool {
+        let mut last = self
+            .last_renewal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_time = last.is_none_or(|last| last.elapsed() >= BETWEEN_RENEWALS);
+        if is_time {
+            *last = Some(Instant::now());
+        }
+        is_time
     }
 
     /// A server could not be reached.

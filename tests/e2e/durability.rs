@@ -3,10 +3,10 @@
 use anyhow::Result;
 use rand::RngExt as _;
 use serde_json::json;
-use testbed::Rule;
+use testbed::{Rule, World, WorldOptions};
 
 use crate::conversation::{Conversation, finished};
-use crate::{General, in_general, world_with_general};
+use crate::{BRIDGE, General, in_general, world_with_general};
 
 /// How many lines each of the four people on each side says.
 const LINES: usize = 25;
@@ -196,5 +196,38 @@ async fn a_puppet_whose_token_was_revoked_speaks_on() -> Result<()> {
         .await?;
     alice.send_text(&room, "after").await?;
     carol.wait_for_text(&channel, "after").await?;
+    Ok(())
+}
+
+/// A bridge that logs in by password does so again when its token is gone; what
+/// was said meanwhile arrives.
+#[tokio::test]
+async fn the_bridges_own_login_is_renewed() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let mut config = world.bridge.config()?;
+    config["rocketchat"]["token"] = json!("");
+    config["rocketchat"]["user_id"] = json!("");
+    config["rocketchat"]["username"] = json!(World::ROCKET_BOT);
+    config["rocketchat"]["password"] = json!(world.rocket_bot.password);
+    world.bridge.write_config(&config)?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+    carol.send(&channel, "before").await?;
+    alice.wait_for_text(&room, "before").await?;
+
+    let revoke = json!({ "userId": world.rocket_bot.id });
+    world.rocket_admin().post("users.logout", revoke).await?;
+    carol.send(&channel, "after").await?;
+    alice.wait_for_text(&room, "after").await?;
+    // Her puppet has to be made, with the bridge's own rights.
+    alice.send_text(&room, "with rights").await?;
+    carol.wait_for_text(&channel, "with rights").await?;
     Ok(())
 }
