@@ -231,11 +231,11 @@ fn exactly_once_and_in_order(
     }
 }
 
-/// 500 messages both ways at once from eight senders a side.
+/// More than 500 messages each way at once, from eight senders a side.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_messages_both_ways_arrive_once_and_in_order() -> Result<()> {
     let world = crate::world_with_general().await?;
     let conversation = Conversation::of(&world, 8).await?;
-    finished(conversation.talk(32)).await?;
-    conversation.check(32).await
+    finished(conversation.talk(63)).await?;
+    conversation.check(63).await
 }
