@@ -52,7 +52,7 @@ impl Bridge {
             let why = format!("This person is {} here.", ghost.user_id);
             return decline(&intent, room, &why).await;
         }
-        match intent.join(room).await {
+        match intent.join(room, None).await {
             Ok(()) => {}
             Err(error) if error.is_forbidden() => return Ok(()),
             Err(error) => return Err(error.into()),

@@ -278,9 +278,7 @@ impl Bridge {
                     .change()
                     .ghost_not_in_room(room, &ghost.user_id)
                     .commit()?;
-                self.join_ghost(portal, room, ghost).await?;
-                // Right after many have joined at once Synapse may still refuse: the
-                // newest events, on which it decides, need not be those of the joins.
+                self.join_ghost_anew(portal, ghost).await?;
                 Err(Failure::NotYet("the homeserver to take notice of a join"))
             }
             outcome => Ok(outcome?),

@@ -139,14 +139,36 @@ impl Bridge {
         room: &RoomId,
         ghost: &Ghost,
     ) -> Result<(), Failure> {
+        self.enter_room(portal, room, ghost, None).await
+    }
+
+    /// Brings a ghost in of which the homeserver says that it is not there,
+    /// although it may have joined.
+    pub(super) async fn join_ghost_anew(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+    ) -> Result<(), Failure> {
+        let reason = format!("to speak at {}", crate::clock::now_ms());
+        self.enter_room(portal, &portal.room_id, ghost, Some(&reason))
+            .await
+    }
+
+    async fn enter_room(
+        &self,
+        portal: &Portal,
+        room: &RoomId,
+        ghost: &Ghost,
+        reason: Option<&str>,
+    ) -> Result<(), Failure> {
         let intent = self.as_ghost(ghost);
-        match intent.join(room).await {
+        match intent.join(room, reason).await {
             Ok(()) => {}
             Err(error)
                 if error.is_forbidden() && !matches!(portal.kind, PortalKind::Direct { .. }) =>
             {
                 self.matrix.bot().invite(room, &ghost.user_id, None).await?;
-                intent.join(room).await?;
+                intent.join(room, reason).await?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -53,7 +53,7 @@ impl Bridge {
     /// The bot follows every invitation, to say what it is there for.
     async fn on_bot_invited(self: &Arc<Self>, event: &InboxEvent) -> Result<(), Failure> {
         let bot = self.matrix.bot();
-        match bot.join(&event.room_id).await {
+        match bot.join(&event.room_id, None).await {
             Ok(()) => {}
             Err(error) if error.is_forbidden() => {
                 // Withdrawn meanwhile.

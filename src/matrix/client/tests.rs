@@ -397,7 +397,7 @@ async fn requests_are_those_of_the_specification() {
         let seen = server.last();
         assert_eq!((seen.line.clone(), seen.json()), (line, body));
     };
-    bot.join(room).await.unwrap();
+    bot.join(room, None).await.unwrap();
     expect(format!("POST {at_room}/join"), json!({}));
     bot.invite(room, ada, Some("hi")).await.unwrap();
     expect(

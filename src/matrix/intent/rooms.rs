@@ -26,14 +26,18 @@ impl Intent {
         Ok(self.call(request).await?.room_id)
     }
 
-    /// Enters a room this homeserver takes part in.
+    /// Enters a room this homeserver takes part in. With a reason that was not
+    /// given before it makes a new event also of one who has joined: Synapse
+    /// decides on the ten deepest ends of a room's history, and where many write
+    /// at once a join can stay off them for as long as they do.
     ///
     /// # Errors
     /// `M_FORBIDDEN` without an invitation where one is needed, or when banned;
     /// [`Error::is_not_found`] for a room the homeserver does not know.
-    pub async fn join(&self, room: &RoomId) -> Result<(), Error> {
-        self.call(join_room_by_id::v3::Request::new(room.to_owned()))
-            .await?;
+    pub async fn join(&self, room: &RoomId, reason: Option<&str>) -> Result<(), Error> {
+        let mut request = join_room_by_id::v3::Request::new(room.to_owned());
+        request.reason = reason.map(str::to_owned);
+        self.call(request).await?;
         Ok(())
     }
 
