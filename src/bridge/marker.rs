@@ -19,6 +19,16 @@ pub(super) struct Marker {
     pub message_id: RocketMessageId,
     /// `editedAt` of the document that was mirrored, in ms; 0 when never edited.
     pub revision: i64,
+    /// Which of the message's events this is.
+    #[serde(default)]
+    pub part: usize,
+    /// How many there are.
+    #[serde(default = "one")]
+    pub parts: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Marker {
@@ -55,6 +65,8 @@ mod tests {
             room_id: RocketRoomId::new("GENERAL"),
             message_id: RocketMessageId::new("m1"),
             revision: 7,
+            part: 1,
+            parts: 2,
         };
         let mut content = json!({ "body": "hi" });
         marker.stamp(&mut content);

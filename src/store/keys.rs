@@ -5,7 +5,7 @@
 //! by a NUL: no id of either side may contain one (the documents refuse it), so
 //! parts cannot run into each other.
 
-use ruma::{EventId, RoomId, UserId};
+use ruma::{EventId, MxcUri, RoomId, UserId};
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -27,6 +27,12 @@ fn numbered(kind: u8, number: u64) -> Key {
     let mut key = vec![kind];
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// The number in a key that has one.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    let digits = key.get(1..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(digits))
 }
 
 /// What the store is of: schema, homeserver, Rocket.Chat.
@@ -113,6 +119,46 @@ pub(super) fn message(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
 /// Which message an event is of, within its room.
 pub(super) fn message_of_event(room: &RoomId, event: &EventId) -> Key {
     key(b'e', &[room.as_str(), event.as_str()])
+}
+
+/// Which message another one continues, where a long text was split.
+pub(super) fn continued(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
+    key(b'o', &[rid.as_str(), id.as_str()])
+}
+
+/// Which message an event edits.
+pub(super) fn edit_event(room: &RoomId, event: &EventId) -> Key {
+    key(b'y', &[room.as_str(), event.as_str()])
+}
+
+/// The reactions to a message.
+pub(super) fn reactions(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
+    key(b'a', &[rid.as_str(), id.as_str()])
+}
+
+/// Which message a reaction is to.
+pub(super) fn reaction_event(room: &RoomId, event: &EventId) -> Key {
+    key(b'x', &[room.as_str(), event.as_str()])
+}
+
+/// A thread, by its first message on Rocket.Chat.
+pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
+    key(b't', &[rid.as_str(), first.as_str()])
+}
+
+/// The first message on Rocket.Chat of the thread with that root.
+pub(super) fn thread_of_root(room: &RoomId, root: &EventId) -> Key {
+    key(b'w', &[room.as_str(), root.as_str()])
+}
+
+/// A custom emoji, by its name.
+pub(super) fn custom_emoji(name: &str) -> Key {
+    key(b'z', &[name])
+}
+
+/// The name of the custom emoji with that image.
+pub(super) fn custom_emoji_by_image(image: &MxcUri) -> Key {
+    key(b'Z', &[image.as_str()])
 }
 
 /// When the homeserver was last known to be well.

@@ -7,21 +7,24 @@
 //! a second, and can be found again on either server if it did not, because ids
 //! are derived.
 
+mod change;
 mod flush;
 mod inbox;
 mod keys;
 mod records;
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ruma::{EventId, OwnedUserId, RoomId, UserId};
+use ruma::{EventId, MxcUri, OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
+pub use change::Change;
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal, PortalKind, Puppet,
+    CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal, PortalKind,
+    Puppet, Reaction, Reactions, Thread,
 };
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
@@ -115,6 +118,9 @@ pub struct Store {
     /// Held while it is decided whether an event is new: two transactions may
     /// arrive at once.
     accepting: Mutex<()>,
+    /// Held while a message's record is read, changed and written: both directions
+    /// do that.
+    amending: Mutex<()>,
 }
 
 impl Store {
@@ -148,6 +154,7 @@ impl Store {
             db,
             flusher,
             accepting: Mutex::new(()),
+            amending: Mutex::new(()),
         };
         store.claim(homeserver, ghost_prefix)?;
         Ok(store)
@@ -236,7 +243,8 @@ impl Store {
         })
     }
 
-    fn number(&self) -> u64 {
+    /// A number that was never given before, for the inbox.
+    pub fn number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -320,7 +328,8 @@ impl Store {
         Ok(found.and_then(|id| UserId::parse(id.0).ok()))
     }
 
-    /// The message with that Rocket.Chat id, in that room only.
+    /// The message with that Rocket.Chat id, in that room only; also by the id of
+    /// one that continues it.
     ///
     /// # Errors
     /// When the store fails.
@@ -329,7 +338,32 @@ impl Store {
         rid: &RocketRoomId,
         id: &RocketMessageId,
     ) -> Result<Option<Message>, StoreError> {
-        self.get(&keys::message(rid, id))
+        if let Some(message) = self.get(&keys::message(rid, id))? {
+            return Ok(Some(message));
+        }
+        match self.get::<Text>(&keys::continued(rid, id))? {
+            Some(first) => self.get(&keys::message(rid, &RocketMessageId::new(first.0))),
+            None => Ok(None),
+        }
+    }
+
+    /// Changes a message's record as it is now; whether there is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn amend_message(
+        &self,
+        rid: &RocketRoomId,
+        id: &RocketMessageId,
+        amend: impl FnOnce(&mut Message),
+    ) -> Result<bool, StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut message) = self.message(rid, id)? else {
+            return Ok(false);
+        };
+        amend(&mut message);
+        self.change().message(&message).commit()?;
+        Ok(true)
     }
 
     /// The message that an event is of, in that room only.
@@ -341,10 +375,92 @@ impl Store {
         room: &RoomId,
         event: &EventId,
     ) -> Result<Option<Message>, StoreError> {
-        match self.get::<MessageRef>(&keys::message_of_event(room, event))? {
+        self.message_at(&keys::message_of_event(room, event))
+    }
+
+    /// The message that an event edits, in that room only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn message_of_edit(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<Option<Message>, StoreError> {
+        self.message_at(&keys::edit_event(room, event))
+    }
+
+    /// The message that a reaction is to, in that room only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn message_of_reaction(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<Option<Message>, StoreError> {
+        self.message_at(&keys::reaction_event(room, event))
+    }
+
+    fn message_at(&self, key: &Key) -> Result<Option<Message>, StoreError> {
+        match self.get::<MessageRef>(key)? {
             Some(found) => self.message(&found.rid, &found.id),
             None => Ok(None),
         }
+    }
+
+    /// The reactions to a message.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn reactions(
+        &self,
+        rid: &RocketRoomId,
+        id: &RocketMessageId,
+    ) -> Result<Reactions, StoreError> {
+        Ok(self.get(&keys::reactions(rid, id))?.unwrap_or_default())
+    }
+
+    /// What is known of a thread beyond its first message.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn thread(
+        &self,
+        rid: &RocketRoomId,
+        first: &RocketMessageId,
+    ) -> Result<Option<Thread>, StoreError> {
+        self.get(&keys::thread(rid, first))
+    }
+
+    /// The first message on Rocket.Chat of the thread with that root.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn thread_of_root(
+        &self,
+        room: &RoomId,
+        root: &EventId,
+    ) -> Result<Option<RocketMessageId>, StoreError> {
+        let found = self.get::<Text>(&keys::thread_of_root(room, root))?;
+        Ok(found.map(|id| RocketMessageId::new(id.0)))
+    }
+
+    /// A custom emoji whose image is on Matrix.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn custom_emoji(&self, name: &str) -> Result<Option<CustomEmoji>, StoreError> {
+        self.get(&keys::custom_emoji(name))
+    }
+
+    /// The name of the custom emoji with that image.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn custom_emoji_by_image(&self, image: &MxcUri) -> Result<Option<String>, StoreError> {
+        let found = self.get::<Text>(&keys::custom_emoji_by_image(image))?;
+        Ok(found.map(|name| name.0))
     }
 
     /// Whether a ghost is known to be in a room.
@@ -389,157 +505,17 @@ impl Store {
         Ok(found.map(|number| number.0))
     }
 
-    /// What could not be delivered, oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+    /// What could not be delivered, oldest first, each with its number.
+    pub fn dead_letters(&self) -> Vec<(u64, DeadLetter)> {
         self.scan(keys::DEAD_LETTERS)
             .filter_map(|item| readable(item, "dead letter"))
-            .map(|(_, letter)| letter)
+            .filter_map(|(key, letter)| Some((keys::number_of(&key)?, letter)))
             .collect()
     }
 
     /// A set of changes that happen together or not at all.
     pub fn change(&self) -> Change<'_> {
-        Change {
-            store: self,
-            batch: sled::Batch::default(),
-            failed: None,
-        }
-    }
-}
-
-/// Changes that [`Change::commit`] makes all at once.
-#[must_use = "nothing is written before `commit`"]
-pub struct Change<'a> {
-    store: &'a Store,
-    batch: sled::Batch,
-    failed: Option<StoreError>,
-}
-
-impl Change<'_> {
-    fn set<R: Record>(mut self, key: Key, record: &R) -> Self {
-        match encode(record) {
-            Ok(bytes) => self.batch.insert(key, bytes),
-            Err(error) => self.failed = Some(error),
-        }
-        self
-    }
-
-    fn mark(mut self, key: Key) -> Self {
-        self.batch.insert(key, &[]);
-        self
-    }
-
-    fn unset(mut self, key: Key) -> Self {
-        self.batch.remove(key);
-        self
-    }
-
-    /// Adds or replaces a portal.
-    pub fn portal(self, portal: &Portal) -> Self {
-        self.set(keys::portal(&portal.rid), portal).set(
-            keys::portal_of_room(&portal.room_id),
-            &Text(portal.rid.as_str().to_owned()),
-        )
-    }
-
-    /// Takes a Matrix room away from its portal, before the portal moves on.
-    pub fn forget_room(self, room: &RoomId) -> Self {
-        self.unset(keys::portal_of_room(room))
-    }
-
-    /// Moves a portal's cursor (ms).
-    pub fn cursor(self, rid: &RocketRoomId, at: i64) -> Self {
-        self.set(keys::cursor(rid), &Number(at))
-    }
-
-    /// Notes that the homeserver was well at this time (ms).
-    pub fn homeserver_well(self, at: i64) -> Self {
-        self.set(keys::homeserver_well(), &Number(at))
-    }
-
-    /// Notes the number of the last transaction that arrived.
-    pub fn last_transaction(self, number: i64) -> Self {
-        self.set(keys::last_transaction(), &Number(number))
-    }
-
-    /// Adds or replaces a ghost.
-    pub fn ghost(self, ghost: &Ghost) -> Self {
-        self.set(keys::ghost(&ghost.rocket_id), ghost).set(
-            keys::ghost_by_localpart(ghost.user_id.localpart()),
-            &Text(ghost.rocket_id.as_str().to_owned()),
-        )
-    }
-
-    /// Adds or replaces a puppet.
-    pub fn puppet(self, puppet: &Puppet) -> Self {
-        self.set(keys::puppet(&puppet.matrix_id), puppet).set(
-            keys::puppet_by_rocket_id(&puppet.credentials.user_id),
-            &Text(puppet.matrix_id.to_string()),
-        )
-    }
-
-    /// Adds or replaces a message, found by its id and by each of its events.
-    pub fn message(mut self, message: &Message) -> Self {
-        let reference = MessageRef {
-            rid: message.rid.clone(),
-            id: message.id.clone(),
-        };
-        for event in &message.events {
-            self = self.set(keys::message_of_event(&message.room_id, event), &reference);
-        }
-        self.set(keys::message(&message.rid, &message.id), message)
-    }
-
-    /// Strikes a worked event from the inbox.
-    pub fn strike(self, number: u64) -> Self {
-        self.unset(keys::inbox(number))
-    }
-
-    /// Notes that a ghost is in a room.
-    pub fn ghost_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
-        self.mark(keys::ghost_in_room(room, ghost))
-    }
-
-    /// Notes that a ghost is not in a room, whatever was noted before.
-    pub fn ghost_not_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
-        self.unset(keys::ghost_in_room(room, ghost))
-    }
-
-    /// Notes that a puppet is in a room.
-    pub fn puppet_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.mark(keys::puppet_in_room(rid, user))
-    }
-
-    /// Notes that a puppet is not in a room, whatever was noted before.
-    pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.unset(keys::puppet_in_room(rid, user))
-    }
-
-    /// Notes that the bot takes commands in a room, or no longer does.
-    pub fn bot_room(self, room: &RoomId, takes_commands: bool) -> Self {
-        let key = keys::bot_room(room);
-        if takes_commands {
-            self.mark(key)
-        } else {
-            self.unset(key)
-        }
-    }
-
-    /// Sets aside what could not be delivered.
-    pub fn dead_letter(self, letter: &DeadLetter) -> Self {
-        let number = self.store.number();
-        self.set(keys::dead_letter(number), letter)
-    }
-
-    /// Makes the changes.
-    ///
-    /// # Errors
-    /// When a record cannot be written or the store fails; then nothing changed.
-    pub fn commit(self) -> Result<(), StoreError> {
-        match self.failed {
-            Some(error) => Err(error),
-            None => Ok(self.store.db.apply_batch(self.batch)?),
-        }
+        Change::of(self)
     }
 }
 
@@ -567,8 +543,8 @@ fn next_number(db: &sled::Db) -> Result<u64, StoreError> {
     for prefix in [keys::INBOX, keys::DEAD_LETTERS] {
         if let Some(last) = db.scan_prefix(prefix).next_back() {
             let (key, _) = last?;
-            if let Ok(number) = <[u8; 8]>::try_from(&key[1..]) {
-                next = next.max(u64::from_be_bytes(number) + 1);
+            if let Some(number) = keys::number_of(&key) {
+                next = next.max(number + 1);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the store holds. Each record is JSON inside an envelope with the
 //! version of its shape, so that a later program can read an earlier store.
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -173,15 +173,133 @@ pub struct Message {
     pub sender: OwnedUserId,
     /// Where it was written.
     pub origin: Origin,
-    /// `editedAt` of what was mirrored last, in ms; 0 when never edited.
+    /// When what was mirrored last was edited, in ms by the clock of its origin; 0
+    /// when never edited.
     pub revision: i64,
-    /// It was deleted on either side: nothing of it is mirrored any more.
+    /// It was deleted on either side: nothing of it is mirrored any more. Without
+    /// events it was deleted before it was mirrored.
     #[serde(default)]
     pub deleted: bool,
+    /// What follows `id` on Rocket.Chat where the text was too long for one
+    /// message there.
+    #[serde(default)]
+    pub more: Vec<RocketMessageId>,
+    /// The first message of the thread it stands in.
+    #[serde(default)]
+    pub thread: Option<RocketMessageId>,
+    /// Which message it quotes, where the bridge wrote the quote.
+    #[serde(default)]
+    pub quote: Option<RocketMessageId>,
+    /// When it was written (ms); 0 if unknown.
+    #[serde(default)]
+    pub sent_at: i64,
+    /// When somebody on Rocket.Chat last edited what was written on Matrix (ms).
+    #[serde(default)]
+    pub foreign_revision: i64,
+    /// Whom it mentions on Matrix, where it was written on Rocket.Chat.
+    #[serde(default)]
+    pub mentions: Vec<OwnedUserId>,
+    /// It is pinned on both sides.
+    #[serde(default)]
+    pub pinned: bool,
+}
+
+impl Message {
+    /// One that has just been mirrored: neither edited nor in a thread.
+    pub fn new(
+        portal: &Portal,
+        id: RocketMessageId,
+        events: Vec<OwnedEventId>,
+        sender: OwnedUserId,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            id,
+            rid: portal.rid.clone(),
+            room_id: portal.room_id.clone(),
+            events,
+            sender,
+            origin,
+            revision: 0,
+            deleted: false,
+            more: Vec::new(),
+            thread: None,
+            quote: None,
+            sent_at: 0,
+            foreign_revision: 0,
+            mentions: Vec::new(),
+            pinned: false,
+        }
+    }
+
+    /// Its ids on Rocket.Chat, in order.
+    pub fn rocket_ids(&self) -> impl Iterator<Item = &RocketMessageId> {
+        std::iter::once(&self.id).chain(&self.more)
+    }
 }
 
 impl Record for Message {
     const NAME: &'static str = "message";
+}
+
+/// Somebody's reaction, on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// The short name on Rocket.Chat, without colons.
+    pub emoji: String,
+    /// By whom there.
+    pub username: String,
+    /// By whom on Matrix: a ghost, or the user behind a puppet.
+    pub user: OwnedUserId,
+    /// Where it was given.
+    pub origin: Origin,
+    /// The event. Several may share one, where Rocket.Chat has two names for an
+    /// emoji.
+    pub event: OwnedEventId,
+    /// How often it was lost on Rocket.Chat and given again.
+    #[serde(default)]
+    pub repairs: u8,
+}
+
+/// The reactions to one message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reactions {
+    /// Each of them.
+    pub given: Vec<Reaction>,
+    /// `_updatedAt` (ms) of the newest document they were compared with.
+    pub seen: i64,
+}
+
+impl Record for Reactions {
+    const NAME: &'static str = "reactions";
+}
+
+/// A thread whose first message is not on both sides, or whose end is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// The event that its messages relate to.
+    pub root: OwnedEventId,
+    /// Its newest event that is known.
+    pub latest: OwnedEventId,
+}
+
+impl Record for Thread {
+    const NAME: &'static str = "thread";
+}
+
+/// A custom emoji of Rocket.Chat whose image is on Matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomEmoji {
+    /// Its name, without colons.
+    pub name: String,
+    /// Which version of the image: `_updatedAt` in ms.
+    pub version: i64,
+    /// The image.
+    pub image: OwnedMxcUri,
+}
+
+impl Record for CustomEmoji {
+    const NAME: &'static str = "custom emoji";
 }
 
 /// Points from an event to its message.

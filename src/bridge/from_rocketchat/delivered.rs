@@ -1,0 +1,148 @@
+//! Events that reached Matrix although their answers, or their records, were
+//! lost.
+
+use std::collections::HashMap;
+
+use ruma::{OwnedEventId, OwnedUserId};
+use serde_json::Value;
+
+use super::revision;
+use crate::bridge::marker::Marker;
+use crate::bridge::{Bridge, Failure};
+use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::store::{Message, Origin, Portal};
+
+/// How many pages of a room's history are looked through for events whose
+/// answers were lost: they are among the newest.
+const PAGES_TO_LOOK_THROUGH: usize = 20;
+
+/// What ghosts have sent of messages that have no record yet.
+#[derive(Debug, Default)]
+pub(in crate::bridge) struct Delivered {
+    parts: HashMap<(RocketMessageId, i64, usize), Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    event: OwnedEventId,
+    sender: OwnedUserId,
+    of: usize,
+}
+
+impl Delivered {
+    /// The event of one part of a message as it is now.
+    pub(super) fn event(&self, message: &RocketMessage, part: usize) -> Option<OwnedEventId> {
+        let key = (message.id.clone(), revision(message), part);
+        self.parts.get(&key).map(|part| part.event.clone())
+    }
+
+    /// The messages of which every part is there: id, revision, events, sender.
+    fn whole(&self) -> Vec<(RocketMessageId, i64, Vec<OwnedEventId>, OwnedUserId)> {
+        let firsts = self.parts.iter().filter(|((_, _, number), _)| *number == 0);
+        firsts
+            .filter_map(|((id, revision, _), first)| {
+                let events: Option<Vec<_>> = (0..first.of)
+                    .map(|number| {
+                        let part = self.parts.get(&(id.clone(), *revision, number))?;
+                        (part.sender == first.sender).then(|| part.event.clone())
+                    })
+                    .collect();
+                Some((id.clone(), *revision, events?, first.sender.clone()))
+            })
+            .collect()
+    }
+}
+
+impl Bridge {
+    /// Takes events into the store that a ghost has sent and whose answer, or
+    /// whose record, was lost; and says of which messages only parts are there.
+    /// Synapse would not recognise the repeat after a restart of its own: its
+    /// memory of transactions is not on disk.
+    pub(in crate::bridge) async fn adopt_delivered(
+        &self,
+        portal: &Portal,
+    ) -> Result<Delivered, Failure> {
+        let reader = self.reader(portal).await?;
+        let mut delivered = Delivered::default();
+        let mut from = None;
+        for _ in 0..PAGES_TO_LOOK_THROUGH {
+            let page = reader
+                .messages_backwards(&portal.room_id, from.as_deref(), 100)
+                .await?;
+            let (mut news, mut known) = (0, 0);
+            for event in page.events {
+                let Some(marker) = Marker::of(&event.content) else {
+                    continue;
+                };
+                if !self.config.is_ghost(&event.sender) || marker.room_id != portal.rid {
+                    continue;
+                }
+                let is_new = if is_edit(&event.content) {
+                    self.adopt_edit(portal, &marker)?
+                } else {
+                    let record = self.store.message(&portal.rid, &marker.message_id)?;
+                    let is_new = record.is_none_or(|record| record.revision < marker.revision);
+                    if is_new {
+                        delivered.parts.insert(
+                            (marker.message_id, marker.revision, marker.part),
+                            Part {
+                                event: event.event_id,
+                                sender: event.sender,
+                                of: marker.parts,
+                            },
+                        );
+                    }
+                    is_new
+                };
+                if is_new {
+                    news += 1;
+                } else {
+                    known += 1;
+                }
+            }
+            from = page.end;
+            if from.is_none() || (news == 0 && known > 0) {
+                break;
+            }
+        }
+        for (id, revision, events, sender) in delivered.whole() {
+            if self.store.message(&portal.rid, &id)?.is_some() {
+                continue;
+            }
+            tracing::info!(message = %id, "had been delivered already");
+            let record = Message {
+                revision,
+                ..Message::new(portal, id, events, sender, Origin::RocketChat)
+            };
+            self.store.change().message(&record).commit()?;
+        }
+        Ok(delivered)
+    }
+
+    /// Notes an edit that had been delivered; whether that was news. Of what is in
+    /// several events only the sender knows whether all are edited.
+    fn adopt_edit(&self, portal: &Portal, marker: &Marker) -> Result<bool, Failure> {
+        let known = self.store.message(&portal.rid, &marker.message_id)?;
+        let is_new = known.is_some_and(|known| {
+            known.revision < marker.revision
+                && known.origin == Origin::RocketChat
+                && marker.parts == 1
+                && known.events.len() == 1
+        });
+        if is_new {
+            self.store
+                .amend_message(&portal.rid, &marker.message_id, |stored| {
+                    stored.revision = stored.revision.max(marker.revision);
+                })?;
+        }
+        Ok(is_new)
+    }
+}
+
+fn is_edit(content: &Value) -> bool {
+    content
+        .pointer("/m.relates_to/rel_type")
+        .and_then(Value::as_str)
+        == Some("m.replace")
+}

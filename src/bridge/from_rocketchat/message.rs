@@ -1,0 +1,262 @@
+//! New messages of Rocket.Chat, and their edits.
+
+use ruma::{OwnedEventId, OwnedUserId};
+use serde_json::{Value, json};
+
+use super::content::Content;
+use super::delivered::Delivered;
+use super::relations::Placement;
+use super::revision;
+use crate::bridge::marker::Marker;
+use crate::bridge::{Bridge, Failure, derived};
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::store::{Ghost, Message, Origin, Portal};
+
+/// One of the events that a message becomes.
+struct Part<'a> {
+    /// Its place among them.
+    number: usize,
+    /// How many there are.
+    of: usize,
+    content: Value,
+    /// The event it replaces.
+    replaces: Option<&'a OwnedEventId>,
+}
+
+impl Bridge {
+    pub(super) async fn mirror_new(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        delivered: &Delivered,
+    ) -> Result<Message, Failure> {
+        let ghost = self.ghost_of(&message.u).await?;
+        let content = self.content_of(portal, message).await?;
+        let place = self.placement_of(portal, message)?;
+        let of = content.parts.len();
+        let mut events = Vec::with_capacity(of);
+        for (number, mut part) in content.parts.into_iter().enumerate() {
+            place.stamp(&mut part, number == 0, events.last());
+            content.mentions.stamp(&mut part, number == 0);
+            let part = Part {
+                number,
+                of,
+                content: part,
+                replaces: None,
+            };
+            let event = match delivered.event(message, number) {
+                Some(event) => event,
+                None => self.send_part(portal, &ghost, message, part).await?,
+            };
+            events.push(event);
+        }
+        let mirrored = Message {
+            revision: revision(message),
+            thread: message.tmid.clone(),
+            sent_at: message.ts.0,
+            mentions: content.mentions.users,
+            ..Message::new(
+                portal,
+                message.id.clone(),
+                events,
+                ghost.user_id,
+                Origin::RocketChat,
+            )
+        };
+        let change = self.store.change().message(&mirrored);
+        place.note(portal, &mirrored, change).commit()?;
+        Ok(mirrored)
+    }
+
+    /// A message that is on Matrix already. Only `editedAt` tells an edit from
+    /// the many other reasons for sending a message again.
+    pub(super) async fn mirror_edit(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: Message,
+        delivered: &Delivered,
+    ) -> Result<(), Failure> {
+        if revision(message) <= known.revision {
+            return Ok(());
+        }
+        let ghost = self.ghost_of(&message.u).await?;
+        // Of somebody else's words, or in a room that a direct message has left.
+        if ghost.user_id != known.sender || known.room_id != portal.room_id {
+            return Ok(());
+        }
+        let mut content = self.content_of(portal, message).await?;
+        // Rocket.Chat does not check the right to call everybody at an edit.
+        content.mentions.everybody = false;
+        let place = self.placement_of(portal, message)?;
+        let of = content.parts.len();
+        let mut events = Vec::with_capacity(of);
+        for (number, mut part) in content.parts.into_iter().enumerate() {
+            content.mentions.stamp(&mut part, number == 0);
+            let event = match known.events.get(number) {
+                Some(original) => {
+                    let added = content.mentions.without(&known.mentions);
+                    let part = Part {
+                        number,
+                        of,
+                        content: replacement(part, original, &added),
+                        replaces: Some(original),
+                    };
+                    self.send_part(portal, &ghost, message, part).await?;
+                    original.clone()
+                }
+                // It has become longer than its events can carry.
+                None => {
+                    place.stamp(&mut part, false, events.last());
+                    let part = Part {
+                        number,
+                        of,
+                        content: part,
+                        replaces: None,
+                    };
+                    match delivered.event(message, number) {
+                        Some(event) => event,
+                        None => self.send_part(portal, &ghost, message, part).await?,
+                    }
+                }
+            };
+            events.push(event);
+        }
+        for (number, surplus) in known.events.iter().enumerate().skip(of) {
+            let txn = derived::transaction_id(
+                &portal.rid,
+                &ghost.user_id,
+                &message.id,
+                revision(message),
+                &format!("surplus {number}"),
+            );
+            let intent = self.as_ghost(&ghost);
+            intent.redact(&known.room_id, surplus, &txn, None).await?;
+        }
+        self.store
+            .amend_message(&portal.rid, &known.id, |stored| {
+                stored.revision = revision(message);
+                stored.events = events;
+                stored.mentions = content.mentions.users;
+            })?;
+        Ok(())
+    }
+
+    /// Somebody on Rocket.Chat has edited what a Matrix user wrote. Nobody can
+    /// edit another's event: whoever did it says what it says now.
+    pub(super) async fn mirror_foreign_edit(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let Some(editor) = message.edited_by.as_ref() else {
+            return Ok(());
+        };
+        let (at, original) = (revision(message), known.events.first());
+        let is_known = known.origin != Origin::Matrix || known.foreign_revision >= at;
+        let by_bridge = self.store.behind_puppet(&editor.id)?.is_some()
+            || editor.id == *self.rocket().await.bot.user_id();
+        let (false, Some(original)) = (is_known || by_bridge, original) else {
+            return Ok(());
+        };
+        let ghost = self.ghost_of(editor).await?;
+        let Content { mut parts, .. } = self.content_of(portal, message).await?;
+        let mut content = parts.swap_remove(0);
+        let first = content["body"].as_str().unwrap_or_default();
+        let note = "edited this message; it says now:";
+        content["body"] = format!("{note}\n{first}").into();
+        if let Some(html) = content.get("formatted_body").and_then(Value::as_str) {
+            content["formatted_body"] = format!("{note}<br>{html}").into();
+        }
+        content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": original } });
+        content["m.mentions"] = json!({});
+        let part = Part {
+            number: 0,
+            of: 1,
+            content,
+            replaces: Some(original),
+        };
+        self.send_part(portal, &ghost, message, part).await?;
+        self.store
+            .amend_message(&portal.rid, &known.id, |stored| {
+                stored.foreign_revision = at;
+            })?;
+        Ok(())
+    }
+
+    /// Sends an event as a ghost, bringing it into the room first; once more when
+    /// it turns out that somebody removed it.
+    async fn send_part(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+        message: &RocketMessage,
+        part: Part<'_>,
+    ) -> Result<OwnedEventId, Failure> {
+        let revision = revision(message);
+        let mut content = part.content;
+        Marker {
+            room_id: portal.rid.clone(),
+            message_id: message.id.clone(),
+            revision,
+            part: part.number,
+            parts: part.of,
+        }
+        .stamp(&mut content);
+        let (purpose, at) = match part.replaces {
+            Some(_) => ("edit", revision),
+            None => ("new", message.ts.0),
+        };
+        let purpose = match part.number {
+            0 => purpose.to_owned(),
+            number => format!("{purpose} {number}"),
+        };
+        let txn =
+            derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, revision, &purpose);
+        let at = u64::try_from(at).ok();
+        self.send_as_ghost(portal, ghost, "m.room.message", &content, &txn, at)
+            .await
+    }
+
+    /// Sends an event as a ghost, in the room at need.
+    pub(super) async fn send_as_ghost(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+        kind: &str,
+        content: &Value,
+        txn: &ruma::TransactionId,
+        at: Option<u64>,
+    ) -> Result<OwnedEventId, Failure> {
+        self.bring_ghost_in(portal, ghost).await?;
+        self.bring_person_in(portal, ghost).await?;
+        let room = &portal.room_id;
+        match self.as_ghost(ghost).send(room, kind, content, txn, at).await {
+            Err(error) if error.is_forbidden() => {
+                self.store
+                    .change()
+                    .ghost_not_in_room(room, &ghost.user_id)
+                    .commit()?;
+                self.join_ghost_anew(portal, ghost).await?;
+                Err(Failure::NotYet("the homeserver to take notice of a join"))
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+}
+
+/// The content of an edit. Whoever is mentioned by it for the first time is
+/// notified; nobody else again.
+fn replacement(new: Value, original: &OwnedEventId, added: &[OwnedUserId]) -> Value {
+    let mut content = new.clone();
+    for key in ["body", "formatted_body"] {
+        if let Some(text) = new.get(key).and_then(Value::as_str) {
+            content[key] = format!("* {text}").into();
+        }
+    }
+    content["m.mentions"] = json!({ "user_ids": added });
+    content["m.new_content"] = new;
+    content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": original });
+    content
+}

@@ -1,0 +1,239 @@
+//! A document of Rocket.Chat on its way to Matrix.
+
+mod aside;
+mod content;
+mod deletion;
+mod delivered;
+mod message;
+mod people;
+mod pins;
+mod reactions;
+mod relations;
+
+use std::sync::Arc;
+
+use super::lane::Place;
+use super::perseverance::Attempt;
+use super::{Bridge, Failure};
+use crate::matrix::Intent;
+use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
+use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use crate::store::{Portal, PortalKind};
+use delivered::Delivered;
+
+/// Something that happened to a message on Rocket.Chat.
+#[derive(Debug, Clone)]
+pub(super) enum Document {
+    /// It is there, in this form. Rocket.Chat sends a message again for every
+    /// star, preview and thread counter.
+    Message(Box<RocketMessage>),
+    /// It is gone.
+    Deleted {
+        /// Its id.
+        id: RocketMessageId,
+        /// When it went (ms), if known.
+        at: Option<i64>,
+    },
+}
+
+/// A document in its room's queue.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub document: Document,
+    /// What the room's cursor wants back when it is done.
+    pub ticket: i64,
+}
+
+impl Document {
+    /// When it was changed last (ms), for the room's cursor.
+    pub(super) fn updated_at(&self) -> Option<i64> {
+        match self {
+            Self::Message(message) => Some(message.updated_at.unwrap_or(message.ts).0),
+            Self::Deleted { at, .. } => *at,
+        }
+    }
+
+    /// Its place in the room's order.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Message(message) => Place {
+                sender: message.u.id.as_str().to_owned(),
+                id: message.id.as_str().to_owned(),
+                refers_to: relations::quoted_in(message)
+                    .into_iter()
+                    .chain(message.tmid.clone())
+                    .chain(std::iter::once(message.id.clone()))
+                    .map(RocketMessageId::into_string)
+                    .collect(),
+                alone: false,
+            },
+            Self::Deleted { id, .. } => Place {
+                // No user id: ids have no blanks.
+                sender: format!("deletion of {id}"),
+                id: id.as_str().to_owned(),
+                refers_to: vec![id.as_str().to_owned()],
+                alone: false,
+            },
+        }
+    }
+
+    fn id(&self) -> &RocketMessageId {
+        match self {
+            Self::Message(message) => &message.id,
+            Self::Deleted { id, .. } => id,
+        }
+    }
+}
+
+impl Bridge {
+    /// Does what a document asks for. Ends when it is done or set aside.
+    pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, job: Job) {
+        let Job { document, ticket } = job;
+        let done = self
+            .persevere(|attempt| self.mirror_document(&rid, &document, attempt))
+            .await;
+        if let Err(failure) = done {
+            self.set_document_aside(&rid, &document, &failure).await;
+        }
+        self.document_done(&rid, ticket);
+    }
+
+    async fn mirror_document(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+        document: &Document,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        let Some(portal) = self.store.portal(rid)? else {
+            return Ok(());
+        };
+        match document {
+            Document::Message(message) => self.mirror_message(&portal, message, attempt).await,
+            Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
+        }
+    }
+
+    async fn mirror_message(
+        self: &Arc<Self>,
+        portal: &Portal,
+        message: &RocketMessage,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        if message.hidden || message.federated {
+            return Ok(());
+        }
+        // Whoever wrote it: a moderator may have taken it away.
+        if message.t.as_deref() == Some("rm") {
+            return self.mirror_deletion(portal, &message.id).await;
+        }
+        if is_of_the_system(message) {
+            tracing::debug!(kind = message.t, "a system message is not mirrored");
+            return Ok(());
+        }
+        let is_for_matrix = self.is_for_matrix(message).await?;
+        let delivered = if attempt.maybe_done && is_for_matrix {
+            self.adopt_delivered(portal).await?
+        } else {
+            Delivered::default()
+        };
+        let known = match self.store.message(&portal.rid, &message.id)? {
+            Some(known) if known.deleted => return Ok(()),
+            Some(known) => {
+                if is_for_matrix {
+                    self.mirror_edit(portal, message, known.clone(), &delivered)
+                        .await?;
+                } else {
+                    self.mirror_foreign_edit(portal, message, &known).await?;
+                }
+                known
+            }
+            None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
+            None => self.mirror_new(portal, message, &delivered).await?,
+        };
+        self.mirror_reactions(portal, message, &known).await?;
+        self.mirror_pin(portal, message, &known).await
+    }
+
+    /// Whether somebody on Rocket.Chat wrote it, for everybody in the room.
+    pub(super) async fn is_for_matrix(&self, message: &RocketMessage) -> Result<bool, Failure> {
+        if message.hidden || message.federated {
+            return Ok(false);
+        }
+        let author = &message.u.id;
+        if author == self.rocket().await.bot.user_id() {
+            return Ok(false);
+        }
+        Ok(self.store.behind_puppet(author)?.is_none())
+    }
+
+    /// Who reads and tidies a portal's Matrix room for the bridge: the bot, or in
+    /// a direct message, where there is no bot, the other person's ghost.
+    pub(super) async fn reader(&self, portal: &Portal) -> Result<Intent, Failure> {
+        match &portal.kind {
+            PortalKind::Direct { peer, .. } => {
+                let peer = UserRef {
+                    id: peer.clone(),
+                    username: None,
+                    name: None,
+                };
+                Ok(self.as_ghost(&self.ghost_of(&peer).await?))
+            }
+            _ => Ok(self.matrix.bot()),
+        }
+    }
+}
+
+/// Whether Rocket.Chat wrote it about the room, by its types up to 8.8. A type
+/// that is not among them may be anything that somebody's client put there, and
+/// must not hide what they wrote.
+fn is_of_the_system(message: &RocketMessage) -> bool {
+    let Some(kind) = message.t.as_deref() else {
+        return false;
+    };
+    matches!(
+        kind,
+        "uj" | "ut"
+            | "ujt"
+            | "ul"
+            | "ult"
+            | "au"
+            | "added-user-to-team"
+            | "ru"
+            | "r"
+            | "ui"
+            | "uir"
+            | "removed-user-from-team"
+            | "command"
+            | "wm"
+            | "e2e"
+            | "otr"
+            | "otr-ack"
+            | "videoconf"
+            | "discussion-created"
+            | "room_changed_topic"
+            | "room_changed_description"
+            | "room_changed_announcement"
+            | "room_changed_avatar"
+            | "room_changed_privacy"
+    ) || [
+        "room-",
+        "room_e2e",
+        "subscription-role-",
+        "user-",
+        "message_pinned",
+        "livechat",
+        "omnichannel",
+        "voip-",
+        "abac-",
+    ]
+    .iter()
+    .any(|start| kind.starts_with(start))
+}
+
+/// When it was edited last (ms); 0 if never. Never after the server wrote it last:
+/// 6.14 stores whatever `editedAt` somebody's client sends along, and one in the
+/// future would hide every later edit.
+fn revision(message: &RocketMessage) -> i64 {
+    let written = message.updated_at.map_or(i64::MAX, |at| at.0);
+    message.edited_at.map_or(0, |at| at.0.min(written))
+}

@@ -1,0 +1,214 @@
+//! Changes to the store that happen together or not at all.
+
+use ruma::{EventId, RoomId, UserId};
+
+use super::keys::{self, Key};
+use super::records::{
+    CustomEmoji, DeadLetter, Ghost, InboxEvent, Message, MessageRef, Number, Portal, Puppet,
+    Reactions, Record, Text, Thread, encode,
+};
+use super::{Store, StoreError};
+use crate::rocketchat::{RocketMessageId, RocketRoomId};
+
+/// Changes that [`Change::commit`] makes all at once.
+#[must_use = "nothing is written before `commit`"]
+pub struct Change<'a> {
+    store: &'a Store,
+    batch: sled::Batch,
+    failed: Option<StoreError>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(store: &'a Store) -> Self {
+        Self {
+            store,
+            batch: sled::Batch::default(),
+            failed: None,
+        }
+    }
+
+    fn set<R: Record>(mut self, key: Key, record: &R) -> Self {
+        match encode(record) {
+            Ok(bytes) => self.batch.insert(key, bytes),
+            Err(error) => self.failed = Some(error),
+        }
+        self
+    }
+
+    fn mark(mut self, key: Key) -> Self {
+        self.batch.insert(key, &[]);
+        self
+    }
+
+    fn unset(mut self, key: Key) -> Self {
+        self.batch.remove(key);
+        self
+    }
+
+    /// Adds or replaces a portal.
+    pub fn portal(self, portal: &Portal) -> Self {
+        self.set(keys::portal(&portal.rid), portal).set(
+            keys::portal_of_room(&portal.room_id),
+            &Text(portal.rid.as_str().to_owned()),
+        )
+    }
+
+    /// Takes a Matrix room away from its portal, before the portal moves on.
+    pub fn forget_room(self, room: &RoomId) -> Self {
+        self.unset(keys::portal_of_room(room))
+    }
+
+    /// Moves a portal's cursor (ms).
+    pub fn cursor(self, rid: &RocketRoomId, at: i64) -> Self {
+        self.set(keys::cursor(rid), &Number(at))
+    }
+
+    /// Notes that the homeserver was well at this time (ms).
+    pub fn homeserver_well(self, at: i64) -> Self {
+        self.set(keys::homeserver_well(), &Number(at))
+    }
+
+    /// Notes the number of the last transaction that arrived.
+    pub fn last_transaction(self, number: i64) -> Self {
+        self.set(keys::last_transaction(), &Number(number))
+    }
+
+    /// Adds or replaces a ghost.
+    pub fn ghost(self, ghost: &Ghost) -> Self {
+        self.set(keys::ghost(&ghost.rocket_id), ghost).set(
+            keys::ghost_by_localpart(ghost.user_id.localpart()),
+            &Text(ghost.rocket_id.as_str().to_owned()),
+        )
+    }
+
+    /// Adds or replaces a puppet.
+    pub fn puppet(self, puppet: &Puppet) -> Self {
+        self.set(keys::puppet(&puppet.matrix_id), puppet).set(
+            keys::puppet_by_rocket_id(&puppet.credentials.user_id),
+            &Text(puppet.matrix_id.to_string()),
+        )
+    }
+
+    /// Adds or replaces a message, found by its id and by each of its events.
+    pub fn message(mut self, message: &Message) -> Self {
+        let reference = MessageRef {
+            rid: message.rid.clone(),
+            id: message.id.clone(),
+        };
+        for event in &message.events {
+            self = self.set(keys::message_of_event(&message.room_id, event), &reference);
+        }
+        let first = Text(message.id.as_str().to_owned());
+        for id in &message.more {
+            self = self.set(keys::continued(&message.rid, id), &first);
+        }
+        self.set(keys::message(&message.rid, &message.id), message)
+    }
+
+    /// Notes that an event edits a message.
+    pub fn edit_event(self, message: &Message, event: &EventId) -> Self {
+        let reference = MessageRef {
+            rid: message.rid.clone(),
+            id: message.id.clone(),
+        };
+        self.set(keys::edit_event(&message.room_id, event), &reference)
+    }
+
+    /// Replaces the reactions to a message, found by each of their events too.
+    pub fn reactions(mut self, message: &Message, reactions: &Reactions) -> Self {
+        let reference = MessageRef {
+            rid: message.rid.clone(),
+            id: message.id.clone(),
+        };
+        for reaction in &reactions.given {
+            let key = keys::reaction_event(&message.room_id, &reaction.event);
+            self = self.set(key, &reference);
+        }
+        self.set(keys::reactions(&message.rid, &message.id), reactions)
+    }
+
+    /// Forgets what an event was a reaction to.
+    pub fn no_reaction(self, room: &RoomId, event: &EventId) -> Self {
+        self.unset(keys::reaction_event(room, event))
+    }
+
+    /// Adds or replaces what is known of a thread.
+    pub fn thread(self, portal: &Portal, first: &RocketMessageId, thread: &Thread) -> Self {
+        self.set(keys::thread(&portal.rid, first), thread).set(
+            keys::thread_of_root(&portal.room_id, &thread.root),
+            &Text(first.as_str().to_owned()),
+        )
+    }
+
+    /// Adds or replaces a custom emoji.
+    pub fn custom_emoji(self, emoji: &CustomEmoji) -> Self {
+        self.set(keys::custom_emoji(&emoji.name), emoji).set(
+            keys::custom_emoji_by_image(&emoji.image),
+            &Text(emoji.name.clone()),
+        )
+    }
+
+    /// Puts an event into the inbox again that has been there before, under a new
+    /// number.
+    pub fn again(self, number: u64, event: &InboxEvent) -> Self {
+        self.set(keys::inbox(number), event)
+    }
+
+    /// Strikes a worked event from the inbox.
+    pub fn strike(self, number: u64) -> Self {
+        self.unset(keys::inbox(number))
+    }
+
+    /// Notes that a ghost is in a room.
+    pub fn ghost_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
+        self.mark(keys::ghost_in_room(room, ghost))
+    }
+
+    /// Notes that a ghost is not in a room, whatever was noted before.
+    pub fn ghost_not_in_room(self, room: &RoomId, ghost: &UserId) -> Self {
+        self.unset(keys::ghost_in_room(room, ghost))
+    }
+
+    /// Notes that a puppet is in a room.
+    pub fn puppet_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
+        self.mark(keys::puppet_in_room(rid, user))
+    }
+
+    /// Notes that a puppet is not in a room, whatever was noted before.
+    pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
+        self.unset(keys::puppet_in_room(rid, user))
+    }
+
+    /// Notes that the bot takes commands in a room, or no longer does.
+    pub fn bot_room(self, room: &RoomId, takes_commands: bool) -> Self {
+        let key = keys::bot_room(room);
+        if takes_commands {
+            self.mark(key)
+        } else {
+            self.unset(key)
+        }
+    }
+
+    /// Sets aside what could not be delivered.
+    pub fn dead_letter(self, letter: &DeadLetter) -> Self {
+        let number = self.store.number();
+        self.set(keys::dead_letter(number), letter)
+    }
+
+    /// Forgets what had been set aside.
+    pub fn no_dead_letter(self, number: u64) -> Self {
+        self.unset(keys::dead_letter(number))
+    }
+
+    /// Makes the changes.
+    ///
+    /// # Errors
+    /// When a record cannot be written or the store fails; then nothing changed.
+    pub fn commit(self) -> Result<(), StoreError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.store.db.apply_batch(self.batch)?),
+        }
+    }
+}
+
