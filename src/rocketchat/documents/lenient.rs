@@ -38,6 +38,16 @@ where
     })
 }
 
+/// A text, also where a number or a truth value stands for one; empty for anything
+/// else.
+pub fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        value @ (Value::Number(_) | Value::Bool(_)) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    })
+}
+
 /// Whether anything but null or false is there: for marks whose content does not
 /// matter.
 pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -118,9 +118,16 @@ pub struct Message {
     /// Brought in by an importer: such messages are not sent to sockets.
     #[serde(default, deserialize_with = "lenient::present")]
     pub imported: bool,
-    /// Has blocks of an app, which are not read here.
-    #[serde(default, rename = "blocks", deserialize_with = "lenient::present")]
-    pub has_blocks: bool,
+    /// What an app shows (UIKit), as it sent it: kinds and fields differ by app.
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub blocks: Vec<Value>,
+    /// What an integration added; only where the server allows it.
+    #[serde(
+        default,
+        rename = "customFields",
+        deserialize_with = "lenient::or_default"
+    )]
+    pub custom_fields: serde_json::Map<String, Value>,
 }
 
 /// Somebody mentioned. `@all` and `@here` have the words as id and name, and no kind.
@@ -282,6 +289,12 @@ pub struct Attachment {
     /// Table of a card.
     #[serde(deserialize_with = "lenient::list")]
     pub fields: Vec<AttachmentField>,
+    /// Buttons of a card.
+    #[serde(deserialize_with = "lenient::list")]
+    pub actions: Vec<AttachmentAction>,
+    /// Small print of a card; Rocket.Chat itself does not show it.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub footer: Option<String>,
     /// The parsed text.
     #[serde(deserialize_with = "lenient::opt")]
     pub md: Option<Value>,
@@ -295,14 +308,35 @@ pub struct Attachment {
 #[serde(default)]
 pub struct AttachmentField {
     /// Heading.
-    #[serde(deserialize_with = "lenient::or_default")]
+    #[serde(deserialize_with = "lenient::words")]
     pub title: String,
-    /// Content.
-    #[serde(deserialize_with = "lenient::or_default")]
+    /// Content. Servers before 8.0 take numbers, too.
+    #[serde(deserialize_with = "lenient::words")]
     pub value: String,
     /// Narrow: fits beside another.
     #[serde(deserialize_with = "lenient::or_default")]
     pub short: bool,
+}
+
+/// A button of a card.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct AttachmentAction {
+    /// `button` is the only kind that is known.
+    #[serde(rename = "type", deserialize_with = "lenient::opt")]
+    pub kind: Option<String>,
+    /// What stands on it.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub text: Option<String>,
+    /// Where it leads.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub url: Option<String>,
+    /// An image in place of a text.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub image_url: Option<String>,
+    /// What whoever presses it says in the room.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub msg: Option<String>,
 }
 
 fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -15,8 +15,8 @@ mod timestamp;
 mod user;
 
 pub use message::{
-    Attachment, AttachmentField, ChannelRef, Dimensions, FileRef, Mention, Message, MessageUrl,
-    Reactions,
+    Attachment, AttachmentAction, AttachmentField, ChannelRef, Dimensions, FileRef, Mention,
+    Message, MessageUrl, Reactions,
 };
 pub use room::{Member, Room, RoomType, Subscription};
 pub use sync::{Changes, Deleted, Page, Removed, SyncResult};

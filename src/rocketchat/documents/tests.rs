@@ -158,6 +158,7 @@ fn no_odd_field_loses_a_message_and_none_is_made_without_its_ids() {
         "groupable",
         "imported",
         "blocks",
+        "customFields",
     ];
     let odd = [
         json!(null),
@@ -200,6 +201,36 @@ fn marks_of_rocket_chats_own_federation_are_seen() {
     assert!(room.federated);
     let user: User = serde_json::from_value(json!({ "_id": "u", "federated": false })).unwrap();
     assert!(!user.federated && user.active);
+}
+
+#[test]
+fn one_bad_part_of_a_card_does_not_lose_the_others() {
+    let card = json!({
+        "title": 5, "text": "t",
+        "fields": [1, { "title": "a", "value": 2 }, { "title": null, "value": true }],
+        "actions": ["x", { "type": 1, "text": "go", "url": [] }],
+    });
+    let message: Message =
+        serde_json::from_value(minimal("attachments", json!([7, card]))).unwrap();
+    let [card] = message.attachments.as_slice() else {
+        panic!("{:?}", message.attachments);
+    };
+    assert_eq!(
+        (card.title.as_deref(), card.text.as_deref()),
+        (None, Some("t"))
+    );
+    let fields: Vec<_> = card
+        .fields
+        .iter()
+        .map(|field| (field.title.as_str(), field.value.as_str()))
+        .collect();
+    assert_eq!(fields, [("a", "2"), ("", "true")]);
+    let texts: Vec<_> = card
+        .actions
+        .iter()
+        .map(|action| action.text.as_deref())
+        .collect();
+    assert_eq!(texts, [Some("go")]);
 }
 
 #[test]

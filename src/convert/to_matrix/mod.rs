@@ -1,4 +1,26 @@
 //! A message of Rocket.Chat in the form of Matrix.
+//!
+//! * [`render`]: a message's tree as text and HTML.
+//! * [`say`]: all of a message: its tree, what is attached, an app's blocks.
+//! * [`fit`], [`split_text`]: what is too long for one event.
+//!
+//! Who and what a name means only the [`Directory`] says, which the caller has made
+//! for this message: a tree has names as they were typed.
+
+mod attachments;
+mod card;
+mod markup;
+mod moment;
+mod plain;
+mod rendered;
+mod safe;
+mod size;
+mod uikit;
+
+pub use attachments::{Parse, quoted, say};
+pub use markup::render;
+pub use rendered::{Channel, Directory, Person, Rendered};
+pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};
 
 use crate::rocketchat::documents::{Attachment, Message};
 
@@ -68,6 +90,9 @@ fn in_words(attachment: &Attachment) -> Option<String> {
     .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
+
+#[cfg(test)]
+mod testing;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,166 @@
+//! All that a message says: its tree, what is attached, an app's blocks.
+
+use rocketchat_markdown::{Block, Inline};
+use ruma::OwnedMxcUri;
+
+use super::{Channel, Directory, Person, Rendered, card, markup, safe, uikit};
+use crate::rocketchat::documents::{Attachment, Message};
+use crate::rocketchat::ids::RocketMessageId;
+
+/// What a message with nothing to see says.
+const NOTHING: &str = "(a message without text)";
+
+/// Makes the tree of a text in Rocket.Chat's dialect.
+pub type Parse<'a> = &'a dyn Fn(&str) -> Vec<Block>;
+
+/// A message in whole: its text, of which `blocks` is the tree, and under it what is
+/// attached, in words, so that nothing of it is dropped silently. Never blank.
+///
+/// Quotes are left out; [`quoted`] shows one. Of the permalinks that a text begins
+/// with, those to `quotes_shown` are left out: the caller shows these quotes, as a
+/// reply or in words. The name of a webhook (`alias`) is left out too; see
+/// [`Rendered::under_name`].
+pub fn say(
+    message: &Message,
+    blocks: &[Block],
+    people: &dyn Directory,
+    parse: Parse<'_>,
+    quotes_shown: &[RocketMessageId],
+) -> Rendered {
+    let parsed;
+    let blocks = if blocks.is_empty() {
+        parsed = card::parsed(&message.msg, parse);
+        &parsed
+    } else {
+        blocks
+    };
+    let is_shown = |id: &str| quotes_shown.iter().any(|shown| shown.as_str() == id);
+    let text = markup::render(&without_permalinks(blocks, &is_shown), people);
+    let attached: Vec<Block> = message
+        .attachments
+        .iter()
+        .filter(|attachment| attachment.message_link.is_none())
+        .flat_map(|attachment| card::blocks(attachment, parse))
+        .chain(uikit::blocks(&message.blocks, parse))
+        .chain(uikit::custom_fields(&message.custom_fields))
+        .collect();
+    let whole = Rendered::join([text, aside(&attached, people)]);
+    if whole.is_blank() {
+        return Rendered::of_text(NOTHING);
+    }
+    whole
+}
+
+/// A quote in words, with who said it: for a quoted message that is not known on
+/// Matrix. It mentions nobody.
+pub fn quoted(quote: &Attachment, people: &dyn Directory, parse: Parse<'_>) -> Rendered {
+    let mut blocks = Vec::new();
+    let author = quote.author_name.as_deref().map(safe::name);
+    if let Some(author) = author.filter(|author| !author.is_empty()) {
+        let author = Inline::Bold(vec![Inline::Text(author)]);
+        blocks.push(Block::Paragraph(vec![author, Inline::Text(":".to_owned())]));
+    }
+    // The permalinks of quotes inside of this one. Those are not shown.
+    let inner: Vec<String> = quote
+        .attachments
+        .iter()
+        .filter_map(|inner| safe::message_of_permalink(inner.message_link.as_deref()?))
+        .collect();
+    let text = card::parsed(quote.text.as_deref().unwrap_or(""), parse);
+    blocks.extend(without_permalinks(&text, &|id| {
+        inner.iter().any(|inner| inner == id)
+    }));
+    let attached = quote
+        .attachments
+        .iter()
+        .filter(|attachment| attachment.message_link.is_none());
+    blocks.extend(attached.flat_map(|attachment| card::blocks(attachment, parse)));
+    if blocks.is_empty() {
+        blocks.push(card::line(NOTHING));
+    }
+    aside(&[Block::Quote(blocks)], people)
+}
+
+/// What Rocket.Chat notifies nobody of.
+fn aside(blocks: &[Block], people: &dyn Directory) -> Rendered {
+    markup::render(blocks, &Quiet(people)).silent()
+}
+
+/// A directory in which nobody is everybody.
+struct Quiet<'a>(&'a dyn Directory);
+
+impl Directory for Quiet<'_> {
+    fn user(&self, username: &str) -> Option<Person> {
+        self.0.user(username)
+    }
+
+    fn calls_everybody(&self, _: &str) -> bool {
+        false
+    }
+
+    fn channel(&self, name: &str) -> Option<Channel> {
+        self.0.channel(name)
+    }
+
+    fn custom_emoji(&self, short_code: &str) -> Option<OwnedMxcUri> {
+        self.0.custom_emoji(short_code)
+    }
+
+    fn emoji(&self, short_code: &str) -> Option<String> {
+        self.0.emoji(short_code)
+    }
+}
+
+/// The tree without the permalinks of quotes (`[ ](https://host/…?msg=id)`) that it
+/// begins with, as far as they are shown otherwise, and without the white space
+/// behind them.
+fn without_permalinks(blocks: &[Block], is_shown: &dyn Fn(&str) -> bool) -> Vec<Block> {
+    let is_shown_quote = |inline: &Inline| match inline {
+        Inline::Link { src, label } => {
+            let blank = label
+                .iter()
+                .all(|part| matches!(part, Inline::Text(text) if safe::is_blank(text)));
+            blank && safe::message_of_permalink(src).is_some_and(|id| is_shown(&id))
+        }
+        _ => false,
+    };
+    let mut rest = blocks;
+    let mut found = false;
+    while let Some((first, others)) = rest.split_first() {
+        match first {
+            Block::LineBreak if found => rest = others,
+            Block::Paragraph(line) => {
+                let mut line = line.as_slice();
+                let mut found_here = false;
+                loop {
+                    match line {
+                        [inline, behind @ ..] if is_shown_quote(inline) => {
+                            line = behind;
+                            found_here = true;
+                        }
+                        [Inline::Text(text), behind @ ..] if safe::is_blank(text) => line = behind,
+                        _ => break,
+                    }
+                }
+                if !found_here {
+                    break;
+                }
+                found = true;
+                rest = others;
+                if !line.is_empty() {
+                    let mut line = line.to_vec();
+                    if let Some(Inline::Text(text)) = line.first_mut() {
+                        *text = text.trim_start().to_owned();
+                    }
+                    let first = Block::Paragraph(line);
+                    return std::iter::once(first).chain(rest.iter().cloned()).collect();
+                }
+            }
+            _ => break,
+        }
+    }
+    rest.to_vec()
+}
+
+#[cfg(test)]
+mod tests;
