@@ -125,6 +125,7 @@ async fn the_simulator_answers_as_the_recorded_server_did() {
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|one| one.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "gz"))
         .collect();
     files.sort();
     let only = std::env::var("REPLAY_ONLY").unwrap_or_default();

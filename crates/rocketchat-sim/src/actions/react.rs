@@ -1,22 +1,8 @@
-//! Reactions (facts 6, capture 17). The list of names is not the server's whole one (emojione
-//! 4.5.0): it holds what tests and people use most, plus the flags and the skin tones.
+//! Reactions (facts 6, capture 17).
 
 use serde_json::{Value, json};
 
 use crate::{error::Failure, json, state::State};
-
-const NAMES: &str = include_str!("../data/emoji-names.txt");
-
-fn known(name: &str) -> bool {
-    let base = name
-        .rsplit_once("_tone")
-        .filter(|(_, tone)| matches!(*tone, "1" | "2" | "3" | "4" | "5"))
-        .map_or(name, |(base, _)| base);
-    let flag = name
-        .strip_prefix("flag_")
-        .is_some_and(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_lowercase()));
-    flag || NAMES.split_ascii_whitespace().any(|one| one == base)
-}
 
 impl State {
     /// Adds, removes or toggles a reaction. Without a `reactions` key, `should == Some(false)` adds
@@ -38,7 +24,7 @@ impl State {
             return Err(Failure::coded("error-not-allowed", "Not allowed")
                 .with(json!({ "method": "setReaction" })));
         }
-        if !known(&name) {
+        if !rocketchat_emoji::is_known(&name) {
             return Err(
                 Failure::coded("error-not-allowed", "Invalid emoji provided.")
                     .with(json!({ "method": "setReaction" })),

@@ -1,9 +1,11 @@
 //! Plays a recording, line by line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use rocketchat_sim::{Options, Sim, time};
 use serde_json::{Value, json};
@@ -72,9 +74,18 @@ fn kind(frame: &Value) -> String {
     )
 }
 
+fn read(path: &std::path::Path) -> String {
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(path).unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
 pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
-    let text = std::fs::read_to_string(path).unwrap();
-    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let text = read(path);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let name = name.trim_end_matches(".jsonl.gz").to_owned();
     let mut lines: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
