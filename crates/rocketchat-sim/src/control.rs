@@ -166,6 +166,44 @@ impl Default for RawFrame {
     }
 }
 
+/// `POST /_sim/emoji`: upload an emoji, as `emoji-custom.create` and `.update` do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadEmoji {
+    /// Name without colons.
+    pub name: String,
+    /// Other names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Ending of the file, e.g. `png`.
+    pub extension: String,
+    /// The picture, base64.
+    pub picture: String,
+    /// Name of the emoji that this one replaces.
+    #[serde(default)]
+    pub previous: Option<String>,
+}
+
+/// `POST /_sim/behaviour`: what can be switched while the server runs. What is missing stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Behaviour {
+    /// New messages carry no `md`.
+    pub no_md: Option<bool>,
+    /// Milliseconds between reading and writing reactions; what comes between is lost.
+    pub reaction_race_ms: Option<u64>,
+}
+
+/// `POST /_sim/permissions`: gives a permission to these roles and no others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permission {
+    /// E.g. `mention-all`.
+    pub id: String,
+    /// E.g. `["admin"]`.
+    pub roles: Vec<String>,
+}
+
 /// One socket, as `GET /_sim/sockets` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SocketState {
@@ -292,6 +330,42 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
                 state.hub.push(*id, out);
             }
             count(ids.len())
+        }
+        ("POST", "emoji") => {
+            let wanted: UploadEmoji = parse(body)?;
+            let picture = STANDARD.decode(&wanted.picture).map_err(bad)?;
+            let done = state.upload_emoji(
+                wanted.previous.as_deref(),
+                &wanted.name,
+                wanted.aliases,
+                &wanted.extension,
+                picture,
+            );
+            if done {
+                Ok(json!({ "emoji": state.emoji.all.len() }))
+            } else {
+                Err(bad("the name is taken, or the previous one unknown"))
+            }
+        }
+        ("POST", "behaviour") => {
+            let wanted: Behaviour = parse(body)?;
+            if let Some(off) = wanted.no_md {
+                state.options.no_md = off;
+            }
+            if let Some(ms) = wanted.reaction_race_ms {
+                state.options.reaction_race_ms = ms;
+            }
+            Ok(json!({
+                "no_md": state.options.no_md, "reaction_race_ms": state.options.reaction_race_ms,
+            }))
+        }
+        ("POST", "permissions") => {
+            let wanted: Permission = parse(body)?;
+            if state.change_permission(&wanted.id, &wanted.roles) {
+                Ok(json!({ "id": wanted.id, "roles": wanted.roles }))
+            } else {
+                Err(bad("there is no such permission"))
+            }
         }
         ("GET", "stats") => Ok(json!({
             "requests": state.stats, "messages": state.messages.count(), "users": state.users.count(),

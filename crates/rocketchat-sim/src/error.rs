@@ -117,6 +117,7 @@ impl Failure {
                 "You_have_been_muted" => {
                     "You have been muted and cannot speak in this room".to_owned()
                 }
+                "room_is_blocked" => "This room is blocked".to_owned(),
                 other => other.to_owned(),
             },
             Self::Written { error, .. } => error.clone().unwrap_or_default(),

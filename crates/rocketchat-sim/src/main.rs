@@ -56,6 +56,12 @@ struct Arguments {
     /// Silence after which a socket is pinged, and then closed, in milliseconds.
     #[arg(long, default_value_t = 15_000)]
     heartbeat_ms: u64,
+    /// Leave `md` out of messages, as a server with DISABLE_MESSAGE_PARSER=true.
+    #[arg(long)]
+    no_md: bool,
+    /// Lose reactions that come within so many milliseconds to one message, as a real server does.
+    #[arg(long, default_value_t = 0)]
+    reaction_race_ms: u64,
     /// Threads that answer requests.
     #[arg(long, default_value_t = 1)]
     workers: usize,
@@ -79,6 +85,8 @@ impl From<Arguments> for Options {
             create_tokens_secret: arguments.create_tokens_secret,
             two_factor_grace_s: arguments.two_factor_grace_s,
             heartbeat_ms: arguments.heartbeat_ms,
+            no_md: arguments.no_md,
+            reaction_race_ms: arguments.reaction_race_ms,
             workers: arguments.workers,
         }
     }

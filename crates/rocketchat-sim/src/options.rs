@@ -38,6 +38,11 @@ pub struct Options {
     pub two_factor_grace_s: u64,
     /// Silence after which the server pings a socket, and again after which it closes it, in ms.
     pub heartbeat_ms: u64,
+    /// Messages carry no `md`, as with `DISABLE_MESSAGE_PARSER=true` in the server's environment.
+    pub no_md: bool,
+    /// Time between reading a message's reactions and writing them back, in milliseconds. Reactions
+    /// that arrive meanwhile are lost, as on a real server (facts 6); 0 loses none.
+    pub reaction_race_ms: u64,
     /// Threads that answer requests.
     pub workers: usize,
 }
@@ -60,6 +65,8 @@ impl Default for Options {
             create_tokens_secret: None,
             two_factor_grace_s: 1800,
             heartbeat_ms: 15_000,
+            no_md: false,
+            reaction_race_ms: 0,
             workers: 1,
         }
     }

@@ -33,6 +33,14 @@ impl Permissions {
             .is_some_and(|holders| roles.iter().any(|role| holders.contains(role)))
     }
 
+    /// Gives a permission to these roles and no others; false when there is no such permission.
+    pub fn set(&mut self, permission: &str, roles: Vec<String>) -> bool {
+        self.table
+            .get_mut(permission)
+            .map(|holders| *holders = roles)
+            .is_some()
+    }
+
     /// The entries of `permissions.listAll`.
     pub fn shown(&self) -> Vec<Value> {
         self.table
@@ -43,6 +51,24 @@ impl Permissions {
 }
 
 impl State {
+    /// Gives a permission to these roles and no others, and tells who listens; false when there is
+    /// no such permission.
+    pub fn change_permission(&mut self, permission: &str, roles: &[String]) -> bool {
+        if !self.permissions.set(permission, roles.to_vec()) {
+            return false;
+        }
+        let doc = json!({
+            "_id": permission, "roles": roles, "_updatedAt": json::date(time::now_ms()),
+        });
+        self.journal.put("permissions", &doc);
+        self.emit(
+            "stream-notify-logged",
+            "permissions-changed",
+            &json!(["updated", doc]),
+        );
+        true
+    }
+
     /// Whether a user has a permission by one of its global roles.
     pub fn may(&self, uid: &str, permission: &str) -> bool {
         self.users

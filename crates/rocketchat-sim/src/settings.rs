@@ -119,6 +119,11 @@ impl Settings {
                 "DDP_Rate_Limit_Connection_By_Method_Interval_Time",
                 json!(10_000),
             ),
+            (
+                "API_EmbedIgnoredHosts",
+                json!("localhost, 127.0.0.1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"),
+            ),
+            ("API_EmbedSafePorts", json!("80, 443")),
             ("FileUpload_Restrict_to_room_members", json!(true)),
             (
                 "FileUpload_Restrict_to_users_who_can_access_room",

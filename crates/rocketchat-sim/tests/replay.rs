@@ -55,7 +55,28 @@ const LEFT_OUT: &[Reason] = &[
         |line| line["file"] == "51-rooms-membership" && line["n"] == 405,
     ),
     ("comes a minute later", |line| {
-        line["file"] == "05-rest-rate-limit" && line["n"] == 59
+        (line["file"] == "05-rest-rate-limit" && line["n"] == 59)
+            || (line["file"] == "90-addenda" && line["n"] == 332)
+    }),
+    (
+        "of five reactions at once four were lost: see messages.rs",
+        |line| {
+            line["file"] == "17-reactions" && [208, 209, 210, 211].iter().any(|n| line["n"] == *n)
+        },
+    ),
+    (
+        "uploading an emoji is an order of the control API, its refusals are not there",
+        |line| line["request"]["body"]["multipart"].is_array() && line["response"]["status"] == 400,
+    ),
+    ("links are not looked at", |line| {
+        path(line).contains("/chat.getURLPreview")
+    }),
+    ("counts what earlier recordings made", |line| {
+        (line["file"] == "90-addenda" && [188, 189, 190, 191].iter().any(|n| line["n"] == *n))
+            || (line["file"] == "91-addenda-2" && [11, 12].iter().any(|n| line["n"] == *n))
+    }),
+    ("goes on with an account of an earlier recording", |line| {
+        line["file"] == "91-addenda-2" && line["n"] == 4
     }),
 ];
 
@@ -100,6 +121,31 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("18-deletes 490", ".count", "counts messages with files"),
     ("frames", "title_link_download", "files are not there yet"),
     ("frames", "files:", "files are not there yet"),
+    (
+        "19-pins-stars-previews",
+        "urls[].headers",
+        "links are not looked at",
+    ),
+    (
+        "19-pins-stars-previews",
+        "urls[].meta",
+        "links are not looked at",
+    ),
+    (
+        "19-pins-stars-previews frames",
+        "headers:{contentLength",
+        "links are not looked at",
+    ),
+    (
+        "19-pins-stars-previews frames",
+        "editedAt:",
+        "the edit whose link is not looked at is the last message",
+    ),
+    (
+        "91-addenda-2 74",
+        ".lastLogin",
+        "that account had logged in during an earlier recording",
+    ),
     ("60-users 163", ".total", "how many accounts there are"),
     ("60-users 164", ".total", "how many accounts there are"),
 ];
@@ -125,6 +171,7 @@ async fn the_simulator_answers_as_the_recorded_server_did() {
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|one| one.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "gz"))
         .collect();
     files.sort();
     let only = std::env::var("REPLAY_ONLY").unwrap_or_default();

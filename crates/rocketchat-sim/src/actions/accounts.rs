@@ -214,7 +214,8 @@ impl State {
                 self.bring_in(&rid, &uid, None);
             }
         }
-        let profile = self.check_profile(data);
+        // A refusal leaves an account without name, settings and profile (captures 90 and 91).
+        self.check_profile(data)?;
         let (display, settings) = (json!(name), json!({}));
         self.change_user(&uid, |user| {
             // Only now: the messages about joining the default channels carry no name (capture 60).
@@ -226,7 +227,6 @@ impl State {
                 }
             }
         });
-        profile?;
         self.full_user(&uid).ok_or(Failure::NotLoggedIn)
     }
 

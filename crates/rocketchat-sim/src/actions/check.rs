@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::Failure,
     json::{self, Doc},
-    markdown,
 };
+
+/// Makes the tree of a text.
+type Tree<'a> = dyn Fn(&str) -> Option<Value> + 'a;
 
 const LINKS: &[&str] = &[
     "title_link",
@@ -37,8 +39,8 @@ fn mismatch(expected: &str, value: &Value, field: &str) -> Failure {
 }
 
 /// Checks the keys of a message and completes its attachments: a missing `ts` becomes 1970, and a
-/// description gets its tree.
-pub fn message(message: &mut Doc) -> Result<(), Failure> {
+/// description gets its tree from `tree`.
+pub fn message(message: &mut Doc, tree: &Tree) -> Result<(), Failure> {
     for key in ["_id", "msg", "text", "alias", "emoji", "tmid", "avatar"] {
         if let Some(value) = message.get(key)
             && !value.is_string()
@@ -53,14 +55,14 @@ pub fn message(message: &mut Doc) -> Result<(), Failure> {
     }
     match message.get_mut("attachments") {
         None => Ok(()),
-        Some(Value::Array(list)) => list.iter_mut().try_for_each(attachment),
+        Some(Value::Array(list)) => list.iter_mut().try_for_each(|one| attachment(one, tree)),
         Some(other) => Err(Failure::plain(format!(
             "Match error: Match error: Expected array, got {other} in field attachments"
         ))),
     }
 }
 
-fn attachment(value: &mut Value) -> Result<(), Failure> {
+fn attachment(value: &mut Value, tree: &Tree) -> Result<(), Failure> {
     let Value::Object(attachment) = value else {
         return Err(mismatch("object", value, "attachments"));
     };
@@ -97,7 +99,7 @@ fn attachment(value: &mut Value) -> Result<(), Failure> {
     if let Some(tree) = attachment
         .get("description")
         .and_then(Value::as_str)
-        .and_then(markdown::parse)
+        .and_then(tree)
     {
         attachment.insert("descriptionMd".to_owned(), tree);
     }

@@ -102,16 +102,7 @@ impl State {
         if let Some(tmid) = doc.get("tmid").and_then(Value::as_str)
             && !shown
         {
-            self.change_message(tmid, |parent| {
-                let count = json::number(parent, "tcount") - 1;
-                if count > 0 {
-                    parent.insert("tcount".to_owned(), json!(count));
-                } else {
-                    parent.remove("tcount");
-                    parent.remove("tlm");
-                    parent.remove("replies");
-                }
-            });
+            self.after_reply_deleted(tmid);
         }
         self.recount(rid, 1);
     }

@@ -76,14 +76,14 @@ impl State {
         }
         if caption.is_some() {
             doc["attachments"][0]["description"] = json!(new);
-            if let Some(tree) = crate::markdown::parse(new) {
+            if let Some(tree) = self.tree(new) {
                 doc["attachments"][0]["descriptionMd"] = tree;
             }
         } else {
             doc.insert("msg".to_owned(), json!(text::close_fence(new)));
         }
         doc.extend(extra);
-        self.compute(&mut doc, previews);
+        self.compute(uid, &mut doc, previews);
         doc.insert("editedAt".to_owned(), json::date(now));
         if let Some(editor) = self.users.get(uid) {
             doc.insert("editedBy".to_owned(), editor.short());

@@ -378,4 +378,26 @@ impl State {
         self.remove_room(rid);
         Ok(())
     }
+
+    /// Blocks the other one of a direct message, or no longer: while it lasts nobody writes there.
+    pub fn block(&mut self, uid: &str, rid: &str, other: &str, on: bool) -> Result<(), Failure> {
+        let method = if on { "blockUser" } else { "unblockUser" };
+        let direct = self
+            .room(rid)
+            .is_some_and(|room| json::text(room, "t") == "d");
+        if !direct || self.sub(rid, uid).is_none() || self.sub(rid, other).is_none() {
+            return Err(Failure::coded("error-invalid-room", "Invalid room")
+                .with(json!({ "method": method })));
+        }
+        for (who, key) in [(other, "blocked"), (uid, "blocker")] {
+            self.change_sub(rid, who, |sub| {
+                if on {
+                    sub.insert(key.to_owned(), json!(true));
+                } else {
+                    sub.remove(key);
+                }
+            });
+        }
+        Ok(())
+    }
 }

@@ -8,5 +8,7 @@ pub mod edit;
 pub mod gone;
 pub mod login;
 pub mod membership;
+pub mod quote;
 pub mod react;
 pub mod send;
+pub mod thread;

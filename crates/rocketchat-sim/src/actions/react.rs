@@ -1,26 +1,19 @@
-//! Reactions (facts 6, capture 17). The list of names is not the server's whole one (emojione
-//! 4.5.0): it holds what tests and people use most, plus the flags and the skin tones.
+//! Reactions (facts 6, captures 17 and 45): read and checked first, written in a second step, as
+//! the real server does. What comes between the two is lost, as there.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{error::Failure, json, state::State};
 
-const NAMES: &str = include_str!("../data/emoji-names.txt");
-
-fn known(name: &str) -> bool {
-    let base = name
-        .rsplit_once("_tone")
-        .filter(|(_, tone)| matches!(*tone, "1" | "2" | "3" | "4" | "5"))
-        .map_or(name, |(base, _)| base);
-    let flag = name
-        .strip_prefix("flag_")
-        .is_some_and(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_lowercase()));
-    flag || NAMES.split_ascii_whitespace().any(|one| one == base)
+/// A reaction that passed all checks: the whole map that is to be written.
+#[derive(Debug)]
+pub struct Reaction {
+    message: String,
+    map: Option<Map<String, Value>>,
 }
 
 impl State {
-    /// Adds, removes or toggles a reaction. Without a `reactions` key, `should == Some(false)` adds
-    /// one: the server's own mistake, kept.
+    /// Adds, removes or toggles a reaction at once.
     pub fn react(
         &mut self,
         uid: &str,
@@ -28,76 +21,97 @@ impl State {
         emoji: &str,
         should: Option<bool>,
     ) -> Result<(), Failure> {
-        let name = emoji.replace(':', "");
-        let Some(message) = self.messages.get(id) else {
-            return Err(Failure::coded("error-not-allowed", "Not allowed")
-                .with(json!({ "method": "setReaction" })));
-        };
-        let (rid, doc) = (message.rid().to_owned(), message.doc.clone());
-        if !self.may_access(uid, &rid) {
-            return Err(Failure::coded("error-not-allowed", "Not allowed")
-                .with(json!({ "method": "setReaction" })));
+        if let Some(reaction) = self.prepare_reaction(uid, id, emoji, should)? {
+            self.commit_reaction(reaction);
         }
-        if !known(&name) {
+        Ok(())
+    }
+
+    /// Checks a reaction and makes the map that it leads to; `None` when nothing changes. Without a
+    /// `reactions` key, `should == Some(false)` adds one: the server's own mistake, kept.
+    pub fn prepare_reaction(
+        &self,
+        uid: &str,
+        id: &str,
+        emoji: &str,
+        should: Option<bool>,
+    ) -> Result<Option<Reaction>, Failure> {
+        let method = json!({ "method": "setReaction" });
+        let Some(message) = self.messages.get(id) else {
+            return Err(Failure::not_allowed("setReaction"));
+        };
+        let rid = message.rid();
+        if !self.may_access(uid, rid) {
+            return Err(Failure::coded("not-authorized", "Not Authorized").with(method));
+        }
+        let name = emoji.replace(':', "");
+        if !rocketchat_emoji::is_known(&name) && !self.emoji.is_known(&name) {
             return Err(
-                Failure::coded("error-not-allowed", "Invalid emoji provided.")
-                    .with(json!({ "method": "setReaction" })),
+                Failure::coded("error-not-allowed", "Invalid emoji provided.").with(method),
             );
         }
         let Some(user) = self.users.get(uid).map(|user| user.name().to_owned()) else {
-            return Ok(());
+            return Err(Failure::NotLoggedIn);
         };
-        if let Some(room) = self.room(&rid) {
-            let muted = json::texts(room, "muted").contains(&user);
-            let closed = json::flag(room, "ro")
+        if let Some(room) = self.room(rid) {
+            if json::flag(room, "ro")
                 && !json::flag(room, "reactWhenReadOnly")
-                && !self.may_in(uid, "post-readonly", &rid)
-                && !json::texts(room, "unmuted").contains(&user);
-            if muted || closed {
+                && !self.may_in(uid, "post-readonly", rid)
+                && !json::texts(room, "unmuted").contains(&user)
+            {
+                return Err(Failure::plain(
+                    "You can't send messages because the room is readonly.",
+                ));
+            }
+            if json::texts(room, "muted").contains(&user) {
                 return Err(Failure::coded(
                     "error-not-allowed",
                     "You have been muted and cannot speak in this room",
                 )
-                .with(json!({ "method": "setReaction" })));
+                .with(json!({ "rid": rid })));
             }
         }
         let key = format!(":{name}:");
-        let mut reactions = doc.get("reactions").and_then(Value::as_object).cloned();
-        let there = reactions
-            .as_ref()
-            .and_then(|all| all.get(&key))
-            .and_then(|one| one["usernames"].as_array())
-            .is_some_and(|names| names.iter().any(|one| one == user.as_str()));
-        if reactions.is_some() && should.is_some_and(|should| should == there) {
-            return Ok(());
+        let stored = message.doc.get("reactions").and_then(Value::as_object);
+        let mut names = stored
+            .and_then(|all| all.get(&key)?.as_object())
+            .map_or_else(Vec::new, |one| json::texts(one, "usernames"));
+        let there = names.contains(&user);
+        if stored.is_some() && should.is_some_and(|should| should == there) {
+            return Ok(None);
         }
-        let all = reactions.get_or_insert_with(Default::default);
-        let mut names: Vec<String> = all.get(&key).map_or_else(Vec::new, |one| {
-            one["usernames"].as_array().map_or_else(Vec::new, |list| {
-                list.iter()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect()
-            })
-        });
         if there {
             names.retain(|one| *one != user);
         } else {
             names.push(user);
         }
+        let mut map = stored.cloned().unwrap_or_default();
         if names.is_empty() {
-            all.remove(&key);
+            map.remove(&key);
         } else {
-            all.insert(key, json!({ "usernames": names }));
+            map.insert(key, json!({ "usernames": names }));
         }
-        let left = reactions.filter(|all| !all.is_empty());
-        self.change_message(id, |doc| {
-            match left {
-                Some(all) => doc.insert("reactions".to_owned(), Value::Object(all)),
+        Ok(Some(Reaction {
+            message: id.to_owned(),
+            map: (!map.is_empty()).then_some(map),
+        }))
+    }
+
+    /// Writes the map of a reaction over whatever is there by now.
+    pub fn commit_reaction(&mut self, reaction: Reaction) {
+        let Some(rid) = self
+            .messages
+            .get(&reaction.message)
+            .map(|message| message.rid().to_owned())
+        else {
+            return;
+        };
+        self.change_message(&reaction.message, |doc| {
+            match reaction.map {
+                Some(map) => doc.insert("reactions".to_owned(), Value::Object(map)),
                 None => doc.remove("reactions"),
             };
         });
-        self.refresh_last_message(&rid, id);
-        Ok(())
+        self.refresh_last_message(&rid, &reaction.message);
     }
 }

@@ -158,7 +158,6 @@ impl State {
         uid: &str,
         rid: &str,
         message: Doc,
-        parse_urls: bool,
     ) -> Result<Prepared, Failure> {
         self.check_room(uid, rid)?;
         let mut message = message;
@@ -171,10 +170,7 @@ impl State {
         {
             message.insert("tmid".to_owned(), root);
         }
-        let mut doc = self.compose(uid, rid, message, None, false)?;
-        if !parse_urls {
-            doc.remove("urls");
-        }
+        let doc = self.compose(uid, rid, message, None, false)?;
         Ok(Prepared {
             uid: uid.to_owned(),
             doc,
@@ -228,7 +224,7 @@ impl State {
         {
             return Err(Failure::plain("Not enough permission"));
         }
-        super::check::message(&mut message)?;
+        super::check::message(&mut message, &|text| self.tree(text))?;
         self.check_custom_fields(&message)?;
         if broken_ts {
             return Err(Failure::plain("message.ts.getTime is not a function"));
@@ -238,7 +234,7 @@ impl State {
         }
         let text = text::close_fence(json::text(&message, "msg"));
         message.insert("msg".to_owned(), json!(text));
-        self.compute(&mut message, previews.as_deref());
+        self.compute(uid, &mut message, previews.as_deref());
         for (name, permission) in [("all", "mention-all"), ("here", "mention-here")] {
             let marked = message["mentions"]
                 .as_array()
@@ -252,8 +248,9 @@ impl State {
         Ok(message)
     }
 
-    /// Fills what depends on the text: `mentions`, `channels`, `urls`, `md`.
-    pub fn compute(&self, message: &mut Doc, previews: Option<&[String]>) {
+    /// Fills what depends on the text: `mentions`, `channels`, `urls`, quotes, `md`. `uid` writes.
+    /// `parseUrls: false` leaves out `urls`, and so quotes too.
+    pub fn compute(&self, uid: &str, message: &mut Doc, previews: Option<&[String]>) {
         let text = json::text(message, "msg").to_owned();
         let mut mentions = Vec::new();
         let names = text::user_names(&text, self.settings.text("UTF8_User_Names_Validation"));
@@ -294,11 +291,29 @@ impl State {
                 entry
             })
             .collect();
-        message.insert("urls".to_owned(), Value::Array(urls));
-        match markdown::parse(&text) {
+        if message.get("parseUrls") == Some(&json!(false)) {
+            message.remove("urls");
+        } else {
+            message.insert("urls".to_owned(), Value::Array(urls));
+        }
+        self.quote(uid, message);
+        // What is encrypted is nobody's markup.
+        let tree = match json::text(message, "t") {
+            "e2e" | "otr" => None,
+            _ => self.tree(&text),
+        };
+        match tree {
             Some(tree) => message.insert("md".to_owned(), tree),
             None => message.remove("md"),
         };
+    }
+
+    /// The tree of a text, unless the server's parser is switched off.
+    pub fn tree(&self, text: &str) -> Option<Value> {
+        if self.options.no_md {
+            return None;
+        }
+        markdown::parse(text)
     }
 
     fn check_custom_fields(&self, message: &Doc) -> Result<(), Failure> {
@@ -367,7 +382,9 @@ impl State {
         if !in_thread {
             self.mark_unread(uid, rid, doc);
         }
-        self.mark_read(uid, rid);
+        if !doc.contains_key("tmid") {
+            self.mark_read(uid, rid);
+        }
         self.notify(uid, rid, doc);
         let last = doc.clone();
         let at = doc.get("ts").cloned().unwrap_or(Value::Null);
@@ -381,38 +398,6 @@ impl State {
         });
         if let Some(tmid) = doc.get("tmid").and_then(Value::as_str) {
             self.after_reply(uid, rid, tmid, doc);
-        }
-    }
-
-    fn after_reply(&mut self, uid: &str, rid: &str, tmid: &str, reply: &Doc) {
-        let Some(parent) = self.messages.get(tmid) else {
-            return;
-        };
-        let mut followers = json::texts(&parent.doc, "replies");
-        let mentioned = reply["mentions"].as_array().cloned().unwrap_or_default();
-        let mentioned = mentioned
-            .iter()
-            .filter(|one| one["type"] == "user")
-            .filter_map(|one| one["_id"].as_str());
-        let candidates = [parent.author().to_owned(), uid.to_owned()]
-            .into_iter()
-            .chain(mentioned.map(str::to_owned));
-        for candidate in candidates {
-            if !followers.contains(&candidate) {
-                followers.push(candidate);
-            }
-        }
-        let at = reply.get("ts").cloned().unwrap_or(Value::Null);
-        self.change_message(tmid, |parent| {
-            let count = json::number(parent, "tcount");
-            parent.insert("replies".to_owned(), json!(&followers));
-            parent.insert("tlm".to_owned(), at);
-            parent.insert("tcount".to_owned(), json!(count + 1));
-        });
-        for follower in followers {
-            self.change_sub(rid, &follower, |sub| {
-                sub.insert("lr".to_owned(), json::date(time::now_ms()));
-            });
         }
     }
 

@@ -172,7 +172,7 @@ impl State {
             "groupable": false, "u": { "_id": "rocket.cat", "username": "rocket.cat" }, "private": true,
             "_id": now.to_string(), "rid": rid, "ts": json::date(now), "_updatedAt": json::date(now), "msg": text,
         });
-        if let Some(md) = crate::markdown::parse(text) {
+        if let Some(md) = self.tree(text) {
             note["md"] = md;
         }
         self.emit_user(uid, "message", json!([note]));

@@ -57,6 +57,8 @@ impl State {
             "leaveRoom",
             "setReaction",
             "createDirectMessage",
+            "blockUser",
+            "unblockUser",
         ];
         if !KNOWN.contains(&name)
             || (name == "deleteMessage" && !self.options.profile.delete_message_method())
@@ -105,6 +107,13 @@ impl State {
             "readMessages" => {
                 self.mark_read(uid, &id);
                 None
+            }
+            "blockUser" | "unblockUser" => {
+                let about = params.first().cloned().unwrap_or(Value::Null);
+                let rid = about["rid"].as_str().unwrap_or("");
+                let other = about["blocked"].as_str().unwrap_or("");
+                self.block(uid, rid, other, name == "blockUser")?;
+                Some(json!(true))
             }
             "joinRoom" => {
                 self.join(uid, &id)?;

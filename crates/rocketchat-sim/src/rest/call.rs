@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    actions::send::Prepared,
+    actions::{react::Reaction, send::Prepared},
     error::Failure,
     json::{self, Doc},
     state::State,
@@ -34,6 +34,8 @@ pub enum Reply {
     Bare(Value),
     /// A message that is still to be stored, and how the answer shows it.
     Send(Box<Prepared>, Shape),
+    /// A reaction that is still to be written.
+    React(Box<Reaction>),
     /// A method called over REST that sends: the id of the call.
     MethodSend(Box<Prepared>, Value),
 }

@@ -108,6 +108,9 @@ fn create(state: &mut State, call: &Call, kind: &'static str) -> Answer {
             "federated",
         ],
     );
+    if json::flag(&extra, "federated") && !state.settings.on("Federation_Matrix_enabled") {
+        return Err(Failure::plain("Federation is not enabled"));
+    }
     let room = state.create_room(
         &call.uid,
         NewRoom {

@@ -21,14 +21,10 @@ pub const ROUTES: &[Route] = &[
     post("chat.update", update),
     post("chat.delete", delete),
     post("chat.react", react),
-    post("chat.pinMessage", |state, call| pin(state, call, true)),
-    post("chat.unPinMessage", |state, call| pin(state, call, false)),
-    post("chat.starMessage", |state, call| star(state, call, true)),
-    post("chat.unStarMessage", |state, call| star(state, call, false)),
+    post("chat.reportMessage", report),
     get("chat.getMessage", get_message),
     get("chat.syncMessages", sync),
     get("chat.getDeletedMessages", deleted),
-    get("chat.getThreadMessages", thread),
 ];
 
 fn texts(value: Option<&Value>) -> Option<Vec<String>> {
@@ -142,10 +138,6 @@ fn post_message(state: &mut State, call: &Call) -> Answer {
         return Err(Failure::bare("invalid-channel"));
     };
     let message = posted(state, call)?;
-    let parse_urls = message
-        .get("parseUrls")
-        .and_then(Value::as_bool)
-        .unwrap_or(true);
     let mut answer = None;
     for (at, wanted) in targets.iter().enumerate() {
         let rid = target(state, &call.uid, wanted)?;
@@ -159,7 +151,7 @@ fn post_message(state: &mut State, call: &Call) -> Answer {
         {
             state.bring_in(&rid, &call.uid, None);
         }
-        let prepared = state.prepare_post(&call.uid, &rid, message.clone(), parse_urls)?;
+        let prepared = state.prepare_post(&call.uid, &rid, message.clone())?;
         if at == 0 && targets.len() == 1 {
             return Ok(Reply::Send(Box::new(prepared), Shape::Posted(first)));
         }
@@ -330,99 +322,37 @@ fn react(state: &mut State, call: &Call) -> Answer {
             "The required \"emoji\" param is missing.",
         ));
     }
-    state.react(
-        &call.uid,
-        id,
-        emoji,
-        call.body.get("shouldReact").and_then(Value::as_bool),
-    )?;
-    done()
+    let should = call.body.get("shouldReact").and_then(Value::as_bool);
+    match state.prepare_reaction(&call.uid, id, emoji, should)? {
+        Some(reaction) => Ok(Reply::React(Box::new(reaction))),
+        None => done(),
+    }
 }
 
-fn marked(state: &State, call: &Call) -> Result<(String, String), Failure> {
-    let id = call.b("messageId");
-    if id.trim().is_empty() {
-        return Err(Failure::coded(
-            "error-messageid-param-not-provided",
-            "The required \"messageId\" param is required.",
+/// Takes a report; nobody reads it here.
+fn report(state: &mut State, call: &Call) -> Answer {
+    if call.b("messageId").is_empty() {
+        return Err(Failure::written(
+            "The required \"messageId\" param is missing.",
         ));
     }
-    let message = state.messages.get(id).ok_or_else(|| {
-        Failure::coded(
-            "error-message-not-found",
-            "The provided \"messageId\" does not match any existing message.",
+    if call.b("description").is_empty() {
+        return Err(Failure::written(
+            "The required \"description\" param is missing.",
+        ));
+    }
+    let seen = state
+        .messages
+        .get(call.b("messageId"))
+        .is_some_and(|message| state.may_access(&call.uid, message.rid()));
+    if seen {
+        done()
+    } else {
+        Err(
+            Failure::coded("error-invalid-message_id", "Invalid message id")
+                .with(json!({ "method": "reportMessage" })),
         )
-    })?;
-    Ok((id.to_owned(), message.rid().to_owned()))
-}
-
-/// Pins or unpins; a pin answers with the system message about it (facts 4.6).
-fn pin(state: &mut State, call: &Call, pinned: bool) -> Answer {
-    let (id, rid) = marked(state, call)?;
-    let method = if pinned { "pinMessage" } else { "unpinMessage" };
-    if !state.may_in(&call.uid, "pin-message", &rid) || state.sub(&rid, &call.uid).is_none() {
-        return Err(
-            Failure::coded("not-authorized", "Not Authorized").with(json!({ "method": method }))
-        );
     }
-    let Some(user) = state.users.get(&call.uid).cloned() else {
-        return Err(Failure::NotLoggedIn);
-    };
-    state.change_message(&id, |doc| {
-        doc.insert("pinned".to_owned(), json!(pinned));
-        if pinned {
-            doc.insert("pinnedAt".to_owned(), json::date(time::now_ms()));
-            doc.insert("pinnedBy".to_owned(), user.short());
-        }
-    });
-    state.refresh_last_message(&rid, &id);
-    if !pinned {
-        return done();
-    }
-    let original = state
-        .messages
-        .get(&id)
-        .map(|one| one.doc.clone())
-        .unwrap_or_default();
-    let author = original["u"]["username"].as_str().unwrap_or("").to_owned();
-    let quote = json!({
-        "text": original["msg"], "author_name": author, "author_icon": format!("/avatar/{author}"),
-        "ts": original["ts"], "attachments": original.get("attachments").cloned().unwrap_or_else(|| json!([])),
-    });
-    state.system_message(
-        "message_pinned",
-        &rid,
-        "",
-        user.author(),
-        json!({ "attachments": [quote] }),
-    );
-    let notice = state
-        .messages
-        .newest_first(&rid, i64::MIN, i64::MAX)
-        .find(|one| one.kind() == "message_pinned");
-    ok(json!({ "message": notice.map(|one| &one.doc) }))
-}
-
-fn star(state: &mut State, call: &Call, starred: bool) -> Answer {
-    let (id, rid) = marked(state, call)?;
-    if state.sub(&rid, &call.uid).is_none() {
-        return Err(Failure::not_allowed("starMessage"));
-    }
-    let uid = call.uid.clone();
-    state.stars = true;
-    state.change_message(&id, |doc| {
-        let mut stars = doc
-            .get("starred")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        stars.retain(|one| one["_id"] != uid.as_str());
-        if starred {
-            stars.push(json!({ "_id": uid }));
-        }
-        doc.insert("starred".to_owned(), json!(stars));
-    });
-    done()
 }
 
 fn get_message(state: &mut State, call: &Call) -> Answer {
@@ -513,21 +443,4 @@ fn deleted(state: &mut State, call: &Call) -> Answer {
         .map(|one| json::doc(json!({ "_id": one.id })))
         .collect();
     call.page_where(state, "messages", list, "{}", false)
-}
-
-fn thread(state: &mut State, call: &Call) -> Answer {
-    let Some(parent) = state.messages.get(call.q("tmid")) else {
-        return Err(Failure::plain("error-invalid-message"));
-    };
-    let (rid, tmid) = (parent.rid().to_owned(), call.q("tmid"));
-    if !state.may_access(&call.uid, &rid) {
-        return Err(Failure::not_allowed("getThreadMessages"));
-    }
-    let list = state
-        .messages
-        .newest_first(&rid, i64::MIN, i64::MAX)
-        .filter(|one| !one.hidden() && one.doc.get("tmid").is_some_and(|parent| parent == tmid))
-        .map(|one| one.doc.clone())
-        .collect();
-    call.page(state, "messages", list, "{\"ts\":1}")
 }

@@ -7,7 +7,11 @@ use super::{
     call::{Answer, Call, done, ok},
     get, open, post,
 };
-use crate::{error::Failure, json::Doc, state::State};
+use crate::{
+    error::Failure,
+    json::{self, Doc},
+    state::State,
+};
 
 /// Routes of this family.
 pub const ROUTES: &[Route] = &[
@@ -16,6 +20,7 @@ pub const ROUTES: &[Route] = &[
     get("settings/:", one),
     post("settings/:", change),
     get("permissions.listAll", permissions),
+    post("permissions.update", change_permissions),
     get("roles.list", roles),
 ];
 
@@ -99,6 +104,42 @@ fn permissions(state: &mut State, _call: &Call) -> Answer {
         list.retain(|one| one["_id"] != "view-history");
     }
     ok(json!({ "update": list, "remove": [] }))
+}
+
+/// Sets the roles of permissions; the answer lists all, as they are then.
+fn change_permissions(state: &mut State, call: &Call) -> Answer {
+    if !state.may(&call.uid, "access-permissions") {
+        return Err(Failure::Forbidden);
+    }
+    state.second_factor(&call.uid, &call.token, call.code.as_deref())?;
+    let known: Vec<String> = serde_json::from_str::<Vec<Value>>(ROLES)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|role| role["_id"].as_str())
+        .map(str::to_owned)
+        .collect();
+    let mut changes = Vec::new();
+    for one in call
+        .body
+        .get("permissions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+    {
+        let (id, roles) = (json::text(one, "_id"), json::texts(one, "roles"));
+        if id.is_empty() || roles.iter().any(|role| !known.contains(role)) {
+            return Err(Failure::Written {
+                error: Some("Invalid permission".to_owned()),
+                kind: Some("error-invalid-permission".to_owned()),
+            });
+        }
+        changes.push((id.to_owned(), roles));
+    }
+    for (id, roles) in changes {
+        state.change_permission(&id, &roles);
+    }
+    ok(json!({ "permissions": state.permissions.shown() }))
 }
 
 fn roles(_state: &mut State, _call: &Call) -> Answer {

@@ -3,14 +3,18 @@
 
 pub mod call;
 pub mod chat;
+pub mod emoji;
 pub mod history;
 pub mod info;
 pub mod login;
+pub mod marks;
 pub mod method_call;
 pub mod query;
 pub mod reply;
+pub mod room_settings;
 pub mod rooms;
 pub mod subscriptions;
+pub mod threads;
 pub mod tokens;
 pub mod users;
 
@@ -79,7 +83,11 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             direct::ROUTES,
             rooms::ROUTES,
             subscriptions::ROUTES,
+            room_settings::ROUTES,
             chat::ROUTES,
+            marks::ROUTES,
+            threads::ROUTES,
+            emoji::ROUTES,
             history::ROUTES,
             method_call::ROUTES,
         ];

@@ -149,6 +149,11 @@ async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResp
         let uid = caller(&state, request).map_or(String::new(), |(uid, ..)| uid);
         return reply::json_reply(StatusCode::OK, &info::api_info(&state, &uid));
     }
+    if let Some(file) = path.strip_prefix("/emoji-custom/")
+        && request.method() == "GET"
+    {
+        return super::emoji::picture(&shared.lock(), file);
+    }
     if path.starts_with("/.well-known/") {
         return HttpResponse::NotFound().finish();
     }
@@ -279,6 +284,14 @@ async fn call(
                 }
             })
         }),
+        Ok(Reply::React(reaction)) => {
+            let pause = shared.lock().options.reaction_race_ms;
+            if pause > 0 {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            shared.lock().commit_reaction(*reaction);
+            Ok(Reply::Success(json!({})))
+        }
         Ok(Reply::MethodSend(prepared, id)) => {
             let sent = store(shared, prepared).await.ok().map(Value::Object);
             Ok(Reply::Success(super::method_call::wrap(&id, Ok(sent))))
@@ -377,11 +390,14 @@ fn finish(
             if state.stars {
                 own_stars(&mut value, &call.uid);
             }
+            if state.settings.on("UI_Use_Real_Name") {
+                real_names(state, &mut value);
+            }
             (StatusCode::OK, value)
         }
         Ok(Reply::Bare(value)) => (StatusCode::OK, value),
-        // Sends were taken care of before.
-        Ok(Reply::Send(..) | Reply::MethodSend(..)) => (
+        // These were taken care of before.
+        Ok(Reply::Send(..) | Reply::React(..) | Reply::MethodSend(..)) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             json!({ "success": false }),
         ),
@@ -427,6 +443,36 @@ fn own_stars(value: &mut Value, uid: &str) {
                         stars.retain(|star| star["_id"] == uid)
                     }
                     inner => own_stars(inner, uid),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// With real names on, REST shows those of who reacted beside the usernames (facts 4.1).
+fn real_names(state: &State, value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|one| real_names(state, one)),
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                let Value::Object(reactions) = inner else {
+                    real_names(state, inner);
+                    continue;
+                };
+                if key != "reactions" {
+                    real_names(state, inner);
+                    continue;
+                }
+                for reaction in reactions.values_mut().filter_map(Value::as_object_mut) {
+                    let names: Vec<String> = crate::json::texts(reaction, "usernames")
+                        .iter()
+                        .map(|name| match state.users.named(name) {
+                            Some(user) => user.shown_name().to_owned(),
+                            None => name.clone(),
+                        })
+                        .collect();
+                    reaction.insert("names".to_owned(), json!(names));
                 }
             }
         }

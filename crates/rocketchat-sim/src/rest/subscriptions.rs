@@ -14,6 +14,7 @@ pub const ROUTES: &[Route] = &[
     get("subscriptions.get", updates),
     get("subscriptions.getOne", one),
     post("subscriptions.read", read),
+    post("subscriptions.unread", unread),
 ];
 
 fn updates(state: &mut State, call: &Call) -> Answer {
@@ -41,5 +42,24 @@ fn read(state: &mut State, call: &Call) -> Answer {
         return Err(Failure::not_allowed("readMessages"));
     }
     state.mark_read(&call.uid, &rid);
+    done()
+}
+
+/// Marks a room unread from its last message on.
+fn unread(state: &mut State, call: &Call) -> Answer {
+    let rid = call.b("roomId").to_owned();
+    if state.sub(&rid, &call.uid).is_none() {
+        return Err(Failure::not_allowed("unreadMessages"));
+    }
+    let before = state
+        .last_visible(&rid)
+        .and_then(|last| crate::json::date_ms(last.get("ts")).map(|at| crate::json::date(at - 1)));
+    state.change_sub(&rid, &call.uid, |sub| {
+        sub.insert("open".to_owned(), json!(true));
+        sub.insert("alert".to_owned(), json!(true));
+        if let Some(before) = before {
+            sub.insert("ls".to_owned(), before);
+        }
+    });
     done()
 }

@@ -66,6 +66,9 @@ pub struct Deleted {
     pub ts: i64,
     /// When it went.
     pub at: i64,
+    /// The thread that it was a reply in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmid: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -244,6 +247,11 @@ impl State {
                 rid: message.rid().to_owned(),
                 ts: message.ts(),
                 at: time::now_ms(),
+                tmid: message
+                    .doc
+                    .get("tmid")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
             };
             self.journal.put("trash", &gone);
             self.messages.bury(gone);

@@ -1,6 +1,7 @@
 //! Everything the server knows, behind one lock. Changes go through the methods of the submodules:
 //! each stores, notes in the journal and shows on the streams, in this order.
 
+pub mod emoji;
 pub mod messages;
 pub mod rooms;
 pub mod users;
@@ -21,6 +22,7 @@ use crate::{
     settings::Settings,
     time,
 };
+use emoji::{CustomEmoji, Emoji};
 use messages::{Deleted, Message, Messages};
 use rooms::{Removed, Rooms, SavedRoom, Sub};
 use users::{User, Users, password_digest};
@@ -48,6 +50,8 @@ pub struct State {
     pub rooms: Rooms,
     /// Messages and trash.
     pub messages: Messages,
+    /// Uploaded emoji.
+    pub emoji: Emoji,
     /// Connected sockets and their streams.
     pub hub: Hub,
     /// What survives a crash.
@@ -81,6 +85,7 @@ impl State {
             users: Users::default(),
             rooms: Rooms::default(),
             messages: Messages::default(),
+            emoji: Emoji::default(),
             hub: Hub::default(),
             journal: Journal::default(),
             limiter: Limiter::default(),
@@ -160,6 +165,9 @@ impl State {
                 Some("users") => {
                     self.users.forget(id);
                 }
+                Some("emoji") => {
+                    self.emoji.forget(id);
+                }
                 _ => {}
             }
             return;
@@ -182,6 +190,15 @@ impl State {
                 .map(|gone| self.rooms.removed_rooms.push(gone)),
             "removed_subs" => serde_json::from_value::<Removed>(document)
                 .map(|gone| self.rooms.removed_subs.push(gone)),
+            "emoji" => {
+                serde_json::from_value::<CustomEmoji>(document).map(|emoji| self.emoji.store(emoji))
+            }
+            "permissions" => {
+                let id = document["_id"].as_str().unwrap_or_default().to_owned();
+                let roles = json::texts(&json::doc(document), "roles");
+                self.permissions.set(&id, roles);
+                Ok(())
+            }
             "settings" => {
                 let id = document["_id"].as_str().unwrap_or_default().to_owned();
                 self.settings.set(&id, document["value"].clone());
@@ -200,6 +217,18 @@ impl State {
         lines.extend(settings.map(
             |one| json!({ "c": "settings", "d": { "_id": one["_id"], "value": one["value"] } }),
         ));
+        lines.extend(
+            self.permissions
+                .shown()
+                .iter()
+                .map(|one| json!({ "c": "permissions", "d": one })),
+        );
+        lines.extend(
+            self.emoji
+                .all
+                .iter()
+                .map(|emoji| json!({ "c": "emoji", "d": emoji })),
+        );
         lines.extend(
             self.users
                 .in_order()

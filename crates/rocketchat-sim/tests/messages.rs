@@ -1,0 +1,249 @@
+//! What the recordings cannot show of messages: reactions at once, switches of the control API,
+//! limits in time, and what survives a restart.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rocketchat_sim::{
+    Options, RunningSim, Sim,
+    control::{Behaviour, HEADER, Permission, UploadEmoji},
+};
+use serde_json::{Value, json};
+use support::accounts::{Credentials, Setup};
+
+async fn start(options: Options) -> (RunningSim, Setup) {
+    let sim = Sim::start(Options {
+        admin_password: "pw-admin".to_owned(),
+        ..options
+    })
+    .unwrap();
+    let setup = Setup::new(&sim).await;
+    (sim, setup)
+}
+
+async fn order(setup: &Setup, path: &str, body: &impl serde::Serialize) -> Value {
+    let request = setup
+        .http
+        .post(format!("{}/_sim/{path}", setup.url))
+        .header(HEADER, "control")
+        .json(body);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.json().await.unwrap()
+}
+
+async fn send(setup: &Setup, who: &Credentials, text: &str) -> Value {
+    let body = json!({ "message": { "rid": "GENERAL", "msg": text } });
+    setup.post(Some(who), "chat.sendMessage", &body).await
+}
+
+async fn react(setup: &Setup, who: &Credentials, id: &Value, emoji: &str) -> Value {
+    let body = json!({ "messageId": id, "emoji": emoji, "shouldReact": true });
+    setup.post(Some(who), "chat.react", &body).await
+}
+
+async fn get(setup: &Setup, path: &str) -> Value {
+    let request = setup
+        .http
+        .get(format!("{}/api/v1/{path}", setup.url))
+        .header("x-user-id", &setup.admin.uid)
+        .header("x-auth-token", &setup.admin.token);
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+async fn reactions(setup: &Setup, id: &Value) -> Vec<String> {
+    let path = format!("chat.getMessage?msgId={}", id.as_str().unwrap());
+    let answer = get(setup, &path).await;
+    let map = answer["message"]["reactions"].as_object().cloned();
+    map.unwrap_or_default().keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn reactions_at_once_are_lost_only_when_asked_for() {
+    let (_sim, setup) = start(Options::default()).await;
+    for (race_ms, left) in [(0, 3), (150, 1)] {
+        let wanted = Behaviour {
+            reaction_race_ms: Some(race_ms),
+            ..Behaviour::default()
+        };
+        order(&setup, "behaviour", &wanted).await;
+        let sent = send(&setup, &setup.admin, "react to me").await;
+        let id = &sent["message"]["_id"];
+        let (a, b, c) = tokio::join!(
+            react(&setup, &setup.admin, id, ":one:"),
+            react(&setup, &setup.admin, id, ":two:"),
+            react(&setup, &setup.admin, id, ":three:"),
+        );
+        for answer in [a, b, c] {
+            assert_eq!(answer["success"], true, "nobody is told of a loss");
+        }
+        assert_eq!(reactions(&setup, id).await.len(), left, "{race_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn the_tree_of_a_text_can_be_left_out() {
+    let (_sim, setup) = start(Options::default()).await;
+    let sent = send(&setup, &setup.admin, "with").await;
+    assert!(sent["message"]["md"].is_array(), "{sent}");
+    let off = Behaviour {
+        no_md: Some(true),
+        ..Behaviour::default()
+    };
+    order(&setup, "behaviour", &off).await;
+    let sent = send(&setup, &setup.admin, "without").await;
+    assert_eq!(sent["message"].get("md"), None, "{sent}");
+    let body = json!({
+        "roomId": "GENERAL", "msgId": sent["message"]["_id"], "text": "edited without",
+    });
+    let edited = setup.post(Some(&setup.admin), "chat.update", &body).await;
+    assert_eq!(edited["message"].get("md"), None, "{edited}");
+}
+
+#[tokio::test]
+async fn a_role_can_lose_a_permission() {
+    let (_sim, setup) = start(Options::default()).await;
+    let alice = setup.make("alice", "alice", "Alice", &["user"]).await;
+    assert_eq!(send(&setup, &alice, "@all hear").await["success"], true);
+    let none = Permission {
+        id: "mention-all".to_owned(),
+        roles: vec!["admin".to_owned()],
+    };
+    order(&setup, "permissions", &none).await;
+    let refused = send(&setup, &alice, "@all hear").await;
+    assert_eq!(refused["errorType"], "error-action-not-allowed");
+    let back = json!({ "permissions": [{ "_id": "mention-all", "roles": ["admin", "user"] }] });
+    let by_alice = setup.post(Some(&alice), "permissions.update", &back).await;
+    assert_eq!(by_alice["success"], false, "only administrators may");
+    let unknown = json!({ "permissions": [{ "_id": "mention-all", "roles": ["nosuch"] }] });
+    let answer = setup
+        .post(Some(&setup.admin), "permissions.update", &unknown)
+        .await;
+    assert_eq!(answer["errorType"], "error-invalid-permission");
+    let answer = setup
+        .post(Some(&setup.admin), "permissions.update", &back)
+        .await;
+    assert_eq!(answer["success"], true, "{answer}");
+    assert_eq!(send(&setup, &alice, "@all hear").await["success"], true);
+}
+
+#[tokio::test]
+async fn uploaded_emoji_and_permissions_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let (sim, setup) = start(options()).await;
+    let upload = |name: &str, previous: Option<&str>| UploadEmoji {
+        name: name.to_owned(),
+        aliases: vec!["celebrate".to_owned()],
+        extension: "png".to_owned(),
+        picture: STANDARD.encode(b"a picture"),
+        previous: previous.map(str::to_owned),
+    };
+    order(&setup, "emoji", &upload("party", None)).await;
+    order(&setup, "emoji", &upload("big party", Some("party"))).await;
+    let permission = Permission {
+        id: "mention-all".to_owned(),
+        roles: vec![],
+    };
+    order(&setup, "permissions", &permission).await;
+    sim.stop();
+
+    let (sim, setup) = start(options()).await;
+    let list = get(&setup, "emoji-custom.list").await;
+    assert_eq!(list["emojis"]["update"][0]["name"], "big party", "{list}");
+    let file = format!("{}/emoji-custom/big%20party.png", setup.url);
+    let answer = setup.http.get(file).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "image/png");
+    assert_eq!(answer.bytes().await.unwrap().as_ref(), b"a picture");
+    let sent = send(&setup, &setup.admin, "react to me").await;
+    let id = &sent["message"]["_id"];
+    assert_eq!(
+        react(&setup, &setup.admin, id, ":celebrate:").await["success"],
+        true
+    );
+    assert_eq!(
+        react(&setup, &setup.admin, id, ":party:").await["success"],
+        false
+    );
+    let refused = send(&setup, &setup.admin, "@all").await;
+    assert_eq!(
+        refused["errorType"], "error-action-not-allowed",
+        "{refused}"
+    );
+
+    let emoji = json!({ "emojiId": list["emojis"]["update"][0]["_id"] });
+    let answer = setup
+        .post(Some(&setup.admin), "emoji-custom.delete", &emoji)
+        .await;
+    assert_eq!(answer["success"], true);
+    assert_eq!(
+        reactions(&setup, id).await,
+        [":celebrate:"],
+        "reactions stay"
+    );
+    sim.stop();
+    let (_sim, setup) = start(options()).await;
+    let list = get(&setup, "emoji-custom.list").await;
+    assert_eq!(list["emojis"]["update"], json!([]));
+}
+
+#[tokio::test]
+async fn a_chain_of_quotes_is_cut_at_the_limit() {
+    let (_sim, setup) = start(Options::default()).await;
+    for (limit, depth) in [(1, 1), (2, 2), (3, 3), (1_000_000_000, 5)] {
+        let value = json!({ "value": limit });
+        let path = "settings/Message_QuoteChainLimit";
+        setup.post(Some(&setup.admin), path, &value).await;
+        let mut last = send(&setup, &setup.admin, "the first").await;
+        for _ in 0..5 {
+            let id = last["message"]["_id"].as_str().unwrap();
+            let text = format!("[ ]({}/channel/general?msg={id})\nand", setup.url);
+            last = send(&setup, &setup.admin, &text).await;
+        }
+        let mut levels = 0;
+        let mut one = &last["message"];
+        while let Some(quote) = one["attachments"].get(0) {
+            levels += 1;
+            one = quote;
+        }
+        assert_eq!(levels, depth, "with a limit of {limit}");
+    }
+}
+
+#[tokio::test]
+async fn edits_end_after_the_limit_and_deletions_half_a_minute_later() {
+    let (sim, setup) = start(Options::default()).await;
+    let alice = setup.make("alice", "alice", "Alice", &["user"]).await;
+    for setting in [
+        "Message_AllowEditing_BlockEditInMinutes",
+        "Message_AllowDeleting_BlockDeleteInMinutes",
+    ] {
+        let path = format!("settings/{setting}");
+        let one = json!({ "value": 1 });
+        setup.post(Some(&setup.admin), &path, &one).await;
+    }
+    // Age in seconds; whether an edit, and then a deletion, is still allowed (recording 90: a
+    // message of 66 seconds could be deleted, but not edited).
+    for (age, edited, deleted) in [(0, true, true), (66, false, true), (95, false, false)] {
+        let sent = send(&setup, &alice, "late?").await;
+        let id = sent["message"]["_id"].as_str().unwrap().to_owned();
+        sim.state().change_message(&id, |doc| {
+            let ts = json!({ "$date": rocketchat_sim::time::now_ms() - age * 1000 });
+            doc.insert("ts".to_owned(), ts);
+        });
+        let body = json!({ "roomId": "GENERAL", "msgId": id, "text": "edited" });
+        let answer = setup.post(Some(&alice), "chat.update", &body).await;
+        assert_eq!(answer["success"], edited, "edit after {age} s: {answer}");
+        if !edited {
+            assert_eq!(answer["errorType"], "error-message-editing-blocked");
+        }
+        let body = json!({ "roomId": "GENERAL", "msgId": id });
+        let answer = setup.post(Some(&alice), "chat.delete", &body).await;
+        assert_eq!(answer["success"], deleted, "delete after {age} s: {answer}");
+    }
+}
