@@ -36,6 +36,7 @@ pub(super) fn lines(
         last_quotes: 0,
         lists: Vec::new(),
         one_line: 0,
+        after_heading: false,
         room: nodes_size(nodes) * 4 + 1_000,
     };
     page.walk(nodes, style);
@@ -81,6 +82,8 @@ struct Page<'a> {
     lists: Vec<List>,
     /// How many elements that are one line each are being walked.
     one_line: usize,
+    /// Whether the last line is a heading: an empty line behind it shows as two.
+    after_heading: bool,
     /// Bytes that prefixes may take in all.
     room: usize,
 }
@@ -210,8 +213,12 @@ impl Page<'_> {
             }
             _ => false,
         });
-        if pieces.is_empty() {
-        } else if level > 0 && as_it_is && self.quotes == 0 && self.lists.is_empty() {
+        let is_heading = level > 0
+            && as_it_is
+            && self.quotes == 0
+            && self.lists.is_empty()
+            && !pieces.is_empty();
+        if is_heading {
             self.push(What::Markup("#".repeat(level)), Style::PLAIN);
             self.push(What::Text(" ".to_owned()), Style::PLAIN);
             for piece in pieces {
@@ -225,6 +232,7 @@ impl Page<'_> {
             }
         }
         self.end_line(self.block_gap());
+        self.after_heading = is_heading;
     }
 
     /// What stands between blocks: nothing within lists, which an empty line ends.
@@ -532,7 +540,7 @@ impl Page<'_> {
 
     /// Writes the empty line that is due between blocks.
     fn close_gap(&mut self) {
-        if self.gap == Gap::Blank && !self.lines.is_empty() {
+        if self.gap == Gap::Blank && !self.lines.is_empty() && !self.after_heading {
             let common = self.quotes.min(self.last_quotes);
             let line = if common > 0 {
                 Line::Pieces {
@@ -549,6 +557,7 @@ impl Page<'_> {
         }
         self.last_quotes = self.quotes;
         self.gap = Gap::None;
+        self.after_heading = false;
     }
 
     /// What stands before the line that is being written.

@@ -108,14 +108,19 @@ fn write_word(
     place: Place,
 ) {
     let touches = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
+    // A word with a dot or an underscore would swallow what touches it.
+    let place = match place {
+        Place::Plain if touches(before) || touches(after) => Place::AmongMarkup,
+        // `<main.rs|text>` is a link even with something behind the `<`.
+        Place::Plain if word.contains('<') && word.contains('|') => Place::AmongMarkup,
+        other => other,
+    };
     let with_backslashes = matches!(place, Place::AmongMarkup | Place::Name);
     let dots = match place {
-        Place::Inside => false,
+        Place::Inside | Place::Plain => false,
         Place::Name => !is_file_name(word),
-        // Beside a link a word with a dot would swallow it.
-        Place::Plain => touches(before) || touches(after),
         Place::AmongMarkup => {
-            word.contains(['*', '_', '~', '`']) || touches(before) || touches(after)
+            word.contains(['*', '_', '~', '`', '<']) || touches(before) || touches(after)
         }
     };
     let is_address = is_mail_address(word);
@@ -138,7 +143,8 @@ fn write_word(
             out.push('\\');
         }
         out.push(c);
-        let in_word = previous.is_some_and(char::is_alphanumeric);
+        let in_word = previous.is_some_and(|c| c.is_ascii_alphanumeric())
+            && next.is_some_and(|c| c.is_ascii_alphanumeric());
         let apart = next.is_some_and(|next| match c {
             '@' => !is_address && !next.is_whitespace(),
             '#' => (compound || !in_word) && is_of_a_name(next),
@@ -147,7 +153,7 @@ fn write_word(
         if apart {
             out.push(ZERO_WIDTH_SPACE);
         }
-        compound |= !c.is_alphanumeric();
+        compound |= !c.is_ascii_alphanumeric();
         previous = Some(c);
     }
 }
@@ -202,6 +208,7 @@ fn is_taken_apart(c: char, next: char, place: Place) -> bool {
 /// Whether a line that begins like this would become a quote, a list, a heading, a
 /// table or a rule.
 pub(super) fn begins_a_block(line: &str) -> bool {
+    let line = line.trim_start();
     let mut chars = line.chars();
     let spaced = |rest: &str| rest.starts_with([' ', '\t']);
     match chars.next() {

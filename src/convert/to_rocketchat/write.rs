@@ -72,7 +72,15 @@ fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
     let marked_up = pieces.iter().any(|piece| {
         piece.style != Style::PLAIN || !matches!(piece.what, What::Text(_) | What::Url(_))
     });
-    let place = if marked_up || literal::looks_like_markup(&typed) {
+    // A marker in an address meets one in the text.
+    let marker = |text: &str| text.contains(['*', '_', '~', '`']);
+    let in_address = pieces
+        .iter()
+        .any(|piece| matches!(&piece.what, What::Url(url) if marker(url)));
+    let in_text = pieces
+        .iter()
+        .any(|piece| matches!(&piece.what, What::Text(text) if marker(text)));
+    let place = if marked_up || (in_address && in_text) || literal::looks_like_markup(&typed) {
         Place::AmongMarkup
     } else {
         Place::Plain
