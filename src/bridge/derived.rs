@@ -31,13 +31,33 @@ fn digest(purpose: &str, parts: &[&str]) -> [u8; 32] {
 /// The id under which an event's message is stored on Rocket.Chat. `attempt` is
 /// 0 unless somebody else's message already bears that id.
 pub(super) fn message_id(event: &EventId, attempt: u32) -> RocketMessageId {
-    let bytes = digest("message", &[event.as_str(), &attempt.to_string()]);
+    let attempt = attempt.to_string();
+    rocket_id(digest("message", &[event.as_str(), &attempt]))
+}
+
+fn rocket_id(bytes: [u8; 32]) -> RocketMessageId {
     let text: String = bytes
         .iter()
         .take(ROCKET_ID_LENGTH)
         .map(|byte| char::from(ROCKET_ALPHABET[usize::from(*byte) % ROCKET_ALPHABET.len()]))
         .collect();
     RocketMessageId::new(text)
+}
+
+/// The id of a piece of a long text that follows the first one.
+pub(super) fn piece_id(event: &EventId, piece: usize, attempt: u32) -> RocketMessageId {
+    let (piece, attempt) = (piece.to_string(), attempt.to_string());
+    rocket_id(digest("piece", &[event.as_str(), &piece, &attempt]))
+}
+
+/// The id under which the bridge tells somebody on Rocket.Chat about a message.
+pub(super) fn telling_id(about: &RocketMessageId, purpose: &str) -> RocketMessageId {
+    rocket_id(digest("telling", &[about.as_str(), purpose]))
+}
+
+/// The id of the profile that a name stands for (MSC4144).
+pub(super) fn profile_id(name: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])
 }
 
 /// The transaction id of one part of one revision of a message. The ghost is in

@@ -9,6 +9,8 @@
 mod catch_up;
 mod command_line;
 mod cursor;
+mod custom_emoji;
+mod dead_letters;
 mod derived;
 mod direct;
 mod direct_sockets;
@@ -31,6 +33,7 @@ mod puppets;
 mod queues;
 mod rocket_side;
 mod router;
+mod server_settings;
 mod transactions;
 
 use std::sync::atomic::AtomicBool;
@@ -42,7 +45,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Registration};
 use crate::matrix;
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::Store;
 
 pub use command_line::{Caller, CommandLine, Reply};
@@ -93,6 +96,14 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held while a room's pinned events are read, changed and written.
+    pinning: KeyedLock<RocketRoomId>,
+    /// Held while reactions to a message are looked at or changed: Rocket.Chat
+    /// loses some of those that it gets at once.
+    reacting: KeyedLock<RocketMessageId>,
+    bringing_emoji: KeyedLock<String>,
+    settings_seen: server_settings::LastSeen,
+    emoji_seen: custom_emoji::LastSeen,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -163,6 +174,11 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                pinning: KeyedLock::new(),
+                reacting: KeyedLock::new(),
+                bringing_emoji: KeyedLock::new(),
+                settings_seen: server_settings::LastSeen::default(),
+                emoji_seen: custom_emoji::LastSeen::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),

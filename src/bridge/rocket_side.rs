@@ -12,6 +12,7 @@ use crate::retry::{Advice, Backoff, Retryable as _};
 use crate::rocketchat::documents::User;
 use crate::rocketchat::realtime::{self, Event, OwnEvent, Realtime, Stream};
 use crate::rocketchat::rest::{Client, Credentials, Session};
+use crate::rocketchat::version::ServerVersion;
 use crate::rocketchat::{self, RocketRoomId, Username};
 use crate::secret::Secret;
 use crate::store::StoreError;
@@ -28,6 +29,8 @@ pub(super) struct RocketSide {
     pub client: Client,
     /// The bridge's own account.
     pub bot: Session,
+    /// Which Rocket.Chat it is.
+    pub version: ServerVersion,
     realtime: Arc<Mutex<Option<Realtime>>>,
 }
 
@@ -98,6 +101,7 @@ impl RocketSide {
         Self {
             client: self.client.clone(),
             bot: self.client.session(credentials),
+            version: self.version,
             realtime: Arc::clone(&self.realtime),
         }
     }
@@ -156,7 +160,7 @@ impl Bridge {
             }
         }
         let bot = client.session(credentials.clone());
-        self.look_at_server(&bot).await?;
+        let version = self.look_at_server(&bot).await?;
         let (realtime, events) = realtime::start(realtime::Options::new(
             client.base_url().clone(),
             credentials,
@@ -168,6 +172,7 @@ impl Bridge {
         self.rocket.send_replace(Some(Arc::new(RocketSide {
             client,
             bot,
+            version,
             realtime: Arc::new(Mutex::new(Some(realtime))),
         })));
         self.listen_to_rocketchat(events);
@@ -201,7 +206,7 @@ impl Bridge {
         }
     }
 
-    async fn look_at_server(&self, bot: &Session) -> Result<(), RocketProblem> {
+    async fn look_at_server(&self, bot: &Session) -> Result<ServerVersion, RocketProblem> {
         let info = crate::retry::with_retries(20, || bot.info())
             .await
             .map_err(RocketProblem::Other)?;
@@ -229,6 +234,6 @@ impl Bridge {
             }
         }
         tracing::info!(version = info.version_text, "connected to Rocket.Chat");
-        Ok(())
+        Ok(info.version)
     }
 }

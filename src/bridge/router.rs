@@ -81,6 +81,7 @@ impl Bridge {
     /// read back.
     fn on_ready(self: &Arc<Self>) {
         tracing::info!("listening to Rocket.Chat");
+        self.forget_settings();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);
@@ -110,7 +111,7 @@ impl Bridge {
             .collect()
     }
 
-    fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
+    pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         match self.store.portal(rid) {
             Ok(Some(_)) => self
                 .rooms

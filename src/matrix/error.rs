@@ -153,6 +153,11 @@ impl Error {
         self.code() == Some("M_UNKNOWN_TOKEN")
     }
 
+    /// The same user has reacted to the same event in the same way.
+    pub fn is_duplicate_annotation(&self) -> bool {
+        self.code() == Some("M_DUPLICATE_ANNOTATION")
+    }
+
     /// The user name is taken (or reserved).
     pub fn is_user_in_use(&self) -> bool {
         self.code() == Some("M_USER_IN_USE")

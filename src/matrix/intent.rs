@@ -1,6 +1,7 @@
 //! One user acting: the bot, or a ghost by masquerading.
 
 mod events;
+mod media;
 mod people;
 mod rooms;
 

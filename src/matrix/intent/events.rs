@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use ruma::api::client::message::{get_message_events, send_message_event};
+use ruma::api::client::relations::get_relating_events_with_rel_type_and_event_type as reactions;
+use ruma::api::client::room::get_room_event;
 use ruma::api::client::redact::redact_event;
 use ruma::api::client::state::{get_state_event_for_key, send_state_event};
 use ruma::api::client::typing::create_typing_event;
-use ruma::events::{MessageLikeEventType, StateEventType};
+use ruma::events::relation::RelationType;
+use ruma::events::{MessageLikeEventType, StateEventType, TimelineEventType};
 use ruma::serde::Raw;
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, TransactionId, UInt,
@@ -15,6 +18,9 @@ use serde_json::Value;
 
 use super::Intent;
 use crate::matrix::error::Error;
+
+/// How many pages of an event's reactions are looked through.
+const PAGES_OF_REACTIONS: usize = 10;
 
 /// A stretch of a room's history.
 #[derive(Debug, Clone, Default)]
@@ -125,6 +131,65 @@ impl Intent {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// An event of the room; none that the homeserver does not have, or does not
+    /// show to this user.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn event(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<Option<TimelineEvent>, Error> {
+        let request = get_room_event::v3::Request::new(room.to_owned(), event.to_owned());
+        match self.call(request).await {
+            Ok(response) => Ok(TimelineEvent::read(response.event.json().get())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// This user's own reaction to an event with that key, if there is one among
+    /// the newest.
+    ///
+    /// # Errors
+    /// As [`Intent::event`].
+    pub async fn own_reaction(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+        key: &str,
+    ) -> Result<Option<OwnedEventId>, Error> {
+        let mut from = None;
+        for _ in 0..PAGES_OF_REACTIONS {
+            let mut request = reactions::v1::Request::new(
+                room.to_owned(),
+                event.to_owned(),
+                RelationType::Annotation,
+                TimelineEventType::Reaction,
+            );
+            request.limit = Some(UInt::from(100_u32));
+            request.from = from;
+            let response = self.call(request).await?;
+            let found = response
+                .chunk
+                .iter()
+                .filter_map(|event| TimelineEvent::read(event.json().get()))
+                .find(|event| {
+                    let given = event.content.pointer("/m.relates_to/key");
+                    event.sender == self.user_id() && given.and_then(Value::as_str) == Some(key)
+                });
+            if let Some(found) = found {
+                return Ok(Some(found.event_id));
+            }
+            from = response.next_batch;
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the content out of an event. See [`Intent`] on transaction ids.

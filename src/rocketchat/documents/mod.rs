@@ -7,6 +7,7 @@
 //! is copied: Rocket.Chat 6.14 delivers password and token hashes in the `u` of
 //! some system messages and in the answer to a login.
 
+mod emoji;
 mod lenient;
 mod message;
 mod room;
@@ -14,6 +15,7 @@ mod sync;
 mod timestamp;
 mod user;
 
+pub use emoji::CustomEmoji;
 pub use message::{
     Attachment, AttachmentAction, AttachmentField, ChannelRef, Dimensions, FileRef, Mention,
     Message, MessageUrl, Reactions,

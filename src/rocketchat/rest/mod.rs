@@ -3,6 +3,7 @@
 mod answer;
 mod chat;
 mod client;
+mod emoji;
 mod login;
 mod rooms;
 mod server;

@@ -1,0 +1,196 @@
+//! What the events of a message say.
+
+use std::fmt::Write as _;
+
+use ruma::{OwnedUserId, RoomId};
+use serde_json::{Value, json};
+
+use super::people::People;
+use super::relations::quoted_in;
+use crate::bridge::{Bridge, Failure, derived};
+use crate::convert::to_matrix::{Rendered, bytes_in_json, fit, say, split_text};
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::store::Portal;
+
+/// How much text an event carries, in bytes as JSON, HTML included: an event has at
+/// most 65 536 (Matrix specification 1.17, "Size limits"), and an edit holds its
+/// text twice.
+const MOST_TEXT: usize = 22_000;
+
+/// How much of an event its mentions may take, in bytes; twice in an edit.
+const MOST_MENTIONS: usize = 6_000;
+
+/// What a message says on Matrix.
+pub(super) struct Content {
+    /// A content for each event, without relations and mentions; at least one.
+    pub parts: Vec<Value>,
+    pub mentions: Mentions,
+}
+
+/// Whom a message calls.
+pub(super) struct Mentions {
+    pub users: Vec<OwnedUserId>,
+    pub everybody: bool,
+}
+
+impl Mentions {
+    fn of(rendered: &mut Rendered) -> Self {
+        let mut room = MOST_MENTIONS;
+        let users = std::mem::take(&mut rendered.mentions)
+            .into_iter()
+            .take_while(|user| {
+                let taken = user.as_str().len() + 3;
+                let fits = taken <= room;
+                room = room.saturating_sub(taken);
+                fits
+            })
+            .collect();
+        Self {
+            users,
+            everybody: rendered.mentions_room,
+        }
+    }
+
+    /// Writes them into a content: always, so that nobody is notified because of
+    /// words (Matrix specification 1.7, "Mentioning users").
+    pub(super) fn stamp(&self, content: &mut Value, is_first: bool) {
+        let mut mentions = json!({});
+        if is_first && !self.users.is_empty() {
+            mentions["user_ids"] = json!(self.users);
+        }
+        if is_first && self.everybody {
+            mentions["room"] = true.into();
+        }
+        content["m.mentions"] = mentions;
+    }
+
+    /// Those who have not been mentioned before.
+    pub(super) fn without(&self, before: &[OwnedUserId]) -> Vec<OwnedUserId> {
+        let added = self.users.iter().filter(|user| !before.contains(user));
+        added.cloned().collect()
+    }
+}
+
+impl Bridge {
+    pub(super) async fn content_of(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+    ) -> Result<Content, Failure> {
+        let settings = self.server_settings().await?;
+        let parse = |text: &str| rocketchat_markdown::parse(text, &settings.dialect);
+        let tree = message.md.as_ref();
+        let blocks = tree
+            .and_then(rocketchat_markdown::tree_from_json)
+            .unwrap_or_else(|| {
+                // An empty text has no tree.
+                if message.msg.is_empty() {
+                    Vec::new()
+                } else {
+                    parse(&message.msg)
+                }
+            });
+        let people = self.people_of(portal, message, &blocks).await?;
+        let quoted = quoted_in(message);
+        let said = say(message, &blocks, &people, &parse, &quoted);
+        let hint = self.hint_of(portal, message, quoted)?;
+        let said = match hint {
+            Some(hint) => Rendered::join([hint, said]),
+            None => said,
+        };
+        let alias = message.alias.as_deref().map(str::trim);
+        let alias = alias.filter(|alias| !alias.is_empty());
+        let mut said = match alias {
+            Some(alias) => said.under_name(alias),
+            None => said,
+        };
+        let mentions = Mentions::of(&mut said);
+        let mut parts: Vec<Value> = if bytes_in_json(&said.body) > MOST_TEXT {
+            let pieces = split_text(&said.body, MOST_TEXT);
+            pieces.iter().map(|text| plain(text)).collect()
+        } else {
+            vec![formatted(fit(said, MOST_TEXT))]
+        };
+        if parts.is_empty() {
+            parts.push(plain("(a message without text)"));
+        }
+        if let Some(alias) = alias {
+            put_on_profile(&mut parts[0], alias);
+        }
+        Ok(Content { parts, mentions })
+    }
+
+    /// What has to be said of quotes and threads whose targets are not on Matrix,
+    /// or that a reply has no room for.
+    fn hint_of(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        quoted: Vec<crate::rocketchat::RocketMessageId>,
+    ) -> Result<Option<Rendered>, Failure> {
+        let mut hints = Vec::new();
+        if self.placement_of(portal, message)?.begins_old_thread() {
+            hints.push(Rendered::of_text(
+                "(in a thread from before this room was mirrored)",
+            ));
+        }
+        let mut replied = false;
+        let mut unknown = 0_usize;
+        for id in quoted {
+            match self.event_of(portal, &id)? {
+                None => unknown += 1,
+                Some(_) if !replied => replied = true,
+                Some(event) => hints.push(link_to(&portal.room_id, &event)),
+            }
+        }
+        if unknown > 0 {
+            let mut hint = String::from("(quotes ");
+            // Writing to a String cannot fail.
+            let _ = match unknown {
+                1 => write!(hint, "a message that is not in this room)"),
+                many => write!(hint, "{many} messages that are not in this room)"),
+            };
+            hints.push(Rendered::of_text(&hint));
+        }
+        Ok((!hints.is_empty()).then(|| Rendered::join(hints)))
+    }
+}
+
+/// A second quote: a reply has one target only.
+fn link_to(room: &RoomId, event: &ruma::EventId) -> Rendered {
+    let address = room.matrix_to_event_uri(event).to_string();
+    Rendered {
+        body: format!("(also quotes {address} )"),
+        html: Some(format!("(also quotes <a href=\"{address}\">a message</a>)")),
+        ..Rendered::default()
+    }
+}
+
+fn plain(text: &str) -> Value {
+    json!({ "msgtype": "m.text", "body": text })
+}
+
+fn formatted(said: Rendered) -> Value {
+    let mut content = plain(&said.body);
+    if let Some(html) = said.html {
+        content["format"] = "org.matrix.custom.html".into();
+        content["formatted_body"] = html.into();
+    }
+    content
+}
+
+/// The name that a webhook or bot gave itself, as a per-message profile (MSC4144).
+/// The text begins with the name for clients that do not know these; the mark
+/// lets the others leave it out. Its picture is an address of anybody's choosing,
+/// which is never fetched.
+fn put_on_profile(content: &mut Value, alias: &str) {
+    content["com.beeper.per_message_profile"] = json!({
+        "id": derived::profile_id(alias),
+        "displayname": alias,
+        "has_fallback": true,
+    });
+    if let Some(html) = content.get("formatted_body").and_then(Value::as_str) {
+        let marked = html.replacen("<strong>", "<strong data-mx-profile-fallback>", 1);
+        content["formatted_body"] = marked.into();
+    }
+}

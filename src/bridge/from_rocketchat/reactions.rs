@@ -1,0 +1,286 @@
+//! Reactions: Rocket.Chat sends, with every change, the message with all that are
+//! there now, by names; what changed shows only beside what was there before.
+
+use std::collections::BTreeSet;
+
+use ruma::OwnedEventId;
+use serde_json::{Value, json};
+
+use crate::bridge::{Bridge, Failure, derived};
+use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
+use crate::rocketchat::{RocketUserId, Username};
+use crate::store::{Ghost, Message, Origin, Portal, Reaction, Reactions};
+
+/// How often a reaction that Rocket.Chat has lost is given again. It keeps all
+/// reactions to a message in one place and writes them without a lock: of several
+/// at the same moment some are lost (6.14, 7.x).
+const MOST_REPAIRS: u8 = 10;
+
+/// Who stands behind a username.
+enum Who {
+    Ghost(Ghost),
+    /// The bridge itself speaks as them.
+    Ours(RocketUserId),
+    Nobody,
+}
+
+impl Bridge {
+    pub(super) async fn mirror_reactions(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        if known.room_id != portal.room_id || known.events.is_empty() {
+            return Ok(());
+        }
+        let has_any = !message.reactions.is_empty();
+        if !has_any && self.store.reactions(&portal.rid, &message.id)?.given.is_empty() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.reacting.lock(&message.id).await;
+        let mut reactions = self.store.reactions(&portal.rid, &message.id)?;
+        let seen = message.updated_at.map_or(0, |at| at.0);
+        if seen < reactions.seen {
+            return Ok(());
+        }
+        let now: BTreeSet<(&str, &str)> = message
+            .reactions
+            .iter()
+            .flat_map(|(emoji, users)| {
+                let emoji = emoji.trim_matches(':');
+                users.iter().map(move |user| (emoji, user.as_str()))
+            })
+            .collect();
+        self.remove_reactions(portal, message, known, &mut reactions, &now)
+            .await?;
+        for (emoji, username) in &now {
+            let is_known = reactions
+                .given
+                .iter()
+                .any(|known| known.emoji == *emoji && known.username == *username);
+            if is_known {
+                continue;
+            }
+            match self.who_is(username).await? {
+                Who::Ghost(ghost) => {
+                    let event = self
+                        .give_reaction(portal, message, known, &reactions, &ghost, emoji)
+                        .await?;
+                    reactions.given.push(Reaction {
+                        emoji: (*emoji).to_owned(),
+                        username: (*username).to_owned(),
+                        user: ghost.user_id,
+                        origin: Origin::RocketChat,
+                        event,
+                        repairs: 0,
+                    });
+                    let known = self.of_part(known, message);
+                    self.store.change().reactions(&known, &reactions).commit()?;
+                }
+                Who::Ours(id) => self.take_back(message, &id, emoji).await?,
+                Who::Nobody => {
+                    tracing::warn!(username, "reacted, but there is no such user");
+                }
+            }
+        }
+        reactions.seen = seen;
+        let known = self.of_part(known, message);
+        Ok(self.store.change().reactions(&known, &reactions).commit()?)
+    }
+
+    /// The record under which the reactions to one message of Rocket.Chat are kept,
+    /// which may be a piece of a longer one.
+    fn of_part(&self, known: &Message, message: &RocketMessage) -> Message {
+        Message {
+            id: message.id.clone(),
+            ..known.clone()
+        }
+    }
+
+    /// Takes away on Matrix what is no longer there, and gives again what
+    /// Rocket.Chat has lost.
+    async fn remove_reactions(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+        reactions: &mut Reactions,
+        now: &BTreeSet<(&str, &str)>,
+    ) -> Result<(), Failure> {
+        let is_there = |reaction: &Reaction| {
+            now.contains(&(reaction.emoji.as_str(), reaction.username.as_str()))
+        };
+        let mut at = 0;
+        while let Some(reaction) = reactions.given.get(at).cloned() {
+            if is_there(&reaction) {
+                at += 1;
+                continue;
+            }
+            if reaction.origin == Origin::Matrix {
+                if let Some(stored) = reactions.given.get_mut(at)
+                    && stored.repairs < MOST_REPAIRS
+                {
+                    stored.repairs += 1;
+                    self.give_again(message, &reaction).await?;
+                }
+                at += 1;
+                continue;
+            }
+            reactions.given.remove(at);
+            let mut change = self.store.change();
+            // The other name of the same emoji may still be there.
+            if !reactions.given.iter().any(|other| other.event == reaction.event) {
+                let purpose = format!("no reaction {}", reaction.event);
+                let txn = derived::transaction_id(
+                    &portal.rid,
+                    &reaction.user,
+                    &message.id,
+                    0,
+                    &purpose,
+                );
+                self.matrix
+                    .as_user(reaction.user.clone())
+                    .redact(&portal.room_id, &reaction.event, &txn, None)
+                    .await?;
+                change = change.no_reaction(&portal.room_id, &reaction.event);
+            }
+            let known = self.of_part(known, message);
+            change.reactions(&known, reactions).commit()?;
+        }
+        Ok(())
+    }
+
+    /// Reacts as a ghost. The event of the same emoji under another name serves for
+    /// both: Matrix allows one only.
+    async fn give_reaction(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+        reactions: &Reactions,
+        ghost: &Ghost,
+        emoji: &str,
+    ) -> Result<OwnedEventId, Failure> {
+        let Some(target) = known.events.first() else {
+            return Err(Failure::Refused("There is nothing to react to.".into()));
+        };
+        let mut content = json!({
+            "m.relates_to": { "rel_type": "m.annotation", "event_id": target },
+        });
+        let key = match rocketchat_emoji::unicode(emoji) {
+            Some(unicode) => unicode.to_owned(),
+            None => {
+                let shown = format!(":{emoji}:");
+                // MSC4027, and the key that clients knew before it.
+                content["shortcode"] = shown.clone().into();
+                content["com.beeper.reaction.shortcode"] = shown.clone().into();
+                match self.custom_emoji(emoji).await? {
+                    Some(custom) => custom.image.to_string(),
+                    None => shown,
+                }
+            }
+        };
+        content["m.relates_to"]["key"] = Value::from(key.clone());
+        let same = reactions.given.iter().find(|other| {
+            other.user == ghost.user_id
+                && other.origin == Origin::RocketChat
+                && rocketchat_emoji::unicode(&other.emoji) == Some(key.as_str())
+        });
+        if let Some(same) = same {
+            return Ok(same.event.clone());
+        }
+        // One that was taken away and given anew is another one.
+        let at = message.updated_at.map_or(0, |at| at.0);
+        let purpose = format!("reaction {emoji}");
+        let txn = derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, at, &purpose);
+        let sent = self
+            .send_as_ghost(portal, ghost, "m.reaction", &content, &txn, None)
+            .await;
+        match sent {
+            // It is there, and its answer was lost.
+            Err(Failure::Matrix(error)) if error.is_duplicate_annotation() => {
+                let intent = self.as_ghost(ghost);
+                let own = intent.own_reaction(&portal.room_id, target, &key).await?;
+                own.ok_or(Failure::NotYet("a reaction to be seen"))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Gives a Matrix user's reaction again that got lost on Rocket.Chat.
+    async fn give_again(&self, message: &RocketMessage, lost: &Reaction) -> Result<(), Failure> {
+        tracing::info!(message = %message.id, emoji = lost.emoji, "a reaction got lost; it is given again");
+        let puppet = self.puppet_of(&lost.user).await?;
+        let given = self
+            .as_puppet(&puppet, |session| async move {
+                session.react(&message.id, &lost.emoji, true).await
+            })
+            .await;
+        match given {
+            // The puppet may no longer do that here.
+            Err(Failure::RocketChat(error)) if error.is_denied() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Takes a puppet's reaction away that its Matrix user no longer gives: at the
+    /// same moment as another's it may have come back. Looked at once more, since
+    /// the document may be older than what has just been given.
+    async fn take_back(
+        &self,
+        message: &RocketMessage,
+        puppet: &RocketUserId,
+        emoji: &str,
+    ) -> Result<(), Failure> {
+        let Some(user) = self.store.behind_puppet(puppet)? else {
+            return Ok(());
+        };
+        self.unreact(&user, &message.id, emoji).await
+    }
+
+    /// Removes a puppet's reaction if it is there: the server takes the removal of
+    /// one that is not there for a reaction, where the message has none at all
+    /// (6.14, 7.x).
+    pub(in crate::bridge) async fn unreact(
+        &self,
+        user: &ruma::UserId,
+        id: &crate::rocketchat::RocketMessageId,
+        emoji: &str,
+    ) -> Result<(), Failure> {
+        let puppet = self.puppet_of(user).await?;
+        let there = self
+            .as_puppet(&puppet, |session| async move { session.get_message(id).await })
+            .await?;
+        let given = there.is_some_and(|message| {
+            let users = message.reactions.get(&format!(":{emoji}:"));
+            users.is_some_and(|users| users.iter().any(|name| name.as_str() == puppet.username))
+        });
+        if !given {
+            return Ok(());
+        }
+        self.as_puppet(&puppet, |session| async move {
+            session.react(id, emoji, false).await
+        })
+        .await
+    }
+
+    /// Whose name this is now. Asked for each time: a name that changes hands must
+    /// not give anybody another's reactions.
+    async fn who_is(&self, username: &str) -> Result<Who, Failure> {
+        let rocket = self.rocket().await;
+        let Ok(username) = Username::parse(username) else {
+            return Ok(Who::Nobody);
+        };
+        let Some(user) = rocket.bot.user_by_username(&username).await? else {
+            return Ok(Who::Nobody);
+        };
+        if self.store.behind_puppet(&user.id)?.is_some() {
+            return Ok(Who::Ours(user.id));
+        }
+        if user.id == *rocket.bot.user_id() || user.federated {
+            return Ok(Who::Nobody);
+        }
+        Ok(Who::Ghost(self.ghost_of(&UserRef::from(&user)).await?))
+    }
+}

@@ -1,0 +1,206 @@
+//! What the administrators of Rocket.Chat have set, as far as messages depend on
+//! it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use rocketchat_markdown::{Generation, Options};
+use serde_json::Value;
+use url::Url;
+
+use super::{Bridge, Failure};
+use crate::rocketchat::version::ServerVersion;
+use crate::store::{Portal, PortalKind};
+
+/// How long settings are believed. 6.14 can only be asked for all of them at once.
+const BELIEVED_FOR: Duration = Duration::from_secs(300);
+
+const ASKED_FOR: [&str; 11] = [
+    "Site_Url",
+    "Message_MaxAllowedSize",
+    "Message_AllowEditing",
+    "Message_AllowEditing_BlockEditInMinutes",
+    "Message_AllowDeleting",
+    "Message_AllowDeleting_BlockDeleteInMinutes",
+    "HexColorPreview_Enabled",
+    "Katex_Enabled",
+    "Katex_Parenthesis_Syntax",
+    "Katex_Dollar_Syntax",
+    "Message_CustomDomain_AutoLink",
+];
+
+/// Settings of a Rocket.Chat server.
+#[derive(Debug, Clone)]
+pub(super) struct ServerSettings {
+    site: Option<Url>,
+    /// The most text of a message, in UTF-16 units.
+    pub max_text: usize,
+    /// For how many minutes people may edit what they wrote; none without limit.
+    pub edit_minutes: Option<u64>,
+    /// For how many minutes people may delete what they wrote; none without limit.
+    pub delete_minutes: Option<u64>,
+    /// How the server reads its dialect.
+    pub dialect: Options,
+}
+
+/// The settings as they were last seen.
+#[derive(Debug, Default)]
+pub(super) struct LastSeen(std::sync::Mutex<Option<(Instant, Arc<ServerSettings>)>>);
+
+impl ServerSettings {
+    fn read(values: &BTreeMap<String, Value>, version: ServerVersion) -> Self {
+        let text = |id: &str| values.get(id).and_then(Value::as_str);
+        let flag = |id: &str, default: bool| {
+            let value = values.get(id).and_then(Value::as_bool);
+            value.unwrap_or(default)
+        };
+        let minutes = |id: &str| {
+            let value = values.get(id).and_then(Value::as_u64);
+            value.filter(|minutes| *minutes > 0)
+        };
+        let katex = flag("Katex_Enabled", true);
+        Self {
+            site: text("Site_Url").and_then(|url| Url::parse(url).ok()),
+            max_text: values
+                .get("Message_MaxAllowedSize")
+                .and_then(Value::as_u64)
+                .and_then(|size| usize::try_from(size).ok())
+                .filter(|size| *size > 0)
+                .unwrap_or(5000),
+            edit_minutes: minutes("Message_AllowEditing_BlockEditInMinutes"),
+            delete_minutes: minutes("Message_AllowDeleting_BlockDeleteInMinutes"),
+            dialect: Options {
+                colors: flag("HexColorPreview_Enabled", true),
+                katex_parenthesis: katex && flag("Katex_Parenthesis_Syntax", true),
+                katex_dollar: katex && flag("Katex_Dollar_Syntax", false),
+                custom_domains: text("Message_CustomDomain_AutoLink")
+                    .into_iter()
+                    .flat_map(|list| list.split(','))
+                    .map(|domain| domain.trim().to_owned())
+                    .filter(|domain| !domain.is_empty())
+                    .collect(),
+                generation: if (version.major, version.minor) >= (8, 7) {
+                    Generation::V8_7
+                } else {
+                    Generation::V6
+                },
+                ..Options::default()
+            },
+        }
+    }
+
+    /// The address of a message as the server knows its own: whatever stands under
+    /// `Site_Url` with that id is taken for the message.
+    pub(super) fn permalink(&self, portal: &Portal, message: &str, fallback: &Url) -> String {
+        let mut link = self.site.as_ref().unwrap_or(fallback).clone();
+        if let Ok(mut path) = link.path_segments_mut() {
+            let (kind, name) = match portal.kind {
+                PortalKind::Channel => ("channel", portal.name.as_str()),
+                PortalKind::Group => ("group", portal.name.as_str()),
+                PortalKind::Direct { .. } => ("direct", portal.rid.as_str()),
+            };
+            path.pop_if_empty().push(kind).push(name);
+        }
+        link.query_pairs_mut().clear().append_pair("msg", message);
+        // Parentheses would end the link that it stands in.
+        link.as_str().replace('(', "%28").replace(')', "%29")
+    }
+}
+
+impl Bridge {
+    /// The server's settings, not older than a few minutes while it answers.
+    pub(super) async fn server_settings(&self) -> Result<Arc<ServerSettings>, Failure> {
+        let seen = {
+            let last = &self.settings_seen.0;
+            last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        if let Some((at, settings)) = &seen
+            && at.elapsed() < BELIEVED_FOR
+        {
+            return Ok(Arc::clone(settings));
+        }
+        let rocket = self.rocket().await;
+        let values = match (rocket.bot.public_settings(&ASKED_FOR).await, seen) {
+            (Ok(values), _) => values,
+            (Err(_), Some((_, old))) => return Ok(old),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let settings = Arc::new(ServerSettings::read(&values, rocket.version));
+        *self
+            .settings_seen
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&settings)));
+        Ok(settings)
+    }
+
+    /// Lets the settings be asked for anew: the server may be another since.
+    pub(super) fn forget_settings(&self) {
+        *self
+            .settings_seen
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ruma::room_id;
+    use serde_json::json;
+
+    use super::*;
+    use crate::rocketchat::RocketRoomId;
+
+    fn read(values: Value) -> ServerSettings {
+        let values = serde_json::from_value(values).unwrap();
+        let version = ServerVersion {
+            major: 6,
+            minor: 14,
+            patch: None,
+        };
+        ServerSettings::read(&values, version)
+    }
+
+    #[test]
+    fn what_is_not_set_is_as_the_server_has_it_from_the_start() {
+        let settings = read(json!({}));
+        assert_eq!(settings.max_text, 5000);
+        assert_eq!(settings.edit_minutes, None);
+        assert_eq!(settings.dialect, Options::default());
+    }
+
+    #[test]
+    fn limits_are_read() {
+        let settings = read(json!({
+            "Message_MaxAllowedSize": 100,
+            "Message_AllowEditing_BlockEditInMinutes": 5,
+            "Katex_Enabled": false,
+            "Message_CustomDomain_AutoLink": "intra, wiki.lan",
+        }));
+        assert_eq!(settings.max_text, 100);
+        assert_eq!(settings.edit_minutes, Some(5));
+        assert!(!settings.dialect.katex_parenthesis);
+        assert_eq!(settings.dialect.custom_domains, ["intra", "wiki.lan"]);
+    }
+
+    #[test]
+    fn a_permalink_stands_under_the_servers_own_address() {
+        let settings = read(json!({ "Site_Url": "https://chat.example.org/rc/" }));
+        let portal = Portal {
+            rid: RocketRoomId::new("R1"),
+            room_id: room_id!("!r:example.org").to_owned(),
+            kind: PortalKind::Channel,
+            name: "a) b/c".into(),
+            since: 0,
+        };
+        let fallback = Url::parse("http://127.0.0.1:3000").unwrap();
+        assert_eq!(
+            settings.permalink(&portal, "m1", &fallback),
+            "https://chat.example.org/rc/channel/a%29%20b%2Fc?msg=m1"
+        );
+    }
+}

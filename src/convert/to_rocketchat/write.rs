@@ -1,0 +1,348 @@
+//! Lines in the dialect.
+//!
+//! What the server's parser asks for, beyond its grammar: emphasis must not touch
+//! what may be read as an emoticon (`*)`), an address or a word (`_`); within it no
+//! backslash works, so text that needs one loses its emphasis rather than its
+//! letters. A `[` anywhere before a `[text](address)` becomes the beginning of that
+//! link, so such links are written only in messages without other brackets, and
+//! `<address|text>` elsewhere. A mention notifies only after a space.
+
+use super::ZERO_WIDTH_SPACE;
+use super::line::{Line, Piece, Style, What};
+use super::literal::{self, Place};
+use super::urls;
+
+/// A message in the dialect.
+pub(super) struct Written {
+    /// The text.
+    pub text: String,
+    /// Whether all emphasis could be written.
+    pub emphasis_held: bool,
+}
+
+/// Writes the lines of a message.
+pub(super) fn lines(lines: &[Line]) -> Written {
+    let mut text = String::new();
+    let mut emphasis_held = true;
+    let brackets = lines.iter().any(has_brackets);
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        match line {
+            Line::Verbatim(verbatim) => text.push_str(verbatim),
+            Line::Pieces { prefix, pieces } => {
+                let (written, held) = one_line(pieces, brackets);
+                text.push_str(prefix);
+                text.push_str(&written);
+                emphasis_held &= held;
+            }
+        }
+    }
+    Written {
+        text,
+        emphasis_held,
+    }
+}
+
+/// Whether anything in a line might be taken for the beginning of a link, or would be
+/// wrong in the text of one.
+fn has_brackets(line: &Line) -> bool {
+    let Line::Pieces { prefix, pieces } = line else {
+        return true;
+    };
+    prefix.contains('[')
+        || pieces.iter().any(|piece| match &piece.what {
+            What::Text(text) | What::Name(text) | What::Code(text) | What::Markup(text) => {
+                text.contains('[')
+            }
+            What::Link { url, .. } | What::Url(url) => url.contains(['[', ']']),
+            What::Mention(_) => false,
+        })
+}
+
+fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
+    let typed: String = pieces
+        .iter()
+        .map(|piece| match &piece.what {
+            What::Text(text) | What::Url(text) => text.as_str(),
+            _ => "",
+        })
+        .collect();
+    let marked_up = pieces.iter().any(|piece| {
+        piece.style != Style::PLAIN || !matches!(piece.what, What::Text(_) | What::Url(_))
+    });
+    // A marker in an address meets one in the text.
+    let marker = |text: &str| text.contains(['*', '_', '~', '`']);
+    let in_address = pieces
+        .iter()
+        .any(|piece| matches!(&piece.what, What::Url(url) if marker(url)));
+    let in_text = pieces
+        .iter()
+        .any(|piece| matches!(&piece.what, What::Text(text) if marker(text)));
+    let place = if marked_up || (in_address && in_text) || literal::looks_like_markup(&typed) {
+        Place::AmongMarkup
+    } else {
+        Place::Plain
+    };
+    let mut writer = Writer {
+        out: String::new(),
+        place,
+        brackets,
+        beside: Beside::Nothing,
+        emphasis_held: true,
+    };
+    if let Some(Piece {
+        what: What::Text(text),
+        style: Style::PLAIN,
+    }) = pieces.first()
+        && literal::begins_a_block(text)
+    {
+        writer.out.push(ZERO_WIDTH_SPACE);
+    }
+    writer.pieces(pieces, Style::PLAIN, None);
+    (writer.out, writer.emphasis_held)
+}
+
+/// What was written last, where what comes next must keep away from it.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    Nothing,
+    Emphasis,
+    Mention,
+}
+
+struct Writer {
+    out: String,
+    place: Place,
+    /// Whether `[text](address)` might begin somewhere else.
+    brackets: bool,
+    beside: Beside,
+    emphasis_held: bool,
+}
+
+impl Writer {
+    /// Writes pieces of which the styles in `done` are already written, or given up.
+    /// Calls itself once for every style at the most.
+    fn pieces(&mut self, pieces: &[Piece], done: Style, after: Option<char>) {
+        let mut from = 0;
+        while let Some(piece) = pieces.get(from) {
+            let longest = Style::ALL
+                .iter()
+                .map(|&(style, marker)| (run(&pieces[from..], style.without(done)), style, marker))
+                .max_by_key(|(length, _, _)| *length)
+                .filter(|(length, _, _)| *length > 0);
+            let Some((length, style, marker)) = longest else {
+                let next = pieces.get(from + 1).map_or(after, first_char);
+                self.piece(piece, next);
+                from += 1;
+                continue;
+            };
+            let next = pieces.get(from + length).map_or(after, first_char);
+            self.emphasis(&pieces[from..from + length], done, style, marker, next);
+            from += length;
+        }
+    }
+
+    /// Writes a run of pieces in a style, or without it where that cannot be.
+    fn emphasis(
+        &mut self,
+        run: &[Piece],
+        done: Style,
+        style: Style,
+        marker: char,
+        after: Option<char>,
+    ) {
+        let mut inner = Self {
+            out: String::new(),
+            place: Place::Inside,
+            brackets: self.brackets,
+            beside: Beside::Nothing,
+            emphasis_held: true,
+        };
+        inner.pieces(run, done.with(style), None);
+        let core = inner.out.trim();
+        let start = inner.out.len() - inner.out.trim_start().len();
+        let (lead, trail) = (&inner.out[..start], &inner.out[start + core.len()..]);
+        if core.is_empty() {
+            self.add(&inner.out);
+            return;
+        }
+        let fits = run.iter().all(|piece| match &piece.what {
+            What::Text(text) => literal::fits_inside(text),
+            What::Code(code) => !code.contains(['*', '_', '~']),
+            _ => true,
+        });
+        // In 0.31 a first word with a dot is tried as an address.
+        let first_word = core.split_whitespace().next().unwrap_or_default();
+        let dotted = style == Style::ITALIC && first_word.trim_end_matches('.').contains('.');
+        if !fits || dotted || core.contains(marker) {
+            self.emphasis_held = false;
+            self.pieces(run, done.with(style), after);
+            return;
+        }
+        self.emphasis_held &= inner.emphasis_held;
+        self.add(lead);
+        if !self.stands_free() {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+        self.out.push(marker);
+        if !core.starts_with(is_harmless_inside) {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+        self.out.push_str(core);
+        if !core.ends_with(is_harmless_inside) {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+        self.out.push(marker);
+        self.beside = Beside::Emphasis;
+        self.add(trail);
+    }
+
+    fn piece(&mut self, piece: &Piece, after: Option<char>) {
+        match &piece.what {
+            What::Text(text) => {
+                self.keep_away(text.chars());
+                let before = self.out.chars().next_back();
+                literal::write(&mut self.out, text, before, after, self.place);
+            }
+            What::Name(name) => {
+                self.keep_away(name.chars());
+                let before = self.out.chars().next_back();
+                literal::write(&mut self.out, name, before, after, Place::Name);
+            }
+            What::Code(code) => {
+                self.keep_away(std::iter::once('`'));
+                let inside = self.place == Place::Inside;
+                if inside && !self.stands_free() {
+                    self.out.push(ZERO_WIDTH_SPACE);
+                }
+                self.out.push('`');
+                self.out.push_str(code);
+                self.out.push('`');
+                if inside && after.is_some_and(|c| !c.is_whitespace()) {
+                    self.out.push(ZERO_WIDTH_SPACE);
+                }
+            }
+            What::Url(url) => {
+                self.keep_away(url.chars());
+                let free = self.stands_free() && after.is_none_or(char::is_whitespace);
+                if free && self.place != Place::Inside && urls::is_left_alone(url) {
+                    self.out.push_str(url);
+                } else {
+                    self.link(url, url, after);
+                }
+            }
+            What::Link { label, url } => {
+                self.keep_away(std::iter::once('<'));
+                self.link(label, url, after);
+            }
+            What::Mention(name) => {
+                if !self.stands_free() {
+                    self.out.push(' ');
+                }
+                self.out.push_str(name);
+                self.beside = Beside::Mention;
+            }
+            What::Markup(markup) => {
+                self.keep_away(markup.chars());
+                self.out.push_str(markup);
+            }
+        }
+    }
+
+    /// A link in the form that holds its text.
+    fn link(&mut self, label: &str, url: &str, after: Option<char>) {
+        let target = urls::encoded(url);
+        let mut shown = String::new();
+        literal::write(&mut shown, label, None, None, Place::Inside);
+        let simple = !self.brackets
+            && literal::fits_inside(label)
+            && !label.contains(['(', ')', '@', '#', ':', '>'])
+            && !label.trim().is_empty();
+        if simple {
+            self.out.push_str(&format!("[{shown}]({target})"));
+        } else if label.contains(['<', '|']) || label.trim().is_empty() {
+            let before = self.out.chars().next_back();
+            literal::write(&mut self.out, label, before, Some('('), Place::Name);
+            self.out.push_str(&format!(" (<{target}|{target}>)"));
+        } else {
+            self.out.push_str(&format!("<{target}|{shown}>"));
+        }
+        // What the label ends at is the last `>` that nothing stands before.
+        if after == Some('>') {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+    }
+
+    /// Adds what is nothing but white space, or nothing.
+    fn add(&mut self, space: &str) {
+        if !space.is_empty() {
+            self.beside = Beside::Nothing;
+            self.out.push_str(space);
+        }
+    }
+
+    /// Puts something invisible between what was written last and what comes now, if
+    /// together they would mean something else.
+    fn keep_away(&mut self, mut coming: impl Iterator<Item = char>) {
+        let Some(next) = coming.next() else {
+            return;
+        };
+        let then = coming.next();
+        let apart = match self.beside {
+            Beside::Nothing => false,
+            Beside::Emphasis => match next {
+                ',' | '!' | '?' => false,
+                '.' => then.is_some_and(|c| !c.is_whitespace()),
+                _ => !next.is_whitespace(),
+            },
+            Beside::Mention => match next {
+                ':' | '.' | '-' | '@' => next != ':' || then.is_some_and(|c| !c.is_whitespace()),
+                _ => next.is_alphanumeric() || next == '_',
+            },
+        };
+        if apart {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+        self.beside = Beside::Nothing;
+    }
+
+    /// Whether what comes now has a space or nothing before it.
+    fn stands_free(&self) -> bool {
+        self.out.chars().next_back().is_none_or(char::is_whitespace)
+    }
+}
+
+/// How many pieces from the first on are in a style; white space between them is,
+/// too. Mentions never are: they would not notify.
+fn run(pieces: &[Piece], style: Style) -> usize {
+    if style == Style::PLAIN {
+        return 0;
+    }
+    pieces
+        .iter()
+        .take_while(|piece| piece.style.has(style) && !matches!(piece.what, What::Mention(_)))
+        .count()
+}
+
+/// What may stand at either end of emphasis without becoming an emoticon or another
+/// marker together with it.
+fn is_harmless_inside(c: char) -> bool {
+    c.is_alphanumeric() || c == ZERO_WIDTH_SPACE
+}
+
+/// What a piece will begin with.
+fn first_char(piece: &Piece) -> Option<char> {
+    match &piece.what {
+        // A space is put before it.
+        What::Mention(_) => Some(' '),
+        What::Text(text) | What::Url(text) if text.starts_with(char::is_whitespace) => Some(' '),
+        _ if piece.style != Style::PLAIN => Some('*'),
+        What::Text(text) | What::Name(text) | What::Url(text) | What::Markup(text) => {
+            text.chars().next()
+        }
+        What::Code(_) => Some('`'),
+        What::Link { .. } => Some('<'),
+    }
+}
