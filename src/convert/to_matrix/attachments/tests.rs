@@ -121,6 +121,34 @@ fn a_card_says_all_that_it_has() {
 }
 
 #[test]
+fn hostile_cards_stay_text() {
+    let data = "data:text/html;base64,AAAA";
+    let card = |key: &str, value: &str| json!({ "attachments": [{ key: value }] });
+    check(vec![
+        (
+            json!({ "attachments": [{ "title": "</strong><script>", "title_link": "javascript:x" }] }),
+            "**</strong><script> (javascript:x)**",
+            "<strong>&lt;/strong&gt;&lt;script&gt; (javascript:x)</strong>",
+        ),
+        (
+            json!({ "attachments": [{ "author_name": "x", "author_link": data }] }),
+            "x",
+            "",
+        ),
+        (card("title_link", data), "[data]", ""),
+        (card("image_url", data), "[image]", ""),
+        (card("audio_url", "javascript:x"), "[sound]", ""),
+        (card("video_url", "https://a.org/v"), "https://a.org/v", ""),
+        (
+            card("title", "@alice @all"),
+            "**@alice @all**",
+            "<strong>@alice @all</strong>",
+        ),
+        (card("author_name", "@alice"), "alice", ""),
+    ]);
+}
+
+#[test]
 fn what_apps_show_can_be_read() {
     let mrkdwn = |words: &str| json!({ "type": "mrkdwn", "text": words });
     let plain = |words: &str| json!({ "type": "plain_text", "text": words, "emoji": true });
