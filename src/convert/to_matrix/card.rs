@@ -33,20 +33,24 @@ pub(super) fn line(text: &str) -> Block {
     Block::Paragraph(vec![Inline::Text(text.to_owned())])
 }
 
-/// A name or title, which leads somewhere or not.
+/// A name or title, which leads somewhere or not. An address that holds the thing
+/// itself (`data:`) is not for reading.
 pub(super) fn linked(text: &str, address: Option<&str>) -> Inline {
-    let text = Inline::Text(text.to_owned());
+    let is_data = |src: &str| {
+        src.get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case("data:"))
+    };
     match filled(address) {
-        Some(src) => Inline::Link {
+        Some(src) if !is_data(src) => Inline::Link {
             src: src.to_owned(),
-            label: vec![text],
+            label: vec![Inline::Text(text.to_owned())],
         },
-        None => text,
+        Some(_) if safe::is_blank(text) => Inline::Text("[data]".to_owned()),
+        Some(_) | None => Inline::Text(text.to_owned()),
     }
 }
 
 /// A picture or sound: a link to it where it is on the web, else the word for it.
-/// Addresses that hold the thing itself (`data:`) are not for reading.
 pub(super) fn medium(word: &str, src: &str, title: &str) -> Block {
     Block::Paragraph(vec![match (safe::web_address(src), title) {
         (Some(_), title) => Inline::Link {

@@ -14,6 +14,10 @@ use super::{Directory, Rendered, moment, plain, safe};
 /// HTML element, and clients may drop what is more than 100 levels deep.
 const MAX_DEPTH: usize = 64;
 
+/// How many marks of quotes a line of the body begins with. Deeper quotes would make
+/// it many times as long as it is.
+const MAX_QUOTE_MARKS: usize = 8;
+
 /// The highest number of an item that HTML and CommonMark can start a list with.
 const MAX_NUMBER: u64 = 999_999_999;
 
@@ -141,6 +145,9 @@ impl Renderer<'_> {
                 self.html.push_str("<blockquote>");
                 self.blocks(blocks, depth + 1);
                 self.html.push_str("</blockquote>");
+                if depth >= MAX_QUOTE_MARKS {
+                    return;
+                }
                 let quoted = self.out.body.split_off(start);
                 for (at, line) in quoted.split('\n').enumerate() {
                     let mark = if at == 0 { "> " } else { "\n> " };

@@ -122,7 +122,17 @@ pub(super) fn web_address(src: &str) -> Option<String> {
 /// Whether a label says the same as the address behind it, so that one of them is
 /// enough: `x@example.org` and `mailto:x@example.org`.
 pub(super) fn says_the_same(label: &str, src: &str) -> bool {
-    let prefixes = ["mailto:", "tel:", "//", "https://", "http://"];
+    if let Some(number) = src.strip_prefix("tel:") {
+        // Rocket.Chat leaves out what is no digit.
+        let digits = |text: &str| {
+            text.chars()
+                .filter(char::is_ascii_digit)
+                .collect::<String>()
+        };
+        let number_only = |c: char| c.is_ascii_digit() || "+-() ".contains(c);
+        return label.chars().all(number_only) && digits(label) == digits(number);
+    }
+    let prefixes = ["mailto:", "//", "https://", "http://"];
     label == src
         || prefixes
             .iter()

@@ -1,7 +1,9 @@
-//! Help for the tests here: trees by hand, and people to mention.
+//! Help for the tests here: trees by hand, people to mention, and a reader of HTML
+//! that is not ours.
 #![allow(clippy::unwrap_used)]
 
 use rocketchat_markdown::{Block, Inline};
+use ruma::html::{Html, ListBehavior, NodeRef, PropertiesNames, SanitizerConfig};
 use ruma::{OwnedMxcUri, user_id};
 
 use super::{Channel, Directory, Person};
@@ -123,4 +125,62 @@ pub(super) fn parse(source: &str) -> Vec<Block> {
             line => paragraph(line),
         })
         .collect()
+}
+
+/// The tags of a tree in the order in which they are written (`b`, `/b`).
+fn tags(nodes: impl Iterator<Item = NodeRef>, found: &mut Vec<String>) {
+    for node in nodes {
+        let name = node.as_element().map(|data| data.name.local.to_string());
+        found.extend(name.clone());
+        tags(node.children(), found);
+        let closed = name.filter(|name| !["br", "hr", "img"].contains(&name.as_str()));
+        found.extend(closed.map(|name| format!("/{name}")));
+    }
+}
+
+/// What is wrong with our HTML in the eyes of another reader, who allows what the
+/// specification does, and the mark of custom emoji.
+pub(super) fn disallowed_in(written: &str) -> Option<String> {
+    let emoticon = PropertiesNames {
+        parent: "img",
+        properties: &["data-mx-emoticon"],
+    };
+    let allowed = SanitizerConfig::strict().allow_attributes([emoticon], ListBehavior::Add);
+    let html = Html::parse(written);
+    let wrote = written.split('<').skip(1);
+    let wrote: Vec<_> = wrote
+        .map(|tag| tag.split([' ', '>']).next().unwrap_or_default())
+        .collect();
+    let mut read = Vec::new();
+    tags(html.children(), &mut read);
+    if read != wrote {
+        return Some(format!("read as {read:?}"));
+    }
+    let before = html.to_string();
+    html.sanitize_with(&allowed);
+    let after = html.to_string();
+    (after != before).then_some(format!("only {after} is allowed"))
+}
+
+#[test]
+fn the_other_reader_is_strict() {
+    for good in [
+        "",
+        "a &lt;b&gt; <strong>c</strong><br><a href=\"https://a.org\">d</a>",
+        "<img data-mx-emoticon src=\"mxc://a.org/b\" alt=\"c\">",
+    ] {
+        assert_eq!(disallowed_in(good), None, "{good}");
+    }
+    for bad in [
+        "<script>a</script>",
+        "<span onclick=\"a\">b</span>",
+        "<a href=\"javascript:a\">b</a>",
+        "<img src=\"https://a.org\">",
+        "<font color=\"#ff0000\">a</font>",
+        "<a href=\"https://a.org\"><a href=\"https://b.org\">c</a></a>",
+        "<code class=\"evil\">a</code>",
+        "a <!-- b",
+    ] {
+        assert!(disallowed_in(bad).is_some(), "{bad}");
+    }
 }

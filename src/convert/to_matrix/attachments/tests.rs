@@ -1,9 +1,10 @@
 //! Messages with what is attached to them, and what people on Matrix read.
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::testing::{Town, link, p, parse, text};
+use super::super::testing::{Town, disallowed_in, link, p, parse, text};
 use super::*;
 
 fn message(more: &Value) -> Message {
@@ -118,6 +119,34 @@ fn a_card_says_all_that_it_has() {
          <ul><li><a href=\"https://ci.org/again\">Again</a></li><li>Stop → “stop 7”</li><li>[image] (javascript:x)</li></ul>\
          <em>ci.org</em>",
     )]);
+}
+
+#[test]
+fn hostile_cards_stay_text() {
+    let data = "data:text/html;base64,AAAA";
+    let card = |key: &str, value: &str| json!({ "attachments": [{ key: value }] });
+    check(vec![
+        (
+            json!({ "attachments": [{ "title": "</strong><script>", "title_link": "javascript:x" }] }),
+            "**</strong><script> (javascript:x)**",
+            "<strong>&lt;/strong&gt;&lt;script&gt; (javascript:x)</strong>",
+        ),
+        (
+            json!({ "attachments": [{ "author_name": "x", "author_link": data }] }),
+            "x",
+            "",
+        ),
+        (card("title_link", data), "[data]", ""),
+        (card("image_url", data), "[image]", ""),
+        (card("audio_url", "javascript:x"), "[sound]", ""),
+        (card("video_url", "https://a.org/v"), "https://a.org/v", ""),
+        (
+            card("title", "@alice @all"),
+            "**@alice @all**",
+            "<strong>@alice @all</strong>",
+        ),
+        (card("author_name", "@alice"), "alice", ""),
+    ]);
 }
 
 #[test]
@@ -284,4 +313,72 @@ fn a_message_can_be_under_another_name() {
         Some("<strong>CI &lt;b&gt;:</strong> <strong>done</strong>")
     );
     assert_eq!(Rendered::of_text("x").under_name(" ").body, "x");
+}
+
+/// Documents as nobody should send them, with words that are recognised.
+fn hostile() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!("*word* </a></strong><script>")),
+        Just(json!("https://a.org/\"><b>")),
+        Just(json!("javascript:word")),
+        Just(json!("mrkdwn")),
+        Just(json!("section")),
+        Just(json!("actions")),
+        Just(json!("image")),
+        Just(json!("button")),
+        Just(json!(5)),
+        Just(Value::Null),
+    ];
+    let keys = prop::sample::select(vec![
+        "type",
+        "text",
+        "title",
+        "title_link",
+        "author_name",
+        "author_link",
+        "pretext",
+        "value",
+        "fields",
+        "actions",
+        "url",
+        "imageUrl",
+        "image_url",
+        "elements",
+        "render",
+        "options",
+        "label",
+        "footer",
+        "element",
+        "accessory",
+        "msg",
+    ]);
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(keys.clone().prop_map(str::to_owned), inner, 0..8)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_attached_breaks_out(
+        attachments in prop::collection::vec(hostile(), 0..3),
+        blocks in prop::collection::vec(hostile(), 0..3),
+        fields in hostile(),
+        alias in "\\PC{0,8}",
+    ) {
+        let message = message(&json!({
+            "msg": "hi", "attachments": attachments, "blocks": blocks, "customFields": fields,
+        }));
+        let whole = say(&message, &[], &Town, &parse, &[]).under_name(&alias);
+        prop_assert!(whole.body.contains("hi"));
+        let html = whole.html.unwrap_or_default();
+        prop_assert_eq!(disallowed_in(&html), None, "{}", html);
+        for attachment in &message.attachments {
+            let html = quoted(attachment, &Town, &parse).html.unwrap_or_default();
+            prop_assert_eq!(disallowed_in(&html), None, "{}", html);
+        }
+    }
 }
