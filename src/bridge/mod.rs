@@ -29,6 +29,7 @@ mod marker;
 mod membership;
 mod perseverance;
 mod portals;
+mod power;
 mod puppets;
 mod queues;
 mod rocket_side;

@@ -131,7 +131,8 @@ impl Bridge {
             .settings_seen
             .0
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&settings)));
+            .unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), Arc::clone(&settings)));
         Ok(settings)
     }
 

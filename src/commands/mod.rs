@@ -4,6 +4,7 @@
 mod bridge;
 mod help;
 mod list;
+mod resend;
 
 use std::sync::Arc;
 
@@ -21,7 +22,13 @@ struct Usage {
     what: &'static str,
 }
 
-const USAGES: [Usage; 3] = [help::USAGE, bridge::USAGE, list::USAGE];
+const USAGES: [Usage; 5] = [
+    help::USAGE,
+    bridge::USAGE,
+    list::USAGE,
+    resend::FAILED,
+    resend::RESEND,
+];
 
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
@@ -37,15 +44,21 @@ impl CommandLine for Commands {
     }
 }
 
-const NOT_ADMIN: &str = "Only administrators of the bridge may give it commands (`bridge.admins` in its configuration). \
+const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration). \
+     `failed` and `resend` are for everybody: what became of your own messages. \
      To write to somebody on Rocket.Chat, start a direct message with their user here.";
 
 async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<String, Failure> {
-    if !is_admin(bridge, &caller.user) {
-        return Ok(NOT_ADMIN.to_owned());
-    }
     let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-    match name.to_lowercase().as_str() {
+    let name = name.to_lowercase();
+    match name.as_str() {
+        // What became of one's own messages is for everybody to know.
+        "failed" => return resend::failed(bridge, caller),
+        "resend" => return resend::resend(bridge, caller, arguments.trim()).await,
+        _ if !is_admin(bridge, &caller.user) => return Ok(NOT_ADMIN.to_owned()),
+        _ => {}
+    }
+    match name.as_str() {
         "" | "help" => Ok(help::text()),
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
         "list" if bridge.store().portal_of_room(&caller.room)?.is_some() => {

@@ -173,6 +173,13 @@ impl Error {
             )
     }
 
+    /// Whether the server knows no emoji of that name. It says so in words only, with
+    /// the code of a right that is missing (6.14 to 8.x).
+    pub fn is_unknown_emoji(&self) -> bool {
+        matches!(self, Self::Refused { error, text, .. }
+            if [error, text].iter().any(|said| said.as_str().contains("Invalid emoji provided")))
+    }
+
     /// What to tell the person whose action failed: one line of plain text.
     pub fn person_text(&self) -> String {
         match self {

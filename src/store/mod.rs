@@ -14,8 +14,8 @@ mod keys;
 mod records;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ruma::{EventId, MxcUri, OwnedUserId, RoomId, UserId};
 use thiserror::Error;

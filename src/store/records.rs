@@ -346,6 +346,9 @@ pub struct DeadLetter {
     pub at: i64,
     /// What was to be delivered.
     pub content: Box<serde_json::value::RawValue>,
+    /// Who on Matrix had sent it.
+    #[serde(default)]
+    pub sender: Option<OwnedUserId>,
 }
 
 impl Record for DeadLetter {
@@ -368,6 +371,7 @@ impl DeadLetter {
             reason,
             at: crate::clock::now_ms(),
             content: serde_json::value::to_raw_value(content).unwrap_or_default(),
+            sender: None,
         }
     }
 }

@@ -220,16 +220,20 @@ fn events_that_arrived_long_ago_are_forgotten() {
 }
 
 fn message(id: &str, event: &str) -> Message {
-    Message {
-        id: RocketMessageId::new(id),
+    let portal = Portal {
         rid: RocketRoomId::new("GENERAL"),
         room_id: room_id!("!room:example.org").to_owned(),
-        events: vec![OwnedEventId::try_from(event).unwrap()],
-        sender: user_id!("@alice:example.org").to_owned(),
-        origin: Origin::Matrix,
-        revision: 0,
-        deleted: false,
-    }
+        kind: PortalKind::Channel,
+        name: "general".into(),
+        since: 0,
+    };
+    Message::new(
+        &portal,
+        RocketMessageId::new(id),
+        vec![OwnedEventId::try_from(event).unwrap()],
+        user_id!("@alice:example.org").to_owned(),
+        Origin::Matrix,
+    )
 }
 
 #[cfg(unix)]

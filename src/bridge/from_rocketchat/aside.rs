@@ -63,7 +63,8 @@ impl Bridge {
             return Ok(());
         }
         let rocket = self.rocket().await;
-        let text = format!("This did not reach Matrix. {why} It is kept for the bridge's administrator.");
+        let text =
+            format!("This did not reach Matrix. {why} It is kept for the bridge's administrator.");
         let in_thread = OutgoingMessage {
             id: &derived::telling_id(&message.id, "thread"),
             rid: &portal.rid,
@@ -108,8 +109,11 @@ impl Bridge {
                 ref matrix_user, ..
             } => {
                 let puppet = self.puppet_of(matrix_user).await?;
-                self.as_puppet(&puppet, |session| async move { session.get_message(id).await })
-                    .await?
+                self.as_puppet(
+                    &puppet,
+                    |session| async move { session.get_message(id).await },
+                )
+                .await?
             }
             _ => self.rocket().await.bot.get_message(id).await?,
         };

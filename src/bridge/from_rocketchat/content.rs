@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use ruma::{OwnedUserId, RoomId};
 use serde_json::{Value, json};
 
-use super::people::People;
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_matrix::{Rendered, bytes_in_json, fit, say, split_text};

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::content::Content;
 use super::delivered::Delivered;
-use super::relations::Placement;
 use super::revision;
 use crate::bridge::marker::Marker;
 use crate::bridge::{Bridge, Failure, derived};
@@ -133,12 +132,11 @@ impl Bridge {
             let intent = self.as_ghost(&ghost);
             intent.redact(&known.room_id, surplus, &txn, None).await?;
         }
-        self.store
-            .amend_message(&portal.rid, &known.id, |stored| {
-                stored.revision = revision(message);
-                stored.events = events;
-                stored.mentions = content.mentions.users;
-            })?;
+        self.store.amend_message(&portal.rid, &known.id, |stored| {
+            stored.revision = revision(message);
+            stored.events = events;
+            stored.mentions = content.mentions.users;
+        })?;
         Ok(())
     }
 
@@ -178,10 +176,9 @@ impl Bridge {
             replaces: Some(original),
         };
         self.send_part(portal, &ghost, message, part).await?;
-        self.store
-            .amend_message(&portal.rid, &known.id, |stored| {
-                stored.foreign_revision = at;
-            })?;
+        self.store.amend_message(&portal.rid, &known.id, |stored| {
+            stored.foreign_revision = at;
+        })?;
         Ok(())
     }
 
@@ -232,7 +229,11 @@ impl Bridge {
         self.bring_ghost_in(portal, ghost).await?;
         self.bring_person_in(portal, ghost).await?;
         let room = &portal.room_id;
-        match self.as_ghost(ghost).send(room, kind, content, txn, at).await {
+        match self
+            .as_ghost(ghost)
+            .send(room, kind, content, txn, at)
+            .await
+        {
             Err(error) if error.is_forbidden() => {
                 self.store
                     .change()

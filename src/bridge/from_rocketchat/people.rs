@@ -148,10 +148,7 @@ fn custom_emoji_in(blocks: &[Block]) -> BTreeSet<String> {
             Block::Table { head, rows } => {
                 waiting.extend(head.iter().chain(rows.iter().flatten()).flatten());
             }
-            Block::LineBreak
-            | Block::Code { .. }
-            | Block::Katex(_)
-            | Block::HorizontalRule => {}
+            Block::LineBreak | Block::Code { .. } | Block::Katex(_) | Block::HorizontalRule => {}
         }
     }
     while let Some(inline) = waiting.pop() {

@@ -35,7 +35,13 @@ impl Bridge {
             return Ok(());
         }
         let has_any = !message.reactions.is_empty();
-        if !has_any && self.store.reactions(&portal.rid, &message.id)?.given.is_empty() {
+        if !has_any
+            && self
+                .store
+                .reactions(&portal.rid, &message.id)?
+                .given
+                .is_empty()
+        {
             return Ok(());
         }
         let _one_at_a_time = self.reacting.lock(&message.id).await;
@@ -130,15 +136,14 @@ impl Bridge {
             reactions.given.remove(at);
             let mut change = self.store.change();
             // The other name of the same emoji may still be there.
-            if !reactions.given.iter().any(|other| other.event == reaction.event) {
+            if !reactions
+                .given
+                .iter()
+                .any(|other| other.event == reaction.event)
+            {
                 let purpose = format!("no reaction {}", reaction.event);
-                let txn = derived::transaction_id(
-                    &portal.rid,
-                    &reaction.user,
-                    &message.id,
-                    0,
-                    &purpose,
-                );
+                let txn =
+                    derived::transaction_id(&portal.rid, &reaction.user, &message.id, 0, &purpose);
                 self.matrix
                     .as_user(reaction.user.clone())
                     .redact(&portal.room_id, &reaction.event, &txn, None)
@@ -250,7 +255,10 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let puppet = self.puppet_of(user).await?;
         let there = self
-            .as_puppet(&puppet, |session| async move { session.get_message(id).await })
+            .as_puppet(
+                &puppet,
+                |session| async move { session.get_message(id).await },
+            )
             .await?;
         let given = there.is_some_and(|message| {
             let users = message.reactions.get(&format!(":{emoji}:"));

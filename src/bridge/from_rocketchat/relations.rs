@@ -46,14 +46,12 @@ struct InThread {
 impl Placement {
     /// Writes the relation into an event's content. Those after the first follow
     /// the one `before` them.
-    pub(super) fn stamp(
-        &self,
-        content: &mut Value,
-        is_first: bool,
-        before: Option<&OwnedEventId>,
-    ) {
+    pub(super) fn stamp(&self, content: &mut Value, is_first: bool, before: Option<&OwnedEventId>) {
         let reply_to = self.reply_to.as_ref().filter(|_| is_first);
-        let thread = self.thread.as_ref().and_then(|thread| thread.known.as_ref());
+        let thread = self
+            .thread
+            .as_ref()
+            .and_then(|thread| thread.known.as_ref());
         let relation = match (thread, reply_to) {
             (Some(thread), reply_to) => json!({
                 "rel_type": "m.thread",
@@ -90,7 +88,9 @@ impl Placement {
 
     /// Whether it begins, on Matrix, a thread that is older on Rocket.Chat.
     pub(super) fn begins_old_thread(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| thread.known.is_none())
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| thread.known.is_none())
     }
 }
 

@@ -64,6 +64,12 @@ pub fn text(content: &Value) -> Option<String> {
     message(content, &Surroundings::EMPTY)
 }
 
+/// Text that stays text, to the letter.
+pub fn plain(text: &str) -> String {
+    let content = serde_json::json!({ "msgtype": "m.text", "body": text });
+    message(&content, &Surroundings::EMPTY).unwrap_or_default()
+}
+
 /// What a content says, as formatted text if it has that, else as plain text.
 fn said(content: &Value, style: Style, with: &Surroundings<'_>) -> Option<Vec<Line>> {
     let people = Mentioned::of(content, with);

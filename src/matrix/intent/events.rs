@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ruma::api::client::message::{get_message_events, send_message_event};
+use ruma::api::client::redact::redact_event;
 use ruma::api::client::relations::get_relating_events_with_rel_type_and_event_type as reactions;
 use ruma::api::client::room::get_room_event;
-use ruma::api::client::redact::redact_event;
 use ruma::api::client::state::{get_state_event_for_key, send_state_event};
 use ruma::api::client::typing::create_typing_event;
 use ruma::events::relation::RelationType;

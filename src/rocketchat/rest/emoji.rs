@@ -35,7 +35,11 @@ impl Session {
         let request = Request::get(&["api", "v1", "emoji-custom.list"]).limit(LIST_LIMIT);
         let body = self.bytes(request).await?;
         let answer: ListAnswer<'_> = super::answer::parse(&body)?;
-        Ok(read_each(answer.emojis.update, "custom emoji"))
+        let (emoji, unreadable) = read_each(&answer.emojis.update);
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "custom emoji were left out");
+        }
+        Ok(emoji)
     }
 
     /// The picture of a custom emoji: whatever somebody uploaded. The server has a

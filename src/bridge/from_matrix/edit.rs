@@ -1,0 +1,165 @@
+//! Edits of Matrix messages.
+
+use std::sync::Arc;
+
+use ruma::EventId;
+use serde_json::Value;
+
+use super::Done;
+use crate::bridge::{Bridge, Failure};
+use crate::clock::now_ms;
+use crate::store::{InboxEvent, Message, Portal, Puppet};
+
+impl Bridge {
+    pub(super) async fn on_edit(
+        self: &Arc<Self>,
+        portal: &Portal,
+        event: &InboxEvent,
+        json: &Value,
+        original: &EventId,
+        content: &Value,
+    ) -> Result<Done, Failure> {
+        let new = content.get("m.new_content").unwrap_or(content);
+        let at = json
+            .get("origin_server_ts")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let Some(known) = self.store.message_of_event(&portal.room_id, original)? else {
+            return self
+                .edit_of_unknown(portal, event, json, original, new)
+                .await;
+        };
+        // An edit by somebody else is none (Matrix specification 1.4, "Event
+        // replacements"): no client shows it.
+        if known.sender != event.sender || known.deleted || at < known.revision {
+            tracing::debug!(event = %event.event_id, "an edit that counts for nothing");
+            return Ok(Done::default());
+        }
+        self.edit(portal, &event.event_id, new, &known).await?;
+        self.store
+            .amend_message(&portal.rid, &known.id, |stored| stored.revision = at)?;
+        self.store
+            .change()
+            .edit_event(&known, &event.event_id)
+            .commit()?;
+        Ok(Done::default())
+    }
+
+    /// Writes new words into a message. `event` is what they come from.
+    pub(super) async fn edit(
+        &self,
+        portal: &Portal,
+        event: &EventId,
+        new: &Value,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        // Rocket.Chat does not check the right to call everybody at an edit.
+        let Some(words) = self.words_of(portal, "m.room.message", new, false)? else {
+            return Ok(());
+        };
+        let settings = self.server_settings().await?;
+        let limit = settings.edit_minutes;
+        if is_past(limit, known.sent_at) {
+            return Err(Failure::Refused(format!(
+                "On Rocket.Chat a message can be edited for {} minutes only.",
+                limit.unwrap_or_default()
+            )));
+        }
+        let pieces = self.pieces_of(portal, &words, known.quote.as_ref()).await?;
+        let puppet = self.puppet_of(&known.sender).await?;
+        let rid = &portal.rid;
+        for (id, text) in known.rocket_ids().zip(&pieces) {
+            self.as_puppet(&puppet, |session| async move {
+                session.update_message(rid, id, text).await
+            })
+            .await?;
+        }
+        self.fit_pieces(portal, event, known, &puppet, &pieces)
+            .await
+    }
+
+    /// Adds the pieces that a text has more than before, or deletes what it has
+    /// fewer.
+    async fn fit_pieces(
+        &self,
+        portal: &Portal,
+        event: &EventId,
+        known: &Message,
+        puppet: &Puppet,
+        pieces: &[String],
+    ) -> Result<(), Failure> {
+        let before = known.rocket_ids().count();
+        if pieces.len() == before {
+            return Ok(());
+        }
+        let mut more = known.more.clone();
+        if let Some(added) = pieces.get(before..) {
+            // Under ids of the edit: those of a piece that was deleted are not free
+            // again everywhere.
+            let added = self
+                .post_pieces(portal, puppet, event, before, added, known.thread.as_ref())
+                .await?;
+            more.extend(added);
+        }
+        let rid = &portal.rid;
+        for surplus in known.rocket_ids().skip(pieces.len()) {
+            self.as_puppet(puppet, |session| async move {
+                session.delete_message(rid, surplus, false).await
+            })
+            .await?;
+            more.retain(|id| id != surplus);
+        }
+        self.store
+            .amend_message(&portal.rid, &known.id, |stored| stored.more = more)?;
+        Ok(())
+    }
+
+    /// An edit of something that never arrived: the words are what counts.
+    async fn edit_of_unknown(
+        self: &Arc<Self>,
+        portal: &Portal,
+        event: &InboxEvent,
+        json: &Value,
+        original: &EventId,
+        new: &Value,
+    ) -> Result<Done, Failure> {
+        let mut done = self.mirror_words(portal, event, json, new).await?;
+        let Some(message) = &mut done.message else {
+            return Ok(done);
+        };
+        // From now on this is the original, should it arrive after all. Only if it
+        // is the sender's own: nobody's words stand for another's.
+        let reader = self.reader(portal).await?;
+        let is_own = reader
+            .event(&portal.room_id, original)
+            .await?
+            .is_some_and(|found| found.sender == event.sender);
+        if is_own {
+            message.events.insert(0, original.to_owned());
+            message.revision = message.sent_at;
+        }
+        Ok(done)
+    }
+}
+
+/// Whether something of that time (ms) is older than so many minutes.
+pub(super) fn is_past(minutes: Option<u64>, sent_at: i64) -> bool {
+    let Some(minutes) = minutes.and_then(|minutes| i64::try_from(minutes).ok()) else {
+        return false;
+    };
+    sent_at > 0 && now_ms().saturating_sub(sent_at) > minutes.saturating_mul(60_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_from_when_it_was_written() {
+        assert!(!is_past(None, 1));
+        assert!(is_past(Some(1), now_ms() - 61_000));
+        assert!(!is_past(Some(1), now_ms() - 30_000));
+        // Nobody knows when: it is left to the server.
+        assert!(!is_past(Some(1), 0));
+    }
+}

@@ -1,0 +1,245 @@
+//! Messages of Matrix.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ruma::{EventId, OwnedEventId};
+use serde_json::Value;
+
+use super::{Done, replaced_by};
+use crate::bridge::{Bridge, Failure};
+use crate::convert::to_rocketchat;
+use crate::rocketchat::RocketMessageId;
+use crate::store::{InboxEvent, Message, Origin, Portal, Thread};
+
+/// What a message refers to.
+#[derive(Debug, Default)]
+struct References {
+    /// The first message of the thread on Rocket.Chat.
+    thread: Option<RocketMessageId>,
+    /// The event that the thread hangs on.
+    root: Option<OwnedEventId>,
+    /// What it quotes.
+    quote: Option<RocketMessageId>,
+    /// What has to be said of targets that are not on Rocket.Chat.
+    hint: Option<&'static str>,
+}
+
+impl Bridge {
+    pub(super) async fn on_message_event(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+    ) -> Result<Done, Failure> {
+        let body = content
+            .get("body")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let portal = self.store.portal_of_room(&event.room_id)?;
+        let original = replaced_by(content);
+        // Notices are what programs say: answering them is how two bots never end.
+        let is_notice = content.get("msgtype").and_then(Value::as_str) == Some("m.notice");
+        if !is_notice
+            && original.is_none()
+            && let Some(command) = self.command_in(event, body, portal.is_some())?
+        {
+            self.run_command(event, &command).await?;
+            return Ok(Done::default());
+        }
+        let Some(portal) = portal else {
+            return Ok(Done::default());
+        };
+        match original {
+            Some(original) => self.on_edit(&portal, event, json, &original, content).await,
+            None => self.mirror_words(&portal, event, json, content).await,
+        }
+    }
+
+    /// Says on Rocket.Chat what an event says.
+    pub(super) async fn mirror_words(
+        self: &Arc<Self>,
+        portal: &Portal,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+    ) -> Result<Done, Failure> {
+        if let Some(known) = self
+            .store
+            .message_of_event(&portal.room_id, &event.event_id)?
+            && known.sender == event.sender
+        {
+            // An edit came before it and has said what it says now.
+            return Ok(Done::default());
+        }
+        let may_call_all = self
+            .calls_everybody_by_right(portal, event, content)
+            .await?;
+        let Some(words) = self.words_of(portal, &event.kind, content, may_call_all)? else {
+            return Ok(Done::default());
+        };
+        let references = self.references_of(portal, content)?;
+        let posted = self
+            .post_words(portal, event, json, &words, &references)
+            .await;
+        let ids = match posted {
+            // The puppet may not call everybody here: the words are what counts.
+            Err(Failure::RocketChat(error))
+                if may_call_all && error.code() == Some("error-action-not-allowed") =>
+            {
+                let Some(words) = self.words_of(portal, &event.kind, content, false)? else {
+                    return Ok(Done::default());
+                };
+                self.post_words(portal, event, json, &words, &references)
+                    .await?
+            }
+            outcome => outcome?,
+        };
+        self.follow_direct(portal.clone());
+        Ok(done(portal, event, json, ids, references))
+    }
+
+    async fn post_words(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        json: &Value,
+        words: &str,
+        references: &References,
+    ) -> Result<Vec<RocketMessageId>, Failure> {
+        let words = match references.hint {
+            Some(hint) => format!("{hint}\n{words}"),
+            None => words.to_owned(),
+        };
+        let words = match self.lateness(json) {
+            Some(written) => to_rocketchat::late(&words, written),
+            None => words,
+        };
+        let pieces = self
+            .pieces_of(portal, &words, references.quote.as_ref())
+            .await?;
+        let puppet = self.puppet_of(&event.sender).await?;
+        self.post_pieces(
+            portal,
+            &puppet,
+            &event.event_id,
+            0,
+            &pieces,
+            references.thread.as_ref(),
+        )
+        .await
+    }
+
+    /// A text in pieces that Rocket.Chat takes, the first of them with the quote.
+    pub(super) async fn pieces_of(
+        &self,
+        portal: &Portal,
+        words: &str,
+        quote: Option<&RocketMessageId>,
+    ) -> Result<Vec<String>, Failure> {
+        /// Less is no place for words, whatever the server says.
+        const LEAST: usize = 50;
+        let settings = self.server_settings().await?;
+        let quote = quote.map(|id| {
+            let link = settings.permalink(portal, id.as_str(), &self.config.rocketchat.url);
+            format!("[ ]({link})\n")
+        });
+        let taken = quote
+            .as_deref()
+            .map_or(0, |quote| quote.encode_utf16().count());
+        let room = settings.max_text.saturating_sub(taken).max(LEAST);
+        let mut pieces = to_rocketchat::split(words, room);
+        if let (Some(quote), Some(first)) = (quote, pieces.first_mut()) {
+            first.insert_str(0, &quote);
+        }
+        Ok(pieces)
+    }
+
+    /// When the event was written, if that is so long ago that people should know.
+    fn lateness(&self, json: &Value) -> Option<SystemTime> {
+        let written = json.get("origin_server_ts")?.as_u64()?;
+        let written = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(written))?;
+        let age = SystemTime::now().duration_since(written).ok()?;
+        (age >= self.config.bridge.late_after).then_some(written)
+    }
+
+    /// What a message refers to. A target is found only in the bridge's own records
+    /// of the same room, and nothing is ever fetched to be quoted: nobody gets to
+    /// read by a reply what they could not read before.
+    fn references_of(&self, portal: &Portal, content: &Value) -> Result<References, Failure> {
+        let mut references = References::default();
+        let Some(relation) = content.get("m.relates_to") else {
+            return Ok(references);
+        };
+        let event = |id: Option<&Value>| EventId::parse(id?.as_str()?).ok();
+        let is_thread = relation.get("rel_type").and_then(Value::as_str) == Some("m.thread");
+        if is_thread && let Some(root) = event(relation.get("event_id")) {
+            references.thread = match self.store.thread_of_root(&portal.room_id, &root)? {
+                Some(first) => Some(first),
+                None => self
+                    .store
+                    .message_of_event(&portal.room_id, &root)?
+                    .map(|known| known.thread.unwrap_or(known.id)),
+            };
+            if references.thread.is_none() {
+                references.hint = Some("(in a thread that is not here)");
+            }
+            references.root = Some(root);
+        }
+        let is_fallback =
+            is_thread && relation.get("is_falling_back").and_then(Value::as_bool) == Some(true);
+        if !is_fallback && let Some(target) = event(relation.pointer("/m.in_reply_to/event_id")) {
+            match self.store.message_of_event(&portal.room_id, &target)? {
+                Some(known) if !known.deleted => references.quote = Some(known.id),
+                // What was deleted is known to nobody any more.
+                _ if references.hint.is_none() => {
+                    references.hint = Some("(in reply to a message that is not here)");
+                }
+                _ => {}
+            }
+        }
+        Ok(references)
+    }
+}
+
+fn done(
+    portal: &Portal,
+    event: &InboxEvent,
+    json: &Value,
+    ids: Vec<RocketMessageId>,
+    references: References,
+) -> Done {
+    let mut ids = ids.into_iter();
+    let Some(id) = ids.next() else {
+        return Done::default();
+    };
+    let thread = references.root.map(|root| {
+        // A thread that begins here hangs on this message from now on.
+        let first = references.thread.clone().unwrap_or_else(|| id.clone());
+        let thread = Thread {
+            root,
+            latest: event.event_id.clone(),
+        };
+        (portal.clone(), first, thread)
+    });
+    let message = Message {
+        more: ids.collect(),
+        thread: references.thread,
+        quote: references.quote,
+        sent_at: json
+            .get("origin_server_ts")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
+        ..Message::new(
+            portal,
+            id,
+            vec![event.event_id.clone()],
+            event.sender.clone(),
+            Origin::Matrix,
+        )
+    };
+    Done {
+        message: Some(message),
+        thread,
+    }
+}

@@ -1,0 +1,224 @@
+//! An event of Matrix on its way to Rocket.Chat.
+
+mod aside;
+mod edit;
+mod message;
+mod post;
+mod reaction;
+mod redaction;
+mod surroundings;
+
+use std::sync::Arc;
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
+use serde_json::{Value, json};
+
+use super::homeserver_watch::Held;
+use super::lane::Place;
+use super::{Bridge, Failure, derived, marker};
+use crate::rocketchat::RocketMessageId;
+use crate::store::{Change, InboxEvent, Message, Portal, Thread};
+
+/// An event that lies in the inbox: only its number waits in memory.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    number: u64,
+}
+
+/// What is to be written down when an event is done.
+#[derive(Debug, Default)]
+struct Done {
+    /// The message that came of it.
+    message: Option<Message>,
+    /// The thread that it stands in, by its first message.
+    thread: Option<(Portal, RocketMessageId, Thread)>,
+}
+
+impl Done {
+    fn write_into(self, mut change: Change<'_>) -> Change<'_> {
+        if let Some(message) = &self.message {
+            change = change.message(message);
+        }
+        if let Some((portal, first, thread)) = &self.thread {
+            change = change.thread(portal, first, thread);
+        }
+        change
+    }
+}
+
+impl Bridge {
+    /// Queues an event of the inbox, in its place.
+    pub(super) fn enqueue_event(&self, event: Held) {
+        let waiting = Waiting {
+            number: event.number,
+        };
+        self.to_rocket
+            .push(&event.room_id, [(event.place, waiting)]);
+    }
+
+    /// Queues events of the inbox before what waits in their room.
+    pub(super) fn enqueue_first(&self, room: &RoomId, events: Vec<Held>) {
+        let jobs = events.into_iter().map(|event| {
+            let waiting = Waiting {
+                number: event.number,
+            };
+            (event.place, waiting)
+        });
+        self.to_rocket.push_first(&room.to_owned(), jobs);
+    }
+
+    /// Does what an event asks for and strikes it from the inbox. Ends when it is
+    /// done or set aside.
+    pub(super) async fn work_event(self: Arc<Self>, room: OwnedRoomId, waiting: Waiting) {
+        let number = waiting.number;
+        let event = match self.store.inbox_event(number) {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(error) => {
+                // It stays in the inbox, for a program that can read it.
+                tracing::error!(number, %error, "an event of the inbox cannot be worked");
+                return;
+            }
+        };
+        let done = self
+            .persevere(async |_| {
+                let done = self.deliver(&event).await?;
+                let change = self.store.change().strike(number);
+                Ok(done.write_into(change).commit()?)
+            })
+            .await;
+        if let Err(failure) = done {
+            tracing::error!(%room, event = %event.event_id, %failure, "could not be mirrored to Rocket.Chat; set aside");
+            self.set_event_aside(&event, number, &failure).await;
+        }
+    }
+
+    /// Does what an event asks for; what is to be written down of it.
+    async fn deliver(self: &Arc<Self>, event: &InboxEvent) -> Result<Done, Failure> {
+        if self.config.is_ours(&event.sender) {
+            return Ok(Done::default());
+        }
+        let json: Value = serde_json::from_str(event.json.get())
+            .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
+        let content = json.get("content").unwrap_or(&Value::Null);
+        match event.kind.as_str() {
+            "m.room.member" => {
+                self.on_membership(event, &json, content).await?;
+                Ok(Done::default())
+            }
+            "m.room.message" => self.on_message_event(event, &json, content).await,
+            "m.reaction" => self.on_reaction(event, &json, content).await,
+            "m.room.redaction" => {
+                self.on_redaction(event, &json, content).await?;
+                Ok(Done::default())
+            }
+            "m.room.encryption" | "m.room.encrypted" => {
+                self.on_encryption(event).await?;
+                Ok(Done::default())
+            }
+            kind if json.get("state_key").is_none() && is_for_people(kind) => {
+                match self.store.portal_of_room(&event.room_id)? {
+                    Some(portal) => self.mirror_words(&portal, event, &json, content).await,
+                    None => Ok(Done::default()),
+                }
+            }
+            _ => Ok(Done::default()),
+        }
+    }
+
+    /// Says once in a room that what is encrypted stays behind.
+    async fn on_encryption(&self, event: &InboxEvent) -> Result<(), Failure> {
+        let speaker = match self.store.portal_of_room(&event.room_id)? {
+            Some(portal) => self.reader(&portal).await?,
+            None if self.store.is_bot_room(&event.room_id)? => self.matrix.bot(),
+            None => return Ok(()),
+        };
+        let is_news = self
+            .told_of_encryption
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(event.room_id.clone());
+        if is_news {
+            let text = "This room is encrypted, and the bridge cannot read encrypted messages: \
+                        they do not reach it. Use a room without encryption.";
+            self.say(
+                &speaker,
+                &event.room_id,
+                &event.event_id,
+                "encryption",
+                text,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// A notice about an event, once however often it is worked.
+    pub(super) async fn say(
+        &self,
+        speaker: &crate::matrix::Intent,
+        room: &RoomId,
+        about: &EventId,
+        purpose: &str,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let mut content = json!({
+            "msgtype": "m.notice",
+            "body": text,
+            "m.mentions": {},
+            "m.relates_to": { "m.in_reply_to": { "event_id": about } },
+        });
+        marker::stamp_as_own(&mut content);
+        let txn = derived::notice_id(about, purpose);
+        speaker
+            .send(room, "m.room.message", &content, &txn, None)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The place of an event in its room's order.
+pub(super) fn place_of(event: &InboxEvent) -> Place {
+    let json: Value = serde_json::from_str(event.json.get()).unwrap_or(Value::Null);
+    let content = json.get("content").unwrap_or(&Value::Null);
+    let relation = content.get("m.relates_to").unwrap_or(&Value::Null);
+    let refers_to = [
+        relation.get("event_id"),
+        relation.pointer("/m.in_reply_to/event_id"),
+        content.get("redacts"),
+        json.get("redacts"),
+    ];
+    Place {
+        sender: event.sender.to_string(),
+        id: event.event_id.to_string(),
+        refers_to: refers_to
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        alone: json.get("state_key").is_some(),
+    }
+}
+
+/// Whether an event of that type, which is no state, says something to people, so
+/// that it must not vanish without a word.
+fn is_for_people(kind: &str) -> bool {
+    const OF_CLIENTS: [&str; 4] = ["m.key.", "com.beeper.", "m.room.", "io.element."];
+    !OF_CLIENTS.iter().any(|start| kind.starts_with(start))
+}
+
+/// Which event this one replaces, if it is an edit.
+fn replaced_by(content: &Value) -> Option<OwnedEventId> {
+    let relation = content.get("m.relates_to")?;
+    if relation.get("rel_type")?.as_str()? != "m.replace" {
+        return None;
+    }
+    EventId::parse(relation.get("event_id")?.as_str()?).ok()
+}
+
+/// Which event a redaction is of: in the content from room version 11 on.
+fn redacted_by(json: &Value, content: &Value) -> Option<OwnedEventId> {
+    let id = content.get("redacts").or_else(|| json.get("redacts"))?;
+    EventId::parse(id.as_str()?).ok()
+}

@@ -1,0 +1,136 @@
+//! Posting as a puppet.
+
+use ruma::EventId;
+
+use crate::bridge::{Bridge, Failure, derived};
+use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::rest::{OutgoingMessage, Sent};
+use crate::store::{Portal, PortalKind, Puppet};
+
+/// How many ids are tried for one message. A second is needed only when somebody
+/// took the first on purpose.
+const IDS_TO_TRY: u32 = 3;
+
+impl Bridge {
+    /// Posts the pieces of a text in their order, each under an id that follows
+    /// from the event and its place, of which the first is `from`.
+    pub(super) async fn post_pieces(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        event: &EventId,
+        from: usize,
+        pieces: &[String],
+        thread: Option<&RocketMessageId>,
+    ) -> Result<Vec<RocketMessageId>, Failure> {
+        self.bring_puppet_in(portal, puppet).await?;
+        let mut ids = Vec::with_capacity(pieces.len());
+        for (at, text) in pieces.iter().enumerate() {
+            let id_of = |attempt| match from + at {
+                0 => derived::message_id(event, attempt),
+                piece => derived::piece_id(event, piece, attempt),
+            };
+            ids.push(self.post(portal, puppet, id_of, text, thread).await?);
+        }
+        Ok(ids)
+    }
+
+    /// Posts a text as a puppet. When the server has a message with the id already,
+    /// it is this one from an earlier try, or somebody else's in its way.
+    async fn post(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        id_of: impl Fn(u32) -> RocketMessageId,
+        text: &str,
+        thread: Option<&RocketMessageId>,
+    ) -> Result<RocketMessageId, Failure> {
+        for attempt in 0..IDS_TO_TRY {
+            let id = id_of(attempt);
+            let outgoing = OutgoingMessage {
+                id: &id,
+                rid: &portal.rid,
+                msg: text,
+                tmid: thread,
+                alias: None,
+                avatar: None,
+                emoji: None,
+            };
+            let sent = match self.send_in_room(portal, puppet, &outgoing).await? {
+                Sent::Stored(_) => return Ok(id),
+                Sent::IdTaken => {
+                    let rocket = self.rocket().await;
+                    match rocket.bot.get_message(&id).await {
+                        // Not the bot's to see, as in a direct message: the puppet's.
+                        Ok(None)
+                        | Err(
+                            crate::rocketchat::Error::Refused { .. }
+                            | crate::rocketchat::Error::Forbidden { .. },
+                        ) => {
+                            self.as_puppet(puppet, |session| {
+                                let id = id.clone();
+                                async move { session.get_message(&id).await }
+                            })
+                            .await?
+                        }
+                        outcome => outcome?,
+                    }
+                }
+            };
+            match sent {
+                Some(there)
+                    if there.rid == portal.rid && there.u.id == puppet.credentials.user_id =>
+                {
+                    return Ok(id);
+                }
+                // Two requests with one id at the same moment: the other one is
+                // not to be seen yet.
+                None => return Err(Failure::NotYet("an earlier attempt to be stored")),
+                Some(_) => {
+                    tracing::warn!(%id, "somebody's message bears the id meant for another");
+                }
+            }
+        }
+        Err(Failure::Refused(
+            "Messages of others bear every id that this one could have.".into(),
+        ))
+    }
+
+    /// Sends as a puppet; once more when it turns out that it is no longer in the
+    /// channel, as anybody may join again. Whoever was removed from a private group
+    /// stays out: the bridge's rights are not the sender's.
+    async fn send_in_room(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        outgoing: &OutgoingMessage<'_>,
+    ) -> Result<Sent, Failure> {
+        let send = || {
+            self.as_puppet(puppet, |session| async move {
+                session.send_message(outgoing).await
+            })
+        };
+        match send().await {
+            Err(Failure::RocketChat(error))
+                if error.is_denied()
+                    && error.code() != Some("error-action-not-allowed")
+                    && portal.kind == PortalKind::Channel =>
+            {
+                self.store
+                    .change()
+                    .puppet_not_in_room(&portal.rid, &puppet.matrix_id)
+                    .commit()?;
+                self.bring_puppet_in(portal, puppet).await?;
+                send().await
+            }
+            Err(Failure::RocketChat(error))
+                if error.code() == Some("error-message-size-exceeded") =>
+            {
+                // The limit is another than was read: it is read anew.
+                self.forget_settings();
+                Err(Failure::NotYet("the limit of the server to be read"))
+            }
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Reactions of Matrix.
+
+use std::sync::Arc;
+
+use ruma::{EventId, MxcUri, OwnedEventId};
+use serde_json::{Value, json};
+
+use super::Done;
+use crate::bridge::{Bridge, Failure};
+use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
+
+impl Bridge {
+    pub(super) async fn on_reaction(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+    ) -> Result<Done, Failure> {
+        let Some(portal) = self.store.portal_of_room(&event.room_id)? else {
+            return Ok(Done::default());
+        };
+        let Some((target, key)) = annotation(content) else {
+            return Ok(Done::default());
+        };
+        let known = self.store.message_of_event(&portal.room_id, &target)?;
+        let Some(known) = known.filter(|known| !known.deleted) else {
+            return Err(Failure::Refused(
+                "What you reacted to is not on Rocket.Chat.".into(),
+            ));
+        };
+        if let Some(emoji) = self.emoji_on_rocketchat(&key).await?
+            && self.react(&portal, event, &known, &emoji).await?
+        {
+            return Ok(Done::default());
+        }
+        // One that Rocket.Chat does not know is said in words, beneath the message.
+        let words = json!({
+            "msgtype": "m.notice",
+            "body": format!("reacted with {key}"),
+            "m.mentions": {},
+            "m.relates_to": { "rel_type": "m.thread", "event_id": target, "is_falling_back": true },
+        });
+        let as_message = InboxEvent {
+            kind: "m.room.message".into(),
+            ..event.clone()
+        };
+        self.mirror_words(&portal, &as_message, json, &words).await
+    }
+
+    /// Reacts as the sender's puppet; whether the server took the emoji.
+    async fn react(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        known: &Message,
+        emoji: &str,
+    ) -> Result<bool, Failure> {
+        let puppet = self.puppet_of(&event.sender).await?;
+        self.bring_puppet_in(portal, &puppet).await?;
+        let _one_at_a_time = self.reacting.lock(&known.id).await;
+        let id = &known.id;
+        let given = self
+            .as_puppet(&puppet, |session| async move {
+                session.react(id, emoji, true).await
+            })
+            .await;
+        match given {
+            Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
+            outcome => outcome?,
+        }
+        let mut reactions = self.store.reactions(&portal.rid, &known.id)?;
+        if !reactions
+            .given
+            .iter()
+            .any(|given| given.event == event.event_id)
+        {
+            reactions.given.push(Reaction {
+                emoji: emoji.to_owned(),
+                username: puppet.username,
+                user: event.sender.clone(),
+                origin: Origin::Matrix,
+                event: event.event_id.clone(),
+                repairs: 0,
+            });
+            self.store.change().reactions(known, &reactions).commit()?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a reaction back whose event was redacted.
+    pub(super) async fn on_reaction_removed(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        removed: &EventId,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let _one_at_a_time = self.reacting.lock(&known.id).await;
+        let mut reactions = self.store.reactions(&portal.rid, &known.id)?;
+        let Some(at) = reactions
+            .given
+            .iter()
+            .position(|given| given.event == removed)
+        else {
+            return Ok(());
+        };
+        let reaction = reactions.given[at].clone();
+        if reaction.origin == Origin::RocketChat {
+            return Err(Failure::Refused(
+                "On Rocket.Chat nobody can take another's reaction away.".into(),
+            ));
+        }
+        if !self
+            .is_removed(portal, event, removed, &reaction.user)
+            .await?
+        {
+            return Ok(());
+        }
+        reactions.given.remove(at);
+        let is_given_twice = reactions
+            .given
+            .iter()
+            .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
+        if !is_given_twice {
+            self.unreact(&reaction.user, &known.id, &reaction.emoji)
+                .await?;
+        }
+        Ok(self
+            .store
+            .change()
+            .reactions(known, &reactions)
+            .no_reaction(&portal.room_id, removed)
+            .commit()?)
+    }
+
+    /// The name, without colons, under which Rocket.Chat knows a reaction's key.
+    async fn emoji_on_rocketchat(&self, key: &str) -> Result<Option<String>, Failure> {
+        if key.starts_with("mxc://") {
+            return Ok(self.store.custom_emoji_by_image(<&MxcUri>::from(key))?);
+        }
+        let name = key
+            .strip_prefix(':')
+            .and_then(|rest| rest.strip_suffix(':'))
+            .filter(|name| !name.is_empty() && !name.contains(':'));
+        if let Some(name) = name {
+            if rocketchat_emoji::is_known(name) {
+                return Ok(Some(name.to_owned()));
+            }
+            return self.custom_emoji_name(name).await;
+        }
+        if let Some(name) = rocketchat_emoji::short_code(key) {
+            return Ok(Some(name.to_owned()));
+        }
+        let plain = rocketchat_emoji::without_tone(key);
+        Ok(plain
+            .and_then(|plain| rocketchat_emoji::short_code(&plain))
+            .map(str::to_owned))
+    }
+}
+
+/// Which event is reacted to, and how.
+fn annotation(content: &Value) -> Option<(OwnedEventId, String)> {
+    /// Longer ones are no emoji and no word.
+    const LONGEST: usize = 100;
+    let relation = content.get("m.relates_to")?;
+    if relation.get("rel_type")?.as_str()? != "m.annotation" {
+        return None;
+    }
+    let target = EventId::parse(relation.get("event_id")?.as_str()?).ok()?;
+    let key: String = relation
+        .get("key")?
+        .as_str()?
+        .chars()
+        .take(LONGEST)
+        .collect();
+    (!key.trim().is_empty()).then_some((target, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_annotations_are_reactions() {
+        let of = |relation: Value| annotation(&json!({ "m.relates_to": relation }));
+        let whole = json!({ "rel_type": "m.annotation", "event_id": "$e", "key": "👍" });
+        assert_eq!(
+            of(whole).map(|(event, key)| (event.to_string(), key)),
+            Some(("$e".into(), "👍".into()))
+        );
+        assert_eq!(
+            of(json!({ "rel_type": "m.annotation", "event_id": "$e" })),
+            None
+        );
+        assert_eq!(
+            of(json!({ "rel_type": "m.annotation", "event_id": "$e", "key": " " })),
+            None
+        );
+        assert_eq!(
+            of(json!({ "rel_type": "m.thread", "event_id": "$e", "key": "x" })),
+            None
+        );
+        assert_eq!(
+            of(json!({ "rel_type": "m.annotation", "event_id": "$e", "key": ["x"] })),
+            None
+        );
+    }
+}

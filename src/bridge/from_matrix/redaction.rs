@@ -1,0 +1,169 @@
+//! Redactions on Matrix: of messages, reactions and edits.
+
+use std::sync::Arc;
+
+use ruma::{EventId, UserId};
+use serde_json::Value;
+
+use super::edit::is_past;
+use super::redacted_by;
+use crate::bridge::{Bridge, Failure, derived};
+use crate::store::{InboxEvent, Message, Origin, Portal, PortalKind};
+
+impl Bridge {
+    pub(super) async fn on_redaction(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+    ) -> Result<(), Failure> {
+        let Some(portal) = self.store.portal_of_room(&event.room_id)? else {
+            return Ok(());
+        };
+        let Some(redacted) = redacted_by(json, content) else {
+            return Ok(());
+        };
+        let room = &portal.room_id;
+        // What could not be delivered must not be replayed.
+        self.forget_dead_letters(|letter| {
+            letter.origin == Origin::Matrix
+                && letter.room_id == *room
+                && letter.id == redacted.as_str()
+        })?;
+        if let Some(known) = self.store.message_of_reaction(room, &redacted)? {
+            return self
+                .on_reaction_removed(&portal, event, &redacted, &known)
+                .await;
+        }
+        if let Some(known) = self.store.message_of_edit(room, &redacted)? {
+            return self
+                .on_edit_removed(&portal, event, &redacted, &known)
+                .await;
+        }
+        match self.store.message_of_event(room, &redacted)? {
+            Some(known) if !known.deleted => {
+                self.on_message_removed(&portal, event, &redacted, &known)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a redaction counts: the author's own does, and another's only if the
+    /// homeserver has carried it out, for it alone knows all that has to be looked
+    /// at.
+    pub(super) async fn is_removed(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        redacted: &EventId,
+        author: &UserId,
+    ) -> Result<bool, Failure> {
+        if event.sender == author {
+            return Ok(true);
+        }
+        let reader = self.reader(portal).await?;
+        let found = reader.event(&portal.room_id, redacted).await?;
+        let by = found.as_ref().and_then(|found| {
+            let because = found.json.pointer("/unsigned/redacted_because")?;
+            because.get("event_id")?.as_str()
+        });
+        Ok(by == Some(event.event_id.as_str()))
+    }
+
+    async fn on_message_removed(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        redacted: &EventId,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        if !self
+            .is_removed(portal, event, redacted, &known.sender)
+            .await?
+        {
+            tracing::info!(event = %event.event_id, "a redaction that counts for nothing");
+            return Ok(());
+        }
+        let is_own = known.sender == event.sender;
+        if !is_own && matches!(portal.kind, PortalKind::Direct { .. }) {
+            return Err(Failure::Refused(
+                "In a direct message on Rocket.Chat nobody can delete what the other wrote.".into(),
+            ));
+        }
+        if is_own {
+            let limit = self.server_settings().await?.delete_minutes;
+            if is_past(limit, known.sent_at) {
+                return Err(Failure::Refused(format!(
+                    "On Rocket.Chat a message can be deleted for {} minutes only.",
+                    limit.unwrap_or_default()
+                )));
+            }
+        }
+        // Before it is done, so that the echo is not mirrored back.
+        self.store
+            .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
+        let rid = &portal.rid;
+        for id in known.rocket_ids() {
+            if is_own {
+                let puppet = self.puppet_of(&event.sender).await?;
+                self.as_puppet(&puppet, |session| async move {
+                    session.delete_message(rid, id, false).await
+                })
+                .await?;
+            } else {
+                self.delete_for_bridge(portal, known, id).await?;
+            }
+        }
+        // A message in several events goes as one.
+        if known.origin == Origin::RocketChat {
+            let author = self.matrix.as_user(known.sender.clone());
+            for (part, other) in known.events.iter().enumerate() {
+                if other == redacted {
+                    continue;
+                }
+                let purpose = format!("deletion {part}");
+                let txn = derived::transaction_id(
+                    rid,
+                    &known.sender,
+                    &known.id,
+                    known.revision,
+                    &purpose,
+                );
+                author.redact(&portal.room_id, other, &txn, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An edit was taken back: the message says again what it says without it.
+    async fn on_edit_removed(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        redacted: &EventId,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let counts = self
+            .is_removed(portal, event, redacted, &known.sender)
+            .await?;
+        let (true, false, Some(original)) = (counts, known.deleted, known.events.first()) else {
+            return Ok(());
+        };
+        let reader = self.reader(portal).await?;
+        let Some(now) = reader.event(&portal.room_id, original).await? else {
+            return Ok(());
+        };
+        // What the homeserver puts beside an event is its newest edit.
+        let newest = now
+            .json
+            .pointer("/unsigned/m.relations/m.replace/content/m.new_content");
+        self.edit(
+            portal,
+            &event.event_id,
+            newest.unwrap_or(&now.content),
+            known,
+        )
+        .await
+    }
+}
