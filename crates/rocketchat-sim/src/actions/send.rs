@@ -8,7 +8,6 @@ use crate::{
     error::Failure,
     ids,
     json::{self, Doc},
-    markdown,
     state::State,
     text, time,
 };
@@ -306,14 +305,6 @@ impl State {
             Some(tree) => message.insert("md".to_owned(), tree),
             None => message.remove("md"),
         };
-    }
-
-    /// The tree of a text, unless the server's parser is switched off.
-    pub fn tree(&self, text: &str) -> Option<Value> {
-        if self.options.no_md {
-            return None;
-        }
-        markdown::parse(text)
     }
 
     fn check_custom_fields(&self, message: &Doc) -> Result<(), Failure> {
