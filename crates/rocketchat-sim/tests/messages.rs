@@ -247,3 +247,74 @@ async fn edits_end_after_the_limit_and_deletions_half_a_minute_later() {
         assert_eq!(answer["success"], deleted, "delete after {age} s: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_message_of_another_federation_can_neither_be_reacted_to_nor_deleted() {
+    let (_sim, setup) = start(Options::default()).await;
+    let marked = json!({ "message": {
+        "rid": "GENERAL", "msg": "from elsewhere", "federation": { "eventId": "$an-event" },
+    } });
+    let sent = setup
+        .post(Some(&setup.admin), "chat.sendMessage", &marked)
+        .await;
+    let id = &sent["message"]["_id"];
+    let refused = react(&setup, &setup.admin, id, ":smile:").await;
+    assert_eq!(
+        refused["error"],
+        "Federation configuration is invalid,unable to react to message"
+    );
+    let body = json!({ "roomId": "GENERAL", "msgId": id });
+    let refused = setup.post(Some(&setup.admin), "chat.delete", &body).await;
+    assert_eq!(
+        refused["error"],
+        "Federation configuration is invalid,unable to delete message"
+    );
+}
+
+async fn method(setup: &Setup, name: &str, params: Value) -> Value {
+    let call = json!({ "msg": "method", "id": "1", "method": name, "params": params });
+    let body = json!({ "message": call.to_string() });
+    let path = format!("method.call/{name}");
+    let answer = setup.post(Some(&setup.admin), &path, &body).await;
+    serde_json::from_str(answer["message"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_cannot_be_moved_into_a_thread() {
+    let (_sim, setup) = start(Options::default()).await;
+    let parent = send(&setup, &setup.admin, "parent").await;
+    let parent = &parent["message"]["_id"];
+    let reply = json!({ "message": { "rid": "GENERAL", "msg": "reply", "tmid": parent } });
+    let reply = setup
+        .post(Some(&setup.admin), "chat.sendMessage", &reply)
+        .await;
+    let reply = &reply["message"]["_id"];
+    let other = send(&setup, &setup.admin, "other").await;
+    let other = &other["message"]["_id"];
+    let update = |id: &Value, tmid: &Value| json!([{ "_id": id, "rid": "GENERAL", "msg": "changed", "tmid": tmid }]);
+    for (id, tmid) in [(other, parent), (reply, other)] {
+        let refused = method(&setup, "updateMessage", update(id, tmid)).await;
+        assert_eq!(refused["error"]["error"], "error-message-change-to-thread");
+    }
+    let edited = method(&setup, "updateMessage", update(reply, parent)).await;
+    assert_eq!(
+        edited.get("error"),
+        None,
+        "the thread it is in may be named"
+    );
+}
+
+#[tokio::test]
+async fn reacting_over_the_socket_ended_with_8_0() {
+    for (profile, exists) in [("7.7", true), ("8.0", false)] {
+        let (_sim, setup) = start(Options {
+            profile: profile.parse().unwrap(),
+            ..Options::default()
+        })
+        .await;
+        let sent = send(&setup, &setup.admin, "react to me").await;
+        let id = &sent["message"]["_id"];
+        method(&setup, "setReaction", json!([":smile:", id, true])).await;
+        assert_eq!(!reactions(&setup, id).await.is_empty(), exists, "{profile}");
+    }
+}
