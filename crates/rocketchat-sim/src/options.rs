@@ -42,8 +42,9 @@ pub struct Options {
     pub no_md: bool,
     /// With profile 8.0: `md` as from 8.7 on, with spoilers, tables and rules.
     pub new_markdown: bool,
-    /// Time between reading a message's reactions and writing them back, in milliseconds. Reactions
-    /// that arrive meanwhile are lost, as on a real server (facts 6); 0 loses none.
+    /// Time between reading a message's reactions and writing them back by `chat.react`, in
+    /// milliseconds. Reactions that arrive meanwhile are lost, as on a real server (facts 6); 0 loses
+    /// none.
     pub reaction_race_ms: u64,
     /// Threads that answer requests.
     pub workers: usize,

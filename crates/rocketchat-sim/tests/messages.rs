@@ -318,3 +318,22 @@ async fn reacting_over_the_socket_ended_with_8_0() {
         assert_eq!(!reactions(&setup, id).await.is_empty(), exists, "{profile}");
     }
 }
+
+#[tokio::test]
+async fn texts_are_parsed_as_from_8_7_on_only_when_asked_for() {
+    for (profile, asked, tree) in [
+        ("8.0", true, "SPOILER"),
+        ("8.0", false, "PLAIN_TEXT"),
+        ("6.14", true, "PLAIN_TEXT"),
+    ] {
+        let (_sim, setup) = start(Options {
+            profile: profile.parse().unwrap(),
+            new_markdown: asked,
+            ..Options::default()
+        })
+        .await;
+        let sent = send(&setup, &setup.admin, "||hidden||").await;
+        let first = &sent["message"]["md"][0]["value"][0]["type"];
+        assert_eq!(first, tree, "{profile}, asked for: {asked}");
+    }
+}
