@@ -337,3 +337,50 @@ async fn texts_are_parsed_as_from_8_7_on_only_when_asked_for() {
         assert_eq!(first, tree, "{profile}, asked for: {asked}");
     }
 }
+
+#[tokio::test]
+async fn an_incoming_webhook_survives_a_restart_and_posts_where_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let (sim, setup) = start(options()).await;
+    let poster = setup.make("poster", "poster", "Poster", &["bot"]).await;
+    let hook = json!({
+        "type": "webhook-incoming", "name": "ci", "enabled": true, "username": "poster",
+        "channel": "#general", "scriptEnabled": false, "alias": "CI",
+    });
+    let refused = setup
+        .post(Some(&poster), "integrations.create", &hook)
+        .await;
+    assert_eq!(refused["errorType"], "not_authorized");
+    let made = setup
+        .post(Some(&setup.admin), "integrations.create", &hook)
+        .await;
+    let made = &made["integration"];
+    let address = format!(
+        "hooks/{}/{}",
+        made["_id"].as_str().unwrap(),
+        made["token"].as_str().unwrap()
+    );
+    sim.stop();
+
+    let (sim, setup) = start(options()).await;
+    let tell = async |body: Value| {
+        let url = format!("{}/{address}", setup.url);
+        let answer = setup.http.post(url).json(&body).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(tell(json!({ "text": "built" })).await, 200);
+    assert_eq!(tell(json!({ "text": "x", "channel": "@admin" })).await, 400);
+    let page = get(&setup, "channels.history?roomId=GENERAL&count=1").await;
+    let message = &page["messages"][0];
+    assert_eq!(
+        (&message["msg"], &message["alias"], &message["bot"]["i"]),
+        (&json!("built"), &json!("CI"), &made["_id"]),
+        "{message}"
+    );
+    assert_eq!(message["u"]["username"], "poster");
+    drop(sim);
+}

@@ -131,6 +131,10 @@ impl Known {
             }
             at_byte += 1;
         }
+        // The token in the address of a webhook.
+        if let Some(token) = self.texts.get("<incoming-token>") {
+            text = text.replace("<incoming-token>", token);
+        }
         while let Some((start, rest)) = text.split_once("<email:") {
             let Some((label, rest)) = rest.split_once('>') else {
                 break;
