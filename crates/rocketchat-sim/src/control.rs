@@ -190,6 +190,8 @@ pub struct UploadEmoji {
 pub struct Behaviour {
     /// New messages carry no `md`.
     pub no_md: Option<bool>,
+    /// With profile 8.0: `md` of new messages as from 8.7 on.
+    pub new_markdown: Option<bool>,
     /// Milliseconds between reading and writing reactions; what comes between is lost.
     pub reaction_race_ms: Option<u64>,
 }
@@ -352,11 +354,15 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
             if let Some(off) = wanted.no_md {
                 state.options.no_md = off;
             }
+            if let Some(on) = wanted.new_markdown {
+                state.options.new_markdown = on;
+            }
             if let Some(ms) = wanted.reaction_race_ms {
                 state.options.reaction_race_ms = ms;
             }
             Ok(json!({
-                "no_md": state.options.no_md, "reaction_race_ms": state.options.reaction_race_ms,
+                "no_md": state.options.no_md, "new_markdown": state.options.new_markdown,
+                "reaction_race_ms": state.options.reaction_race_ms,
             }))
         }
         ("POST", "permissions") => {

@@ -20,7 +20,6 @@ pub mod ids;
 pub mod journal;
 pub mod json;
 pub mod limiter;
-pub mod markdown;
 pub mod misbehave;
 pub mod options;
 pub mod permissions;

@@ -59,6 +59,9 @@ struct Arguments {
     /// Leave `md` out of messages, as a server with DISABLE_MESSAGE_PARSER=true.
     #[arg(long)]
     no_md: bool,
+    /// With profile 8.0: parse texts as from 8.7 on, with spoilers, tables and rules.
+    #[arg(long)]
+    new_markdown: bool,
     /// Lose reactions that come within so many milliseconds to one message, as a real server does.
     #[arg(long, default_value_t = 0)]
     reaction_race_ms: u64,
@@ -86,6 +89,7 @@ impl From<Arguments> for Options {
             two_factor_grace_s: arguments.two_factor_grace_s,
             heartbeat_ms: arguments.heartbeat_ms,
             no_md: arguments.no_md,
+            new_markdown: arguments.new_markdown,
             reaction_race_ms: arguments.reaction_race_ms,
             workers: arguments.workers,
         }

@@ -40,8 +40,11 @@ pub struct Options {
     pub heartbeat_ms: u64,
     /// Messages carry no `md`, as with `DISABLE_MESSAGE_PARSER=true` in the server's environment.
     pub no_md: bool,
-    /// Time between reading a message's reactions and writing them back, in milliseconds. Reactions
-    /// that arrive meanwhile are lost, as on a real server (facts 6); 0 loses none.
+    /// With profile 8.0: `md` as from 8.7 on, with spoilers, tables and rules.
+    pub new_markdown: bool,
+    /// Time between reading a message's reactions and writing them back by `chat.react`, in
+    /// milliseconds. Reactions that arrive meanwhile are lost, as on a real server (facts 6); 0 loses
+    /// none.
     pub reaction_race_ms: u64,
     /// Threads that answer requests.
     pub workers: usize,
@@ -66,6 +69,7 @@ impl Default for Options {
             two_factor_grace_s: 1800,
             heartbeat_ms: 15_000,
             no_md: false,
+            new_markdown: false,
             reaction_race_ms: 0,
             workers: 1,
         }

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{json, state::State, time};
+use crate::{
+    error::Failure,
+    json::{self, Doc},
+    state::State,
+    time,
+};
 
 const TABLE: &str = include_str!("data/permissions.json");
 
@@ -83,6 +88,24 @@ impl State {
                 self.permissions
                     .allows(&json::texts(&sub.doc, "roles"), permission)
             })
+    }
+
+    /// Refuses what touches a room or a message of Rocket.Chat's own federation while that is not
+    /// working (facts 10.3); `what` completes the sentence.
+    pub fn check_federation(&self, rid: &str, message: &Doc, what: &str) -> Result<(), Failure> {
+        let federated = self
+            .room(rid)
+            .is_some_and(|room| json::flag(room, "federated"))
+            || message
+                .get("federation")
+                .is_some_and(|mark| json::truthy(mark.get("eventId")));
+        let works = self.settings.on("Federation_Matrix_enabled")
+            && self.settings.text("Federation_Matrix_configuration_status") == "Valid";
+        if federated && !works {
+            let text = format!("Federation configuration is invalid,unable to {what}");
+            return Err(Failure::plain(text));
+        }
+        Ok(())
     }
 
     /// Whether a user may see and write in a room (facts 3.2): public channels with `view-c-room`,

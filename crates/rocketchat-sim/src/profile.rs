@@ -81,6 +81,17 @@ impl VersionProfile {
         self == Self::V6_14
     }
 
+    /// DDP method `setReaction` still exists (removed in 8.0).
+    pub fn set_reaction_method(self) -> bool {
+        self != Self::V8_0
+    }
+
+    /// Whether it stands for versions that may be 8.7 or later, which parse texts differently
+    /// (facts 9).
+    pub fn may_be_8_7(self) -> bool {
+        self == Self::V8_0
+    }
+
     /// The permission `view-history` is gone in 7.x; kept here for the list of permissions.
     pub fn has_view_history(self) -> bool {
         self == Self::V6_14

@@ -9,7 +9,7 @@ use regex::Regex;
 /// Links as the server finds them in a text (not what its Markdown parser links).
 static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"[A-Za-z]{3,9}://(?:[-;:&=+$,A-Za-z0-9_]+@)?[-A-Za-z0-9.]+:?[0-9]*(?:/[-+=!:~%/.@,()A-Za-z0-9_]*)?\??(?:[-+=&!:;%@/.,A-Za-z0-9_]+)?(?:#[^\s)]*)?",
+        r"[A-Za-z]{3,9}://(?:[-;:&=+$,A-Za-z0-9_]+@)?[-A-Za-z0-9.]+:?[0-9]*(?:/[-+=!:~%/.@,A-Za-z0-9_]*)?\??(?:[-+=&!:;%@/.,A-Za-z0-9_]+)?(?:#[^\s)]*)?",
     )
     .ok()
 });

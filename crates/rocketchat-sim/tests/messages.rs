@@ -247,3 +247,140 @@ async fn edits_end_after_the_limit_and_deletions_half_a_minute_later() {
         assert_eq!(answer["success"], deleted, "delete after {age} s: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_message_of_another_federation_can_neither_be_reacted_to_nor_deleted() {
+    let (_sim, setup) = start(Options::default()).await;
+    let marked = json!({ "message": {
+        "rid": "GENERAL", "msg": "from elsewhere", "federation": { "eventId": "$an-event" },
+    } });
+    let sent = setup
+        .post(Some(&setup.admin), "chat.sendMessage", &marked)
+        .await;
+    let id = &sent["message"]["_id"];
+    let refused = react(&setup, &setup.admin, id, ":smile:").await;
+    assert_eq!(
+        refused["error"],
+        "Federation configuration is invalid,unable to react to message"
+    );
+    let body = json!({ "roomId": "GENERAL", "msgId": id });
+    let refused = setup.post(Some(&setup.admin), "chat.delete", &body).await;
+    assert_eq!(
+        refused["error"],
+        "Federation configuration is invalid,unable to delete message"
+    );
+}
+
+async fn method(setup: &Setup, name: &str, params: Value) -> Value {
+    let call = json!({ "msg": "method", "id": "1", "method": name, "params": params });
+    let body = json!({ "message": call.to_string() });
+    let path = format!("method.call/{name}");
+    let answer = setup.post(Some(&setup.admin), &path, &body).await;
+    serde_json::from_str(answer["message"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_cannot_be_moved_into_a_thread() {
+    let (_sim, setup) = start(Options::default()).await;
+    let parent = send(&setup, &setup.admin, "parent").await;
+    let parent = &parent["message"]["_id"];
+    let reply = json!({ "message": { "rid": "GENERAL", "msg": "reply", "tmid": parent } });
+    let reply = setup
+        .post(Some(&setup.admin), "chat.sendMessage", &reply)
+        .await;
+    let reply = &reply["message"]["_id"];
+    let other = send(&setup, &setup.admin, "other").await;
+    let other = &other["message"]["_id"];
+    let update = |id: &Value, tmid: &Value| json!([{ "_id": id, "rid": "GENERAL", "msg": "changed", "tmid": tmid }]);
+    for (id, tmid) in [(other, parent), (reply, other)] {
+        let refused = method(&setup, "updateMessage", update(id, tmid)).await;
+        assert_eq!(refused["error"]["error"], "error-message-change-to-thread");
+    }
+    let edited = method(&setup, "updateMessage", update(reply, parent)).await;
+    assert_eq!(
+        edited.get("error"),
+        None,
+        "the thread it is in may be named"
+    );
+}
+
+#[tokio::test]
+async fn reacting_over_the_socket_ended_with_8_0() {
+    for (profile, exists) in [("7.7", true), ("8.0", false)] {
+        let (_sim, setup) = start(Options {
+            profile: profile.parse().unwrap(),
+            ..Options::default()
+        })
+        .await;
+        let sent = send(&setup, &setup.admin, "react to me").await;
+        let id = &sent["message"]["_id"];
+        method(&setup, "setReaction", json!([":smile:", id, true])).await;
+        assert_eq!(!reactions(&setup, id).await.is_empty(), exists, "{profile}");
+    }
+}
+
+#[tokio::test]
+async fn texts_are_parsed_as_from_8_7_on_only_when_asked_for() {
+    for (profile, asked, tree) in [
+        ("8.0", true, "SPOILER"),
+        ("8.0", false, "PLAIN_TEXT"),
+        ("6.14", true, "PLAIN_TEXT"),
+    ] {
+        let (_sim, setup) = start(Options {
+            profile: profile.parse().unwrap(),
+            new_markdown: asked,
+            ..Options::default()
+        })
+        .await;
+        let sent = send(&setup, &setup.admin, "||hidden||").await;
+        let first = &sent["message"]["md"][0]["value"][0]["type"];
+        assert_eq!(first, tree, "{profile}, asked for: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn an_incoming_webhook_survives_a_restart_and_posts_where_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let (sim, setup) = start(options()).await;
+    let poster = setup.make("poster", "poster", "Poster", &["bot"]).await;
+    let hook = json!({
+        "type": "webhook-incoming", "name": "ci", "enabled": true, "username": "poster",
+        "channel": "#general", "scriptEnabled": false, "alias": "CI",
+    });
+    let refused = setup
+        .post(Some(&poster), "integrations.create", &hook)
+        .await;
+    assert_eq!(refused["errorType"], "not_authorized");
+    let made = setup
+        .post(Some(&setup.admin), "integrations.create", &hook)
+        .await;
+    let made = &made["integration"];
+    let address = format!(
+        "hooks/{}/{}",
+        made["_id"].as_str().unwrap(),
+        made["token"].as_str().unwrap()
+    );
+    sim.stop();
+
+    let (sim, setup) = start(options()).await;
+    let tell = async |body: Value| {
+        let url = format!("{}/{address}", setup.url);
+        let answer = setup.http.post(url).json(&body).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(tell(json!({ "text": "built" })).await, 200);
+    assert_eq!(tell(json!({ "text": "x", "channel": "@admin" })).await, 400);
+    let page = get(&setup, "channels.history?roomId=GENERAL&count=1").await;
+    let message = &page["messages"][0];
+    assert_eq!(
+        (&message["msg"], &message["alias"], &message["bot"]["i"]),
+        (&json!("built"), &json!("CI"), &made["_id"]),
+        "{message}"
+    );
+    assert_eq!(message["u"]["username"], "poster");
+    drop(sim);
+}

@@ -46,6 +46,7 @@ impl State {
         if !allowed || !self.may_access(uid, &rid) {
             return Err(Failure::coded("error-action-not-allowed", "Not allowed"));
         }
+        self.check_federation(&rid, &message.doc, "delete message")?;
         self.carry_out_delete(uid, id, &rid);
         Ok(())
     }

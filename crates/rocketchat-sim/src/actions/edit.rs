@@ -149,6 +149,18 @@ impl State {
             )
             .with(json!({ "method": "updateMessage" })));
         }
+        // Nothing becomes a reply, or another thread's, afterwards (facts 4.5).
+        let moved = json::truthy(sent.get("tmid"))
+            && stored
+                .as_ref()
+                .is_some_and(|stored| stored.get("tmid") != sent.get("tmid"));
+        if moved {
+            return Err(Failure::coded(
+                "error-message-change-to-thread",
+                "Cannot change message to a thread",
+            )
+            .with(json!({ "method": "updateMessage" })));
+        }
         let extra = json::only(
             &sent,
             &[

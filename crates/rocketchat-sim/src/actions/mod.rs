@@ -12,3 +12,4 @@ pub mod quote;
 pub mod react;
 pub mod send;
 pub mod thread;
+pub mod tree;

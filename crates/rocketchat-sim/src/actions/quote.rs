@@ -13,12 +13,11 @@ const DEEPEST_CHAIN: i64 = 50;
 
 /// The message that a link names by its parameter `msg`.
 fn quoted_id(link: &str) -> Option<String> {
-    url::Url::parse(link)
-        .ok()?
-        .query_pairs()
-        .find(|(key, _)| key == "msg")
-        .map(|(_, id)| id.into_owned())
-        .filter(|id| !id.is_empty())
+    let link = url::Url::parse(link).ok()?;
+    let mut ids = link.query_pairs().filter(|(key, _)| key == "msg");
+    let (_, id) = ids.next()?;
+    // Twice is a list for the server, and no id.
+    (ids.next().is_none() && !id.is_empty()).then(|| id.into_owned())
 }
 
 fn is_quote(attachment: &Value) -> bool {

@@ -50,6 +50,7 @@ impl State {
                 Failure::coded("error-not-allowed", "Invalid emoji provided.").with(method),
             );
         }
+        self.check_federation(rid, &message.doc, "react to message")?;
         let Some(user) = self.users.get(uid).map(|user| user.name().to_owned()) else {
             return Err(Failure::NotLoggedIn);
         };

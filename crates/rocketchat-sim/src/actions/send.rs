@@ -8,7 +8,6 @@ use crate::{
     error::Failure,
     ids,
     json::{self, Doc},
-    markdown,
     state::State,
     text, time,
 };
@@ -224,6 +223,18 @@ impl State {
         {
             return Err(Failure::plain("Not enough permission"));
         }
+        // What a message itself carries as a mark is stored unchecked; only its room counts here.
+        self.check_federation(rid, &Doc::new(), "send message")?;
+        let unencrypted = self.settings.on("E2E_Enable")
+            && !self.settings.on("E2E_Allow_Unencrypted_Messages")
+            && json::text(&message, "t") != "e2e";
+        if unencrypted
+            && self
+                .room(rid)
+                .is_some_and(|room| json::flag(room, "encrypted"))
+        {
+            return Err(Failure::plain("error-not-allowed"));
+        }
         super::check::message(&mut message, &|text| self.tree(text))?;
         self.check_custom_fields(&message)?;
         if broken_ts {
@@ -306,14 +317,6 @@ impl State {
             Some(tree) => message.insert("md".to_owned(), tree),
             None => message.remove("md"),
         };
-    }
-
-    /// The tree of a text, unless the server's parser is switched off.
-    pub fn tree(&self, text: &str) -> Option<Value> {
-        if self.options.no_md {
-            return None;
-        }
-        markdown::parse(text)
     }
 
     fn check_custom_fields(&self, message: &Doc) -> Result<(), Failure> {

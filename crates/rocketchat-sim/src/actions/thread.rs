@@ -38,6 +38,11 @@ impl State {
             .filter_map(|one| one["_id"].as_str())
             .map(str::to_owned)
             .collect();
+        let everybody = reply["mentions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|one| one["_id"] == "all" || one["_id"] == "here");
         let mut followers = before.clone();
         // Whoever stopped following their own thread is not brought back by it.
         if before.is_empty() {
@@ -63,6 +68,8 @@ impl State {
                 }
                 if unread && named {
                     add_to(sub, "tunreadUser", tmid);
+                } else if unread && everybody {
+                    add_to(sub, "tunreadGroup", tmid);
                 }
             });
         }

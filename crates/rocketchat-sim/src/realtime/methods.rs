@@ -62,6 +62,7 @@ impl State {
         ];
         if !KNOWN.contains(&name)
             || (name == "deleteMessage" && !self.options.profile.delete_message_method())
+            || (name == "setReaction" && !self.options.profile.set_reaction_method())
         {
             return Err(Failure::Login {
                 error: Some(json!(404)),

@@ -76,7 +76,7 @@ fn send(state: &mut State, call: &Call) -> Answer {
 
 /// Finds the room of one target of `chat.postMessage`: `#name`, `@user` (makes the direct room), id
 /// or name.
-fn target(state: &mut State, uid: &str, wanted: &str) -> Result<String, Failure> {
+pub fn target(state: &mut State, uid: &str, wanted: &str) -> Result<String, Failure> {
     let unknown = || Failure::bare("invalid-channel");
     if let Some(user) = wanted.strip_prefix('@') {
         let name = state
@@ -162,7 +162,7 @@ fn post_message(state: &mut State, call: &Call) -> Answer {
 }
 
 /// The message that the body of `chat.postMessage` describes.
-fn posted(state: &State, call: &Call) -> Result<Doc, Failure> {
+pub fn posted(state: &State, call: &Call) -> Result<Doc, Failure> {
     let raw = call.body.get("text").or_else(|| call.body.get("msg"));
     let trimmed = raw.and_then(Value::as_str).unwrap_or("").trim().to_owned();
     let profile = state.options.profile;

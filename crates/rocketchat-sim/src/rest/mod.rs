@@ -17,6 +17,7 @@ pub mod subscriptions;
 pub mod threads;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 pub mod channels;
 pub mod direct;
@@ -88,6 +89,7 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             marks::ROUTES,
             threads::ROUTES,
             emoji::ROUTES,
+            webhooks::ROUTES,
             history::ROUTES,
             method_call::ROUTES,
         ];

@@ -154,6 +154,14 @@ async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResp
     {
         return super::emoji::picture(&shared.lock(), file);
     }
+    if let Some(address) = path.strip_prefix("/hooks/")
+        && request.method() == "POST"
+    {
+        return match read_body(request, body) {
+            Some(body) => hook(address, body, shared).await,
+            None => reply::html(StatusCode::BAD_REQUEST, BAD_REQUEST),
+        };
+    }
     if path.starts_with("/.well-known/") {
         return HttpResponse::NotFound().finish();
     }
@@ -189,6 +197,26 @@ async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResp
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     response
+}
+
+/// Posts what an incoming webhook is told.
+async fn hook(address: &str, body: Doc, shared: &Shared) -> HttpResponse {
+    let prepared = super::webhooks::incoming(&mut shared.lock(), address, body);
+    let messages = match prepared {
+        Ok(messages) => messages,
+        Err((status, error)) => {
+            return reply::json_reply(status, &json!({ "success": false, "error": error }));
+        }
+    };
+    for message in messages {
+        if let Err(failure) = store(shared, Box::new(message)).await {
+            let error = failure.told_to_author();
+            let body = json!({ "success": false, "error": error });
+            return reply::json_reply(StatusCode::BAD_REQUEST, &body);
+        }
+    }
+    shared.lock().journal.flush();
+    reply::json_reply(StatusCode::OK, &json!({ "success": true }))
 }
 
 /// JSON or urlencoded; a text `payload` holds the real body. `None` for broken JSON.

@@ -5,6 +5,7 @@ pub mod emoji;
 pub mod messages;
 pub mod rooms;
 pub mod users;
+pub mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,6 +53,8 @@ pub struct State {
     pub messages: Messages,
     /// Uploaded emoji.
     pub emoji: Emoji,
+    /// Incoming webhooks by id.
+    pub webhooks: BTreeMap<String, Doc>,
     /// Connected sockets and their streams.
     pub hub: Hub,
     /// What survives a crash.
@@ -86,6 +89,7 @@ impl State {
             rooms: Rooms::default(),
             messages: Messages::default(),
             emoji: Emoji::default(),
+            webhooks: BTreeMap::new(),
             hub: Hub::default(),
             journal: Journal::default(),
             limiter: Limiter::default(),
@@ -168,6 +172,9 @@ impl State {
                 Some("emoji") => {
                     self.emoji.forget(id);
                 }
+                Some("webhooks") => {
+                    self.webhooks.remove(id);
+                }
                 _ => {}
             }
             return;
@@ -192,6 +199,12 @@ impl State {
                 .map(|gone| self.rooms.removed_subs.push(gone)),
             "emoji" => {
                 serde_json::from_value::<CustomEmoji>(document).map(|emoji| self.emoji.store(emoji))
+            }
+            "webhooks" => {
+                let hook = json::doc(document);
+                self.webhooks
+                    .insert(json::text(&hook, "_id").to_owned(), hook);
+                Ok(())
             }
             "permissions" => {
                 let id = document["_id"].as_str().unwrap_or_default().to_owned();
@@ -222,6 +235,11 @@ impl State {
                 .shown()
                 .iter()
                 .map(|one| json!({ "c": "permissions", "d": one })),
+        );
+        lines.extend(
+            self.webhooks
+                .values()
+                .map(|hook| json!({ "c": "webhooks", "d": hook })),
         );
         lines.extend(
             self.emoji
