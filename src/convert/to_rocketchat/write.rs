@@ -177,9 +177,15 @@ impl Writer {
             What::Link { label, .. } => literal::fits_inside(label),
             _ => true,
         });
-        // In 0.31 a first word with a dot is tried as an address.
+        // In 0.31 a first word with a dot is tried as an address, together with the
+        // marker; the dot of a sentence only where something follows at once.
         let first_word = core.split_whitespace().next().unwrap_or_default();
-        let dotted = style == Style::ITALIC && first_word.trim_end_matches('.').contains('.');
+        let alone = first_word.len() == core.len() && after.is_some_and(|c| !c.is_whitespace());
+        let word = match alone {
+            true => first_word,
+            false => first_word.trim_end_matches('.'),
+        };
+        let dotted = style == Style::ITALIC && word.contains('.');
         if !fits || !inner.fits_inside || dotted || core.contains(marker) {
             self.emphasis_held = false;
             self.pieces(run, done.with(style), after);
@@ -191,11 +197,21 @@ impl Writer {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push(marker);
-        if !core.starts_with(is_harmless_inside) && !run.first().is_some_and(is_marked_up) {
+        if !core.starts_with(is_harmless_inside)
+            && !run
+                .iter()
+                .find(|piece| !is_blank(piece))
+                .is_some_and(is_marked_up)
+        {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push_str(core);
-        if !core.ends_with(is_harmless_inside) && !run.last().is_some_and(is_marked_up) {
+        if !core.ends_with(|c| c == '.' || is_harmless_inside(c))
+            && !run
+                .iter()
+                .rfind(|piece| !is_blank(piece))
+                .is_some_and(is_marked_up)
+        {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push(marker);
@@ -344,6 +360,11 @@ fn is_harmless_inside(c: char) -> bool {
 /// Whether a piece has markup of its own at both ends, which must not be kept apart.
 fn is_marked_up(piece: &Piece) -> bool {
     matches!(piece.what, What::Link { .. } | What::Url(_) | What::Code(_))
+}
+
+/// Whether a piece is white space.
+fn is_blank(piece: &Piece) -> bool {
+    matches!(&piece.what, What::Text(text) if text.trim().is_empty())
 }
 
 /// What a piece will begin with.
