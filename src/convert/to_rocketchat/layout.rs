@@ -308,19 +308,23 @@ impl Page<'_> {
         self.one_line += 1;
         let mut first = true;
         for cell in cells {
-            let Node::Element(cell) = cell else {
-                continue;
+            let inside = match cell {
+                Node::Element(cell) if matches!(cell.name.as_str(), "td" | "th") => cell,
+                other => {
+                    self.walk(std::slice::from_ref(other), style);
+                    continue;
+                }
             };
             if !first {
                 self.trim_end();
                 self.push(What::Text(" | ".to_owned()), Style::PLAIN);
             }
             first = false;
-            let head = cell.name == "th";
-            self.walk(
-                &cell.children,
-                if head { style.with(Style::BOLD) } else { style },
-            );
+            let style = match inside.name.as_str() {
+                "th" => style.with(Style::BOLD),
+                _ => style,
+            };
+            self.walk(&inside.children, style);
         }
         self.one_line -= 1;
         self.end_line(Gap::None);
@@ -526,8 +530,8 @@ impl Page<'_> {
             let pieces = trimmed(pieces);
             self.close_gap();
             let prefix = self.prefix();
-            let pieces = if pieces.is_empty() && self.quotes > 0 {
-                // A line with nothing but the sign would end the quote.
+            let pieces = if pieces.is_empty() && !prefix.trim().is_empty() {
+                // A quote would end here, and an item would be none.
                 vec![Piece::text(ZERO_WIDTH_SPACE)]
             } else {
                 pieces

@@ -49,6 +49,10 @@ pub(super) fn looks_like_markup(line: &str) -> bool {
 
 /// Whether text can stand in emphasis as it is: nothing in it would need a backslash.
 pub(super) fn fits_inside(text: &str) -> bool {
+    // What looks like an address is read to its end, and the end marker with it.
+    if text.contains("://") {
+        return false;
+    }
     let mut before = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

@@ -72,15 +72,12 @@ fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
     let marked_up = pieces.iter().any(|piece| {
         piece.style != Style::PLAIN || !matches!(piece.what, What::Text(_) | What::Url(_))
     });
-    // A marker in an address meets one in the text.
-    let marker = |text: &str| text.contains(['*', '_', '~', '`']);
-    let in_address = pieces
+    // A marker beside an address, or in it, meets one elsewhere.
+    let has_url = pieces
         .iter()
-        .any(|piece| matches!(&piece.what, What::Url(url) if marker(url)));
-    let in_text = pieces
-        .iter()
-        .any(|piece| matches!(&piece.what, What::Text(text) if marker(text)));
-    let place = if marked_up || (in_address && in_text) || literal::looks_like_markup(&typed) {
+        .any(|piece| matches!(piece.what, What::Url(_)));
+    let has_marker = typed.contains(['*', '_', '~', '`']);
+    let place = if marked_up || (has_url && has_marker) || literal::looks_like_markup(&typed) {
         Place::AmongMarkup
     } else {
         Place::Plain
@@ -91,10 +88,11 @@ fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
         brackets,
         beside: Beside::Nothing,
         emphasis_held: true,
+        fits_inside: true,
     };
     if let Some(Piece {
         what: What::Text(text),
-        style: Style::PLAIN,
+        ..
     }) = pieces.first()
         && literal::begins_a_block(text)
     {
@@ -119,6 +117,9 @@ struct Writer {
     brackets: bool,
     beside: Beside,
     emphasis_held: bool,
+    /// Whether what was written can be read within emphasis: in 0.32 a link there
+    /// must have a space before it.
+    fits_inside: bool,
 }
 
 impl Writer {
@@ -159,6 +160,7 @@ impl Writer {
             brackets: self.brackets,
             beside: Beside::Nothing,
             emphasis_held: true,
+            fits_inside: true,
         };
         inner.pieces(run, done.with(style), None);
         let core = inner.out.trim();
@@ -170,13 +172,21 @@ impl Writer {
         }
         let fits = run.iter().all(|piece| match &piece.what {
             What::Text(text) => literal::fits_inside(text),
+            What::Name(name) => literal::fits_inside(name) && !name.contains(['.', ':']),
             What::Code(code) => !code.contains(['*', '_', '~']),
+            What::Link { label, .. } => literal::fits_inside(label),
             _ => true,
         });
-        // In 0.31 a first word with a dot is tried as an address.
+        // In 0.31 a first word with a dot is tried as an address, together with the
+        // marker; the dot of a sentence only where something follows at once.
         let first_word = core.split_whitespace().next().unwrap_or_default();
-        let dotted = style == Style::ITALIC && first_word.trim_end_matches('.').contains('.');
-        if !fits || dotted || core.contains(marker) {
+        let alone = first_word.len() == core.len() && after.is_some_and(|c| !c.is_whitespace());
+        let word = match alone {
+            true => first_word,
+            false => first_word.trim_end_matches('.'),
+        };
+        let dotted = style == Style::ITALIC && word.contains('.');
+        if !fits || !inner.fits_inside || dotted || core.contains(marker) {
             self.emphasis_held = false;
             self.pieces(run, done.with(style), after);
             return;
@@ -187,11 +197,21 @@ impl Writer {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push(marker);
-        if !core.starts_with(is_harmless_inside) {
+        if !core.starts_with(is_harmless_inside)
+            && !run
+                .iter()
+                .find(|piece| !is_blank(piece))
+                .is_some_and(is_marked_up)
+        {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push_str(core);
-        if !core.ends_with(is_harmless_inside) {
+        if !core.ends_with(|c| c == '.' || is_harmless_inside(c))
+            && !run
+                .iter()
+                .rfind(|piece| !is_blank(piece))
+                .is_some_and(is_marked_up)
+        {
             self.out.push(ZERO_WIDTH_SPACE);
         }
         self.out.push(marker);
@@ -253,12 +273,17 @@ impl Writer {
 
     /// A link in the form that holds its text.
     fn link(&mut self, label: &str, url: &str, after: Option<char>) {
+        self.fits_inside &= self.stands_free();
         let target = urls::encoded(url);
         let mut shown = String::new();
         literal::write(&mut shown, label, None, None, Place::Inside);
+        if shown.starts_with('>') {
+            shown.insert(0, ZERO_WIDTH_SPACE);
+        }
         let simple = !self.brackets
+            && self.stands_free()
             && literal::fits_inside(label)
-            && !label.contains(['(', ')', '@', '#', ':', '>'])
+            && !label.contains(['(', ')', '@', '#', ':', '>', '.'])
             && !label.trim().is_empty();
         if simple {
             self.out.push_str(&format!("[{shown}]({target})"));
@@ -330,6 +355,16 @@ fn run(pieces: &[Piece], style: Style) -> usize {
 /// marker together with it.
 fn is_harmless_inside(c: char) -> bool {
     c.is_alphanumeric() || c == ZERO_WIDTH_SPACE
+}
+
+/// Whether a piece has markup of its own at both ends, which must not be kept apart.
+fn is_marked_up(piece: &Piece) -> bool {
+    matches!(piece.what, What::Link { .. } | What::Url(_) | What::Code(_))
+}
+
+/// Whether a piece is white space.
+fn is_blank(piece: &Piece) -> bool {
+    matches!(&piece.what, What::Text(text) if text.trim().is_empty())
 }
 
 /// What a piece will begin with.
