@@ -145,6 +145,12 @@ fn nobody_is_called_by_text_alone() {
         ],
         plain,
     );
+    // U+FEFF is white space to the server.
+    let hidden = html("<a href=\"https://x.org/\u{feff}@all\">a</a>");
+    assert_eq!(
+        shown(message(&hidden, &around(true))),
+        "[a](https://x.org/%EF%BB%BF@all)"
+    );
     assert_eq!(
         shown(message(
             &html("<pre>@all x</pre><code>y @here</code>"),
