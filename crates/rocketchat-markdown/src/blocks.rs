@@ -28,7 +28,7 @@ pub(crate) fn parse_counted(text: &str, options: &Options) -> (Vec<Block>, usize
 }
 
 /// A block, and where it ends.
-type Found<T> = Option<(T, usize)>;
+pub(crate) type Found<T> = Option<(T, usize)>;
 
 impl Scanner<'_> {
     fn blocks(&mut self) -> Vec<Block> {
@@ -47,7 +47,10 @@ impl Scanner<'_> {
 
     fn block(&mut self, at: usize) -> Found<Block> {
         self.quote(at)
+            .or_else(|| self.spoiler_block(at))
             .or_else(|| self.fenced(at))
+            .or_else(|| self.rule(at))
+            .or_else(|| self.table(at))
             .or_else(|| self.heading(at))
             .or_else(|| self.tasks(at))
             .or_else(|| self.ordered_list(at))
@@ -81,7 +84,7 @@ impl Scanner<'_> {
                 end
             } else {
                 let (end, short_code) =
-                    emoticons::emoticon(&self.source, at).filter(|_| self.options.emoticons)?;
+                    emoticons::emoticon(&self.source, at, self.options.generation).filter(|_| self.options.emoticons)?;
                 let typed = self.source.text(at..end);
                 emoji.push(Inline::Emoji {
                     short_code: short_code.to_owned(),
@@ -105,7 +108,7 @@ impl Scanner<'_> {
         Some((inlines, self.source.line_end(end).unwrap_or(end)))
     }
 
-    fn paragraph(&mut self, at: usize) -> Found<Block> {
+    pub(crate) fn paragraph(&mut self, at: usize) -> Found<Block> {
         let (content, end) = self.line(Place::Line, at)?;
         Some((Block::Paragraph(content), end))
     }
@@ -116,7 +119,7 @@ impl Scanner<'_> {
     }
 
     /// As many of `item` as follow each other; none is no list.
-    fn repeated<T>(
+    pub(crate) fn repeated<T>(
         &mut self,
         at: usize,
         mut item: impl FnMut(&mut Self, usize) -> Found<T>,
@@ -135,7 +138,11 @@ impl Scanner<'_> {
             if !scanner.source.has(at, ">") {
                 return None;
             }
-            scanner.paragraph(scanner.source.run(Class::Blank, at + 1))
+            let start = scanner.source.run(Class::Blank, at + 1);
+            match scanner.source.line_end(start) {
+                Some(end) if !scanner.is_v6() => Some((empty_paragraph(), end)),
+                _ => scanner.paragraph(start),
+            }
         })?;
         Some((Block::Quote(lines), end))
     }
@@ -198,6 +205,10 @@ impl Scanner<'_> {
             .take_while(|offset| self.source.has(at + offset, "#"))
             .count();
         let text = self.run(Class::Blank, at + level).filter(|_| level > 0)?;
+        if !self.is_v6() {
+            let (content, end) = self.line(Place::Line, text)?;
+            return Some((Block::Heading { level: level as u8, content }, end));
+        }
         let end = self.run(Class::Line, text)?;
         let content = vec![Inline::Text(self.source.text(text..end))];
         Some((
@@ -265,4 +276,9 @@ impl Scanner<'_> {
         let end = content.end + 2;
         Some((Block::Katex(self.source.text(content)), end))
     }
+}
+
+/// What 8.7 makes of a `>` alone.
+fn empty_paragraph() -> Block {
+    Block::Paragraph(vec![Inline::Text(String::new())])
 }

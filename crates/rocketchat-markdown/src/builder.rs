@@ -30,14 +30,13 @@ impl Scanner<'_> {
         self.join(pieces)
     }
 
-    fn pieces(&mut self, mut state: State, range: Range<usize>, pieces: &mut Vec<Piece>) {
+    fn pieces(&mut self, state: State, range: Range<usize>, pieces: &mut Vec<Piece>) {
         let mut at = range.start;
         while at < range.end
             && let Some(item) = self.item(state, at)
         {
             self.piece(state, at, item, pieces);
             at = item.end();
-            state = state.after(item);
         }
     }
 
@@ -72,10 +71,16 @@ impl Scanner<'_> {
                 if is_text {
                     pieces.push(Piece::Text(at..content.start));
                     let end = content.end;
-                    self.pieces(within, content, pieces);
+                    let mut inner = Vec::new();
+                    self.pieces(within, content, &mut inner);
+                    pieces.extend(self.settle(inner));
                     return pieces.push(Piece::Text(end..range.end));
                 }
                 Inline::Italic(self.inlines(within, content))
+            }
+            Construct::Spoiler => {
+                let content = at + 2..range.end - 2;
+                Inline::Spoiler(self.inlines(State::new(Place::Spoiler, open), content))
             }
             Construct::Link => self.link(open, at),
             Construct::Image => self.image_inline(at),
@@ -147,7 +152,7 @@ impl Scanner<'_> {
                     },
                 }
             }
-            Construct::Emoji => {
+            Construct::Emoji | Construct::ColonEmoji => {
                 if !self.source.has(at, ":") {
                     return pieces.push(Piece::UnicodeEmoji(self.source.text(range)));
                 }
@@ -161,8 +166,8 @@ impl Scanner<'_> {
                     typed: range,
                 });
             }
-            Construct::Emoticon => {
-                let short_code = emoticons::emoticon(&self.source, at).map_or("", |found| found.1);
+            Construct::Emoticon | Construct::ColonEmoticon => {
+                let short_code = emoticons::emoticon(&self.source, at, self.options.generation).map_or("", |found| found.1);
                 let inline = Inline::Emoji {
                     short_code: short_code.to_owned(),
                     typed: self.source.text(range.clone()),
@@ -177,11 +182,14 @@ impl Scanner<'_> {
                 pieces.push(Piece::Text(at..at + 1));
                 return pieces.push(Piece::Text(range.end - 2..range.end));
             }
-            Construct::Escape => return pieces.push(Piece::Text(at + 1..range.end)),
+            Construct::Escape | Construct::EscapedTimestamp | Construct::EscapedBar => return pieces.push(Piece::Text(at + 1..range.end)),
             Construct::Blank
             | Construct::BlankEmphasis
             | Construct::WordAndUnderscore
             | Construct::GluedChannel
+            | Construct::HyphenBeforeItalic
+            | Construct::UnderscoreAndHost
+            | Construct::Word
             | Construct::Character => return pieces.push(Piece::Text(range)),
         };
         pieces.push(Piece::Other(inline));
@@ -191,7 +199,7 @@ impl Scanner<'_> {
         let Some(Reference { label, address, .. }) = self.reference(open, at) else {
             return Inline::Text(String::new());
         };
-        let src = self.target(address);
+        let src = self.href(address);
         let label = if label.is_empty() {
             vec![Inline::Text(src.clone())]
         } else if self.source.has(at, "<") {
@@ -206,7 +214,7 @@ impl Scanner<'_> {
         let Some(Reference { label, address, .. }) = self.image(at) else {
             return Inline::Text(String::new());
         };
-        let src = self.target(address);
+        let src = self.href(address);
         let label = if label.is_empty() {
             src.clone()
         } else {
@@ -219,7 +227,7 @@ impl Scanner<'_> {
     }
 
     /// Where a link that a person wrote leads: phone numbers become `tel:`.
-    fn target(&self, address: Range<usize>) -> String {
+    fn href(&self, address: Range<usize>) -> String {
         if self.phone(address.start) == Some(address.end) {
             format!("tel:{}", self.phone_digits(address.start))
         } else {
@@ -252,24 +260,14 @@ impl Scanner<'_> {
         })
     }
 
-    /// Texts that follow each other become one, and emoji that touch text become text.
-    fn join(&self, pieces: Vec<Piece>) -> Vec<Inline> {
+    /// Emoji that touch text or emoji become text, and texts that follow each other one.
+    fn settle(&self, pieces: Vec<Piece>) -> Vec<Piece> {
         let touches = |neighbour: Option<&Piece>| match neighbour {
             Some(Piece::Emoji { .. } | Piece::UnicodeEmoji(_)) => true,
-            Some(Piece::Text(range)) => !self
-                .source
-                .text(range.clone())
-                .trim_matches(is_blank)
-                .is_empty(),
-            Some(Piece::Other(_)) | None => false,
-        };
-        let mut inlines = Vec::new();
-        let mut text: Vec<u16> = Vec::new();
-        let flush = |text: &mut Vec<u16>, inlines: &mut Vec<Inline>| {
-            if !text.is_empty() {
-                inlines.push(Inline::Text(String::from_utf16_lossy(text)));
-                text.clear();
+            Some(Piece::Text(range)) => {
+                !self.source.text(range.clone()).trim_matches(is_blank).is_empty()
             }
+            Some(Piece::Other(_)) | None => false,
         };
         let stays: Vec<bool> = (0..pieces.len())
             .map(|at| {
@@ -277,25 +275,47 @@ impl Scanner<'_> {
                 !touches(before) && !touches(pieces.get(at + 1))
             })
             .collect();
+        let mut settled: Vec<Piece> = Vec::new();
         for (piece, stays) in pieces.into_iter().zip(stays) {
+            let piece = match piece {
+                Piece::Emoji { typed, .. } if !stays => Piece::Text(typed),
+                piece => piece,
+            };
+            if let (Piece::Text(range), Some(Piece::Text(last))) = (&piece, settled.last_mut())
+                && last.end == range.start
+            {
+                last.end = range.end;
+            } else {
+                settled.push(piece);
+            }
+        }
+        settled
+    }
+
+    fn join(&self, pieces: Vec<Piece>) -> Vec<Inline> {
+        let mut inlines = Vec::new();
+        // Parts of a text that an escape or the like divides.
+        let mut text: Vec<u16> = Vec::new();
+        for piece in self.settle(pieces) {
             let inline = match piece {
                 Piece::Text(range) => {
                     text.extend_from_slice(self.source.slice(range));
                     continue;
                 }
-                Piece::Emoji { typed, .. } if !stays => {
-                    text.extend_from_slice(self.source.slice(typed));
-                    continue;
-                }
                 Piece::Emoji { inline, .. } | Piece::Other(inline) => inline,
                 Piece::UnicodeEmoji(emoji) => Inline::UnicodeEmoji(emoji),
             };
-            flush(&mut text, &mut inlines);
+            inlines.extend(take_text(&mut text));
             inlines.push(inline);
         }
-        flush(&mut text, &mut inlines);
+        inlines.extend(take_text(&mut text));
         inlines
     }
+}
+
+fn take_text(text: &mut Vec<u16>) -> Option<Inline> {
+    let taken = std::mem::take(text);
+    (!taken.is_empty()).then(|| Inline::Text(String::from_utf16_lossy(&taken)))
 }
 
 /// A number with fewer digits is text.

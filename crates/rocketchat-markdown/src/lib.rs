@@ -17,6 +17,7 @@ mod emoticons;
 mod hosts;
 mod json;
 mod links;
+mod new_blocks;
 mod options;
 mod order;
 mod scanner;

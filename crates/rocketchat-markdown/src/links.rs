@@ -25,7 +25,9 @@ impl Scanner<'_> {
     /// An address that nobody marked as one: up to the next white space, but for the
     /// marks before it.
     pub(crate) fn found_address(&mut self, at: usize) -> Option<usize> {
-        let start = self.address_start(at)?;
+        let first_mark = self.source.run(Class::BeforeHostMark, at);
+        let has_mark = self.source.has(first_mark, ".") || self.source.has(first_mark, "://");
+        let start = self.address_start(at).filter(|_| has_mark || self.is_v6())?;
         let end = self.source.run(Class::Visible, start);
         let marks_count = end == self.source.len() && self.is_v6();
         let end = if marks_count {
@@ -42,13 +44,25 @@ impl Scanner<'_> {
         Some(self.address_body(start))
     }
 
-    /// What stands between the parentheses of a link, or before the bar: an address,
-    /// `scheme:anything` or a phone number.
+    /// What stands between the parentheses of a link: an address, `scheme:anything` or a
+    /// phone number.
     pub(crate) fn link_target(&self, at: usize) -> Option<usize> {
-        let address = self.address_start(at).map(|start| self.address_body(start));
+        if self.is_v6() {
+            return self.bar_target(at);
+        }
+        self.target(at, |start| self.source.target_end(start))
+    }
+
+    /// What stands before the bar of `<address|label>`.
+    pub(crate) fn bar_target(&self, at: usize) -> Option<usize> {
+        self.target(at, |start| self.address_body(start))
+    }
+
+    fn target(&self, at: usize, body: impl Fn(usize) -> usize) -> Option<usize> {
+        let address = self.address_start(at).map(&body);
         let path = || {
-            let body = self.scheme(at)?;
-            Some(self.address_body(body)).filter(|end| *end > body)
+            let start = self.scheme(at)?;
+            Some(body(start)).filter(|end| *end > start)
         };
         address.or_else(path).or_else(|| self.phone(at))
     }
@@ -104,19 +118,29 @@ impl Scanner<'_> {
         Some(port.unwrap_or(name))
     }
 
+    /// `_host.name`, where no underscore follows.
+    pub(crate) fn underscore_and_host(&self, at: usize) -> Option<usize> {
+        let end = self.source.has(at, "_").then(|| self.domain(at + 1))??;
+        (!self.source.has(end, "_")).then_some(end)
+    }
+
     /// `localhost`, or labels with at least one dot.
     fn domain(&self, at: usize) -> Option<usize> {
         if self.source.has(at, "localhost") {
             return Some(at + "localhost".len());
         }
-        let first = self.run(Class::Host, at)?;
+        let first = self.label(at).filter(|_| self.is_v6() || !self.source.has(at, "_"))?;
         let mut end = first;
         while self.source.has(end, ".")
-            && let Some(label) = self.run(Class::Host, end + 1)
+            && let Some(label) = self.label(end + 1)
         {
             end = label;
         }
         (end > first).then_some(end)
+    }
+
+    fn label(&self, at: usize) -> Option<usize> {
+        Some(self.source.label_end(at, !self.is_v6())).filter(|end| *end > at)
     }
 
     /// `name@host`, with or without `mailto:`.

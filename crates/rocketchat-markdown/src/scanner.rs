@@ -59,32 +59,17 @@ impl Open {
 pub(crate) struct State {
     pub(crate) place: Place,
     pub(crate) open: Open,
-    /// Whether plain text ends right here; 6.14 sees no emoji then.
-    pub(crate) glued: bool,
 }
 
-const STATES: usize = 8 * 16 * 2;
+const STATES: usize = 8 * 16;
 
 impl State {
     pub(crate) fn new(place: Place, open: Open) -> Self {
-        State {
-            place,
-            open,
-            glued: false,
-        }
+        State { place, open }
     }
 
     fn index(self) -> usize {
-        (self.place as usize * 16 + usize::from(self.open.0)) * 2 + usize::from(self.glued)
-    }
-
-    /// The state behind an item.
-    pub(crate) fn after(self, item: Item) -> Self {
-        let remembers = matches!(self.place, Place::Line | Place::Bold | Place::Italic);
-        State {
-            glued: remembers && item.construct == Construct::Character,
-            ..self
-        }
+        self.place as usize * 16 + usize::from(self.open.0)
     }
 }
 
@@ -159,6 +144,14 @@ fn positions(source: &Source, closes: impl Fn(usize) -> bool) -> Vec<usize> {
     (0..source.len()).filter(|at| closes(*at)).collect()
 }
 
+/// The end of the first label of `[label] [label](address)`, which 8.7 keeps as text.
+fn is_label_before_link(source: &Source, at: usize) -> bool {
+    source.has(at, "] [") && {
+        let closer = (at + 3..source.len()).find(|at| source.has(*at, "]"));
+        closer.is_some_and(|closer| source.has(closer, "]("))
+    }
+}
+
 fn first_from(positions: &[usize], at: usize) -> Option<usize> {
     positions
         .get(positions.partition_point(|position| *position < at))
@@ -171,9 +164,9 @@ impl<'a> Scanner<'a> {
         let parenthesis = |at, mark| options.katex_parenthesis && source.has(at, mark);
         let dollar = |at, mark| options.katex_dollar && source.has(at, mark);
         let closers = Closers {
-            // 6.14 lets a label end only where something follows.
             label: positions(&source, |at| {
-                source.has(at, "](") && source.at(at + 2).is_some()
+                let target_follows = source.has(at, "](") && source.at(at + 2).is_some();
+                target_follows || options.generation == Generation::V8_7 && is_label_before_link(&source, at)
             }),
             formula: positions(&source, |at| parenthesis(at, "\\)") || dollar(at, "$")),
             formula_block: positions(&source, |at| parenthesis(at, "\\]") || dollar(at, "$$")),
@@ -211,6 +204,9 @@ impl<'a> Scanner<'a> {
             return known;
         }
         self.steps += 1;
+        if self.closes(state.place, at) {
+            return None;
+        }
         let item = order(state.place, self.options.generation)
             .iter()
             .find_map(|construct| {
@@ -227,23 +223,20 @@ impl<'a> Scanner<'a> {
     /// Where the items that follow each other from `at` on end.
     pub(crate) fn chain_end(&mut self, state: State, at: usize) -> usize {
         let mut passed = Vec::new();
-        let (mut now, mut position) = (state, at);
+        let mut position = at;
         let end = loop {
-            if let Some(known) = self.memory(now, position).chain_end {
+            if let Some(known) = self.memory(state, position).chain_end {
                 break known as usize;
             }
             self.steps += 1;
-            passed.push((now, position));
-            match self.item(now, position) {
-                Some(item) => {
-                    now = now.after(item);
-                    position = item.end();
-                }
+            passed.push(position);
+            match self.item(state, position) {
+                Some(item) => position = item.end(),
                 None => break position,
             }
         };
-        for (state, at) in passed {
-            self.memory(state, at).chain_end = Some(end as u32);
+        for position in passed {
+            self.memory(state, position).chain_end = Some(end as u32);
         }
         end
     }
@@ -269,7 +262,23 @@ impl<'a> Scanner<'a> {
             Construct::Channel => self
                 .run(Class::Name, at + 1)
                 .filter(|_| self.source.has(at, "#")),
-            Construct::Emoji => self.emoji(at).filter(|_| !state.glued),
+            Construct::EscapedTimestamp => {
+                self.source.has(at, "\\").then(|| self.timestamp(at + 1))?
+            }
+            Construct::Spoiler => self.spoiler(state.open, at),
+            Construct::HyphenBeforeItalic => {
+                let is_text = self.source.has(at, "-_-") && self.source.at(at + 3).is_some();
+                is_text.then_some(at + 1)
+            }
+            Construct::UnderscoreAndHost => self.underscore_and_host(at),
+            Construct::EscapedBar => self.source.has(at, "\\|").then_some(at + 2),
+            Construct::Word => self.word(state.place, at),
+            Construct::ColonEmoji => self.source.has(at, ":").then(|| self.emoji(at))?,
+            Construct::ColonEmoticon => {
+                let is_early = self.source.has(at, ":") || self.source.has(at, "-");
+                is_early.then(|| self.emoticon(state, at))?
+            }
+            Construct::Emoji => self.emoji(at),
             Construct::Code => self.code(at),
             Construct::Image => self.image(at).map(|image| image.end),
             Construct::Emoticon => self.emoticon(state, at),
@@ -280,7 +289,7 @@ impl<'a> Scanner<'a> {
                     && u8::try_from(self.source.at(at + 1)?).is_ok_and(|b| b"*_~`#.".contains(&b));
                 escaped.then_some(at + 2)
             }
-            Construct::Character => self.character(state, at),
+            Construct::Character => self.character(state.place, at),
         }
     }
 
@@ -289,24 +298,51 @@ impl<'a> Scanner<'a> {
         Some(self.source.run(class, at)).filter(|end| *end > at)
     }
 
-    /// What is left when nothing stands there: a character, unless it ends the place.
-    fn character(&mut self, state: State, at: usize) -> Option<usize> {
-        let unit = self.source.at(at)?;
-        let ends = |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
-        match state.place {
-            Place::Bold if ends("\n* ") => None,
-            Place::Italic if ends("\n_ ") => None,
-            Place::Strike if ends("\n~ ") => None,
-            Place::Bold | Place::Italic | Place::Strike => Some(at + 1),
-            Place::Label => (first_from(&self.closers.label, at) != Some(at)).then_some(at + 1),
-            Place::StarItem if ends("*") => None,
-            _ if self.source.line_end(at).is_some() => None,
-            // 6.14 keeps addresses behind a character that it does not know as text.
-            Place::Line | Place::StarItem | Place::Spoiler | Place::Cell => {
-                let end = self.phone(at + 1).unwrap_or(at + 1);
-                Some(self.address(end).unwrap_or(end))
-            }
+    /// Whether what stands there ends the place, whatever else it might be.
+    fn closes(&self, place: Place, at: usize) -> bool {
+        match place {
+            Place::Spoiler => self.source.has(at, "||"),
+            Place::Cell => self.source.has(at, "|") || self.source.line_end(at).is_some(),
+            _ => false,
         }
+    }
+
+    fn word(&self, place: Place, at: usize) -> Option<usize> {
+        let class = match place {
+            Place::Line | Place::StarItem | Place::Spoiler | Place::Cell => Class::LineWord,
+            Place::Bold | Place::Italic => Class::EmphasisWord,
+            Place::Strike => Class::StrikeWord,
+            Place::Label => Class::LabelWord,
+        };
+        self.run(class, at)
+    }
+
+    /// What is left when nothing stands there: a character, unless it ends the place.
+    fn character(&mut self, place: Place, at: usize) -> Option<usize> {
+        let unit = self.source.at(at)?;
+        let is_one_of = |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
+        let ends = match place {
+            Place::Bold => is_one_of("\n* "),
+            Place::Italic => is_one_of("\n_ "),
+            Place::Strike => is_one_of("\n~ "),
+            Place::Label => first_from(&self.closers.label, at) == Some(at),
+            Place::StarItem => is_one_of("*\r\n"),
+            Place::Line | Place::Spoiler | Place::Cell => is_one_of("\r\n"),
+        };
+        if ends {
+            return None;
+        }
+        if self.is_v6() && matches!(place, Place::Line | Place::StarItem) {
+            // 6.14 keeps as text what could be linked right behind such a character.
+            let end = self.phone(at + 1).unwrap_or(at + 1);
+            return Some(self.address(end).unwrap_or(end));
+        }
+        Some(at + 1)
+    }
+
+    /// `||spoiler||`.
+    fn spoiler(&mut self, open: Open, at: usize) -> Option<usize> {
+        self.surrounded(State::new(Place::Spoiler, open), "||", at).map(|spoiler| spoiler.end)
     }
 
     // Emphasis
@@ -416,24 +452,31 @@ impl<'a> Scanner<'a> {
         short_code().or_else(|| emoji::emoji(&self.source, at, self.options.generation))
     }
 
-    /// An emoticon with something other than text behind it.
+    /// An emoticon; in 8.7 with something other than text behind it.
     fn emoticon(&mut self, state: State, at: usize) -> Option<usize> {
-        if !self.options.emoticons || state.glued || self.emoticons_ahead >= MOST_EMOTICONS {
+        if !self.options.emoticons || self.emoticons_ahead >= MOST_EMOTICONS {
             return None;
         }
-        let (end, _) = emoticons::emoticon(&self.source, at)?;
-        if state.place == Place::Strike
+        let (end, _) = emoticons::emoticon(&self.source, at, self.options.generation)?;
+        if self.is_v6()
+            || state.place == Place::Strike
             || self.source.is_boundary(end, true)
             || self.source.has(end, "*")
             || state.place == Place::Italic && self.source.has(end, "_")
         {
             return Some(end);
         }
+        let in_emphasis = matches!(state.place, Place::Bold | Place::Italic);
+        let next_state = State { place: if in_emphasis { state.place } else { Place::Line }, ..state };
         self.emoticons_ahead += 1;
-        let next = self.item(state, end);
+        let next = self.item(next_state, end);
         self.emoticons_ahead -= 1;
-        next.filter(|item| item.construct != Construct::Character)
-            .map(|_| end)
+        let is_markup = match next?.construct {
+            Construct::Character => false,
+            Construct::Word => !in_emphasis,
+            _ => true,
+        };
+        is_markup.then_some(end)
     }
 
     // The rest

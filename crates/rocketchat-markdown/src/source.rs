@@ -17,6 +17,7 @@ pub(crate) enum Class {
     Star,
     Underscore,
     Tilde,
+    Hyphen,
     At,
     Digit,
     /// ASCII letters and digits.
@@ -30,8 +31,6 @@ pub(crate) enum Class {
     ShortCode,
     /// What the server calls any text: no brackets, parentheses, markers, controls.
     Plain,
-    /// Labels of host names.
-    Host,
     /// `user:password` before the `@` of an address.
     Credentials,
     /// Marks that end a sentence rather than an address.
@@ -48,11 +47,19 @@ pub(crate) enum Class {
     Code,
     /// All but line ends.
     Line,
-    /// Ordinary text that 8.7 takes in one piece.
-    Word,
+    /// Marks that end a sentence rather than the target of a link (8.7).
+    TargetTrailing,
+    /// What may stand before the first dot or `://` of an address (8.7).
+    BeforeHostMark,
+    /// Ordinary text that 8.7 takes in one piece: in a line, in bold and italic, in
+    /// struck text, in the label of a link.
+    LineWord,
+    EmphasisWord,
+    StrikeWord,
+    LabelWord,
 }
 
-const CLASSES: usize = Class::Word as usize + 1;
+const CLASSES: usize = Class::LabelWord as usize + 1;
 
 pub(crate) const NEWLINE: u16 = b'\n' as u16;
 const RETURN: u16 = b'\r' as u16;
@@ -96,6 +103,7 @@ impl Class {
             Class::Star => is_any_of(unit, "*"),
             Class::Underscore => is_any_of(unit, "_"),
             Class::Tilde => is_any_of(unit, "~"),
+            Class::Hyphen => is_any_of(unit, "-"),
             Class::At => is_any_of(unit, "@"),
             Class::Digit => is_any_of(unit, "0123456789"),
             Class::Alphanumeric => is_ascii_alphanumeric(unit),
@@ -106,7 +114,6 @@ impl Class {
             Class::Plain => {
                 unit >= 0x80 || (0x20..=0x7A).contains(&unit) && !is_any_of(unit, "()*[\\]^_`")
             }
-            Class::Host => !is_any_of(unit, ".,!%~*\"':;()=$@&+#?\r\n \t\\/|><`"),
             Class::Credentials => is_ascii_alphanumeric(unit) || is_any_of(unit, "$&+_#?-"),
             Class::Trailing => is_any_of(unit, ".,!%~*\"':;()="),
             Class::Visible => !is_any_of(unit, " \t\r\n"),
@@ -115,7 +122,15 @@ impl Class {
             Class::Mailbox => is_any_of(unit, "!#$%&'*+/=?^_`{|}~-") || begins_mailbox(unit),
             Class::Code => !is_any_of(unit, "`\n"),
             Class::Line => !is_any_of(unit, "\r\n"),
-            Class::Word => !is_any_of(unit, "*_~`:\n<[]! \t()\\|"),
+            Class::TargetTrailing => is_any_of(unit, ".,!%*\"':;="),
+            Class::BeforeHostMark => !is_any_of(unit, " \t\r\n:./@"),
+            Class::LineWord => !is_any_of(unit, "*_~`:\n<[]! \t()\\|"),
+            Class::EmphasisWord => !is_any_of(unit, "\n*_~ "),
+            Class::StrikeWord => {
+                !is_any_of(unit, "\n*_~ :`@#[]\\<!|")
+                    && !matches!(unit, 0xD83C..=0xD83E | 0x2300..=0x27BF)
+            }
+            Class::LabelWord => !is_any_of(unit, "]()*_~ \t\r\n"),
         }
     }
 }
@@ -124,6 +139,8 @@ impl Class {
 pub(crate) struct Source {
     units: Vec<u16>,
     ends: [OnceCell<Vec<u32>>; CLASSES],
+    label_ends: OnceCell<Vec<u32>>,
+    target_ends: OnceCell<Vec<u32>>,
     trailing_starts: OnceCell<Vec<u32>>,
 }
 
@@ -132,6 +149,8 @@ impl Source {
         Source {
             units: text.encode_utf16().collect(),
             ends: Default::default(),
+            label_ends: OnceCell::new(),
+            target_ends: OnceCell::new(),
             trailing_starts: OnceCell::new(),
         }
     }
@@ -174,6 +193,55 @@ impl Source {
                     end = at as u32;
                 }
                 ends[at] = end;
+            }
+            ends
+        });
+        ends.get(at).map_or(at, |end| *end as usize)
+    }
+
+    /// Where the label of a host name that begins at `at` ends: `at` when there is none.
+    /// A hyphen or an underscore takes the next character with it, whatever that is.
+    pub(crate) fn label_end(&self, at: usize, brackets_end: bool) -> usize {
+        let ends_host = |unit: u16| {
+            is_any_of(unit, " \t\r\n\\/|><%`") || brackets_end && is_any_of(unit, "[]")
+        };
+        let ends = self.label_ends.get_or_init(|| {
+            let mut ends: Vec<u32> = (0..=self.units.len() as u32).collect();
+            for (at, unit) in self.units.iter().enumerate().rev() {
+                let joins = is_any_of(*unit, "-_");
+                let next = at + if joins { 2 } else { 1 };
+                let fits = match self.at(next - 1) {
+                    Some(last) if ends_host(last) => false,
+                    Some(_) => joins || !is_any_of(*unit, ".,!~*\"':;()=$@&+#?"),
+                    None => false,
+                };
+                if fits {
+                    ends[at] = ends[next];
+                }
+            }
+            ends
+        });
+        ends.get(at).map_or(at, |end| *end as usize)
+    }
+
+    /// Where the target of a link, from `at` on, ends in 8.7: it may hold parentheses in
+    /// pairs.
+    pub(crate) fn target_end(&self, at: usize) -> usize {
+        let ends = self.target_ends.get_or_init(|| {
+            let mut ends: Vec<u32> = (0..=self.units.len() as u32).collect();
+            for (at, unit) in self.units.iter().enumerate().rev() {
+                let marks = self.run(Class::TargetTrailing, at);
+                if marks > at && self.is_boundary(marks, false) {
+                    continue;
+                }
+                if is_any_of(*unit, "(") {
+                    let closer = self.run(Class::Address, at + 1);
+                    if self.has(closer, ")") {
+                        ends[at] = ends[closer + 1];
+                    }
+                } else if Class::Address.contains(*unit) {
+                    ends[at] = ends[at + 1];
+                }
             }
             ends
         });
