@@ -84,7 +84,8 @@ impl Scanner<'_> {
                 end
             } else {
                 let (end, short_code) =
-                    emoticons::emoticon(&self.source, at, self.options.generation).filter(|_| self.options.emoticons)?;
+                    emoticons::emoticon(&self.source, at, self.options.generation)
+                        .filter(|_| self.options.emoticons)?;
                 let typed = self.source.text(at..end);
                 emoji.push(Inline::Emoji {
                     short_code: short_code.to_owned(),
@@ -207,7 +208,13 @@ impl Scanner<'_> {
         let text = self.run(Class::Blank, at + level).filter(|_| level > 0)?;
         if !self.is_v6() {
             let (content, end) = self.line(Place::Line, text)?;
-            return Some((Block::Heading { level: level as u8, content }, end));
+            return Some((
+                Block::Heading {
+                    level: level as u8,
+                    content,
+                },
+                end,
+            ));
         }
         let end = self.run(Class::Line, text)?;
         let content = vec![Inline::Text(self.source.text(text..end))];
@@ -281,4 +288,100 @@ impl Scanner<'_> {
 /// What 8.7 makes of a `>` alone.
 fn empty_paragraph() -> Block {
     Block::Paragraph(vec![Inline::Text(String::new())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generation;
+
+    /// Texts that make parsers slow: each is repeated.
+    const WORST: &[&str] = &[
+        "*",
+        "_",
+        "~",
+        "`",
+        "[",
+        "(",
+        "|",
+        "||",
+        "<",
+        "@",
+        "#",
+        ":",
+        "\\(",
+        "$",
+        "!",
+        "![",
+        "+",
+        "a",
+        "_a",
+        "*_~",
+        "*a_b~c",
+        "@a",
+        "@user ",
+        "[a](",
+        "[a](b:c",
+        "<a:b",
+        "a.",
+        "a@",
+        "x!",
+        "](",
+        "] [",
+        ":)",
+        "8)",
+        "-_-",
+        "://",
+        "a://u",
+        "*a [b_",
+        "> *",
+        "- [ ] *_",
+        "* a\n* _b\n",
+        "```\n",
+        "||\na\n",
+        "|a",
+        "|[a\n",
+        "1. ",
+        "\u{1F468}\u{200D}",
+        "\u{1F600}",
+        "-",
+        "a-",
+        "a_",
+        "__a",
+        "&",
+        "\\[",
+        "``",
+        "*`",
+        "~[*_",
+        "((",
+        "[a](b:(",
+        "color:#",
+        "<t:1",
+        "a.b/",
+        "\u{1D49C}",
+        "localhost",
+        "mailto:",
+        "mailto:a",
+    ];
+
+    #[test]
+    fn the_work_grows_as_the_text_does() {
+        for generation in [Generation::V6, Generation::V8_7] {
+            let options = Options {
+                generation,
+                katex_dollar: true,
+                ..Options::default()
+            };
+            for piece in WORST {
+                for end in ["", "*", "](a.com)", "\n```", "||"] {
+                    let steps = |count| parse_counted(&(piece.repeat(count) + end), &options).1;
+                    let (few, many) = (steps(100), steps(400));
+                    assert!(
+                        many <= 5 * few + 200,
+                        "{piece:?} … {end:?}, {generation:?}: {few} steps, then {many}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -166,7 +166,8 @@ impl<'a> Scanner<'a> {
         let closers = Closers {
             label: positions(&source, |at| {
                 let target_follows = source.has(at, "](") && source.at(at + 2).is_some();
-                target_follows || options.generation == Generation::V8_7 && is_label_before_link(&source, at)
+                target_follows
+                    || options.generation == Generation::V8_7 && is_label_before_link(&source, at)
             }),
             formula: positions(&source, |at| parenthesis(at, "\\)") || dollar(at, "$")),
             formula_block: positions(&source, |at| parenthesis(at, "\\]") || dollar(at, "$$")),
@@ -320,7 +321,8 @@ impl<'a> Scanner<'a> {
     /// What is left when nothing stands there: a character, unless it ends the place.
     fn character(&mut self, place: Place, at: usize) -> Option<usize> {
         let unit = self.source.at(at)?;
-        let is_one_of = |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
+        let is_one_of =
+            |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
         let ends = match place {
             Place::Bold => is_one_of("\n* "),
             Place::Italic => is_one_of("\n_ "),
@@ -342,7 +344,8 @@ impl<'a> Scanner<'a> {
 
     /// `||spoiler||`.
     fn spoiler(&mut self, open: Open, at: usize) -> Option<usize> {
-        self.surrounded(State::new(Place::Spoiler, open), "||", at).map(|spoiler| spoiler.end)
+        self.surrounded(State::new(Place::Spoiler, open), "||", at)
+            .map(|spoiler| spoiler.end)
     }
 
     // Emphasis
@@ -433,12 +436,12 @@ impl<'a> Scanner<'a> {
     /// `@name`, `@name:server`, `@name@server`.
     fn user(&self, at: usize) -> Option<usize> {
         let name = self.run(Class::Name, self.run(Class::At, at)?)?;
-        let server = matches!(self.source.at(name), Some(unit) if unit == u16::from(b':') || unit == u16::from(b'@'));
-        Some(
-            self.run(Class::Name, name + 1)
-                .filter(|_| server)
-                .unwrap_or(name),
-        )
+        let has_server = self.source.has(name, ":") || self.source.has(name, "@");
+        let server = self.run(Class::Name, name + 1).filter(|_| has_server);
+        let end = server.unwrap_or(name);
+        // 8.7 leaves the `__` of `__@name__` to the emphasis.
+        let is_name = self.is_v6() || !self.source.has(end.saturating_sub(2), "__");
+        is_name.then_some(end)
     }
 
     // Emoji
@@ -467,7 +470,14 @@ impl<'a> Scanner<'a> {
             return Some(end);
         }
         let in_emphasis = matches!(state.place, Place::Bold | Place::Italic);
-        let next_state = State { place: if in_emphasis { state.place } else { Place::Line }, ..state };
+        let next_state = State {
+            place: if in_emphasis {
+                state.place
+            } else {
+                Place::Line
+            },
+            ..state
+        };
         self.emoticons_ahead += 1;
         let next = self.item(next_state, end);
         self.emoticons_ahead -= 1;
@@ -560,7 +570,7 @@ impl<'a> Scanner<'a> {
         }
         if self.source.has(at, "<") {
             let end = self
-                .link_target(at + 1)
+                .bar_target(at + 1)
                 .filter(|end| self.source.has(*end, "|"))?;
             let label = end + 1..self.run(Class::AngleLabel, end + 1)?;
             return self.source.has(label.end, ">").then_some(Reference {
