@@ -75,7 +75,7 @@ impl Bridge {
         let may_call_all = self
             .calls_everybody_by_right(portal, event, content)
             .await?;
-        let Some(words) = self.words_of(portal, &event.kind, content, may_call_all)? else {
+        let Some(words) = self.words_of(&event.kind, content, may_call_all)? else {
             return Ok(Done::default());
         };
         let references = self.references_of(portal, content)?;
@@ -87,7 +87,7 @@ impl Bridge {
             Err(Failure::RocketChat(error))
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
             {
-                let Some(words) = self.words_of(portal, &event.kind, content, false)? else {
+                let Some(words) = self.words_of(&event.kind, content, false)? else {
                     return Ok(Done::default());
                 };
                 self.post_words(portal, event, json, &words, &references)

@@ -6,6 +6,10 @@ use serde_json::json;
 
 use super::*;
 
+fn text(content: &Value) -> Option<String> {
+    message(content, &Surroundings::EMPTY)
+}
+
 /// `·` stands for U+200B in what is expected.
 fn shown(text: Option<String>) -> String {
     text.map_or("nothing".to_owned(), |text| {
