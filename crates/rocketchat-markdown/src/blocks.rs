@@ -11,8 +11,15 @@ const MOST_BIG_EMOJI: usize = 3;
 const FENCE: &str = "```";
 
 /// Reads a text as a Rocket.Chat server does. Nothing is an error: what is no markup
-/// is text. The work is linear in the length of the text, and what is nested is at most
-/// four deep. An empty text has no blocks.
+/// is text. The work is linear in the length of the text, and nothing is nested deeper
+/// than some eight levels. An empty text has no blocks.
+///
+/// It differs from the server on purpose where the server would lose something:
+///
+/// * `mailto:` before an address that is not linked stays.
+/// * A row of a table keeps the cells beyond those of the head (8.7).
+/// * `<t:12:00>` and dates in ISO form are text (8.7): what they mean depends on the
+///   day, the server's clock and its time zone.
 pub fn parse(text: &str, options: &Options) -> Vec<Block> {
     parse_counted(text, options).0
 }
