@@ -38,9 +38,10 @@ impl Bridge {
             .unwrap_or_default();
         let portal = self.store.portal_of_room(&event.room_id)?;
         let original = replaced_by(content);
-        // Notices are what programs say: answering them is how two bots never end.
-        let is_notice = content.get("msgtype").and_then(Value::as_str) == Some("m.notice");
-        if !is_notice
+        // Not notices, which are what programs say: answering them is how two bots never
+        // end. Nor what somebody wrote beneath a picture, or into an older message.
+        let is_said = content.get("msgtype").and_then(Value::as_str) == Some("m.text");
+        if is_said
             && original.is_none()
             && let Some(command) = self.command_in(event, body, portal.is_some())?
         {
