@@ -87,11 +87,13 @@ pub(super) fn attribute(value: &str) -> String {
 }
 
 /// The address that a link may lead to, its scheme in lower case; none when it is no
-/// link but text. `//host` means `https://host`, as Rocket.Chat takes it.
+/// link but text. `//host` and `host.tld` mean `https://host`, as Rocket.Chat takes
+/// them.
 /// White space and what misleads is percent-encoded.
 pub(super) fn address(src: &str) -> Option<String> {
     let (scheme, rest) = match src.strip_prefix("//") {
         Some(rest) if !rest.is_empty() => ("https".to_owned(), format!("//{rest}")),
+        _ if begins_with_host(src) => ("https".to_owned(), format!("//{src}")),
         _ => {
             let (scheme, rest) = src.split_once(':')?;
             (scheme.to_ascii_lowercase(), rest.to_owned())
@@ -112,6 +114,16 @@ pub(super) fn address(src: &str) -> Option<String> {
         }
     }
     Some(address)
+}
+
+/// Whether an address without a scheme begins with the name of a host.
+fn begins_with_host(src: &str) -> bool {
+    let host = src.split(['/', '?', '#']).next().unwrap_or_default();
+    let labels = host.split('.').count();
+    labels > 1
+        && host.split('.').all(|label| {
+            !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        })
 }
 
 /// The address, if it is one of the web.
@@ -186,7 +198,11 @@ mod tests {
             ("data:text/html,x", None),
             ("matrix:u/x:y", None),
             ("/file-upload/x", None),
-            ("a.com", None),
+            ("a.com", Some("https://a.com")),
+            ("a.com/x:y", Some("https://a.com/x:y")),
+            ("a.com:80", None),
+            ("a..com", None),
+            ("localhost", None),
             ("//", None),
             ("http:", None),
             ("", None),
