@@ -95,12 +95,22 @@ impl Bridge {
                 && message.t.is_none()
                 && message.ts.0 > portal.since
                 && self.store.behind_puppet(&message.u.id)?.is_none()
-                && self.store.message(&portal.rid, &message.id)?.is_none()
+                && self.is_news(portal, message)?
             {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the store knows nothing of a message, or not of its last edit.
+    fn is_news(
+        &self,
+        portal: &Portal,
+        message: &crate::rocketchat::documents::Message,
+    ) -> Result<bool, Failure> {
+        let known = self.store.message(&portal.rid, &message.id)?;
+        Ok(known.is_none_or(|known| super::from_rocketchat::revision(message) > known.revision))
     }
 
     async fn sync(&self, portal: &Portal, since: Timestamp) -> Result<SyncResult, Failure> {

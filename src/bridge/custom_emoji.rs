@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Bridge, Failure};
+use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::CustomEmoji as Listed;
 use crate::store::CustomEmoji;
 
@@ -83,7 +84,15 @@ impl Bridge {
         {
             return Ok(list);
         }
-        let list = Arc::new(self.rocket().await.bot.custom_emoji().await?);
+        let list = match self.rocket().await.bot.custom_emoji().await {
+            Ok(list) => Arc::new(list),
+            // A message does not wait for a picture.
+            Err(error) if matches!(error.advice(), Advice::GiveUp) => {
+                tracing::warn!(%error, "the custom emoji of the server are not known");
+                Arc::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
         *self
             .emoji_seen
             .0

@@ -15,58 +15,41 @@ impl Bridge {
         self.store.dead_letters()
     }
 
-    /// Forgets what must not be tried again.
-    pub(super) fn forget_dead_letters(
-        &self,
-        is_meant: impl Fn(&DeadLetter) -> bool,
-    ) -> Result<(), Failure> {
-        // There are few, mostly none.
-        for (number, letter) in self.store.dead_letters() {
-            if is_meant(&letter) {
-                self.store.change().no_dead_letter(number).commit()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tries again what could not be delivered. It is no longer kept; when it fails
-    /// again it is set aside again.
+    /// Tries again what could not be delivered. What fails again stays kept.
     ///
     /// # Errors
-    /// [`Failure::Refused`] when it is no longer there to be tried; others when the
-    /// store or Rocket.Chat fails.
-    pub async fn resend(self: &Arc<Self>, number: u64, letter: &DeadLetter) -> Result<(), Failure> {
+    /// [`Failure::Refused`] when it cannot be tried, or failed again, with the
+    /// reason; others when that may pass.
+    pub async fn resend(self: &Arc<Self>, letter: &DeadLetter) -> Result<(), Failure> {
         match letter.origin {
-            Origin::Matrix => {
-                let event = event_of(letter).ok_or_else(|| {
-                    Failure::Refused("What was kept of it cannot be read.".into())
-                })?;
-                let again = self.store.number();
-                self.store
-                    .change()
-                    .again(again, &event)
-                    .no_dead_letter(number)
-                    .commit()?;
-                self.take_in(&[Accepted {
-                    number: again,
-                    event,
-                }]);
-            }
+            Origin::Matrix => self.event_again(letter),
             Origin::RocketChat => {
                 let portal = self.store.portal_of_room(&letter.room_id)?;
-                let there = match portal {
-                    Some(portal) => {
-                        let id = RocketMessageId::new(&letter.id);
-                        self.document_again(&portal, &id).await?
+                let portal = portal
+                    .ok_or_else(|| Failure::Refused("Its room is no longer mirrored.".into()))?;
+                let id = RocketMessageId::new(&letter.id);
+                let was_deletion = letter.content.get().contains("\"deleted\":true");
+                match self.document_again(&portal, &id, was_deletion).await {
+                    Err(failure) if failure.is_permanent() => {
+                        Err(Failure::Refused(failure.person_text()))
                     }
-                    None => false,
-                };
-                self.store.change().no_dead_letter(number).commit()?;
-                if !there {
-                    return Err(Failure::Refused("It is no longer on Rocket.Chat.".into()));
+                    outcome => outcome,
                 }
             }
         }
+    }
+
+    /// Puts an event back into the inbox. When it fails again it is set aside again.
+    fn event_again(self: &Arc<Self>, letter: &DeadLetter) -> Result<(), Failure> {
+        let event = event_of(letter)
+            .ok_or_else(|| Failure::Refused("What was kept of it cannot be read.".into()))?;
+        let number = self.store.number();
+        self.store
+            .change()
+            .again(number, &event)
+            .no_dead_letter(&letter.room_id, &letter.id)
+            .commit()?;
+        self.take_in(&[Accepted { number, event }]);
         Ok(())
     }
 }

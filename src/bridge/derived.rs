@@ -44,8 +44,11 @@ fn rocket_id(bytes: [u8; 32]) -> RocketMessageId {
     RocketMessageId::new(text)
 }
 
-/// The id of a piece of a long text that follows the first one.
-pub(super) fn piece_id(event: &EventId, piece: usize, attempt: u32) -> RocketMessageId {
+/// The id of a piece of an event's text, which mostly has one.
+pub(super) fn piece_of(event: &EventId, piece: usize, attempt: u32) -> RocketMessageId {
+    if piece == 0 {
+        return message_id(event, attempt);
+    }
     let (piece, attempt) = (piece.to_string(), attempt.to_string());
     rocket_id(digest("piece", &[event.as_str(), &piece, &attempt]))
 }

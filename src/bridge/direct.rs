@@ -342,7 +342,7 @@ impl Bridge {
 }
 
 /// The id that Rocket.Chat gives the direct message of two people.
-fn direct_id(one: &RocketUserId, other: &RocketUserId) -> RocketRoomId {
+pub(super) fn direct_id(one: &RocketUserId, other: &RocketUserId) -> RocketRoomId {
     let mut both = [one.as_str(), other.as_str()];
     both.sort_unstable();
     RocketRoomId::new(both.concat())

@@ -181,16 +181,11 @@ impl Bridge {
                 let Some((matrix_user, peer)) = self.two_of(room)? else {
                     return Ok(());
                 };
-                let rocket = self.rocket().await;
-                let person = rocket.bot.user_by_id(&peer).await?;
-                let Some(username) = person.and_then(|person| person.username) else {
-                    return Ok(());
-                };
                 let text = format!(
                     "What you write to {matrix_user} does not reach Matrix. {why} It is tried again when you write more."
                 );
                 let id = derived::telling_id_of_room(&room.id, room.msgs);
-                self.tell_directly(&username, &id, &text).await
+                self.tell_directly(&peer, &id, &text).await
             })
             .await;
         if let Err(failure) = told {

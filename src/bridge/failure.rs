@@ -51,6 +51,11 @@ impl Failure {
         }
     }
 
+    /// Whether trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.advice(), Advice::GiveUp)
+    }
+
     /// What to tell the person whose message it was.
     pub fn person_text(&self) -> String {
         match self {
@@ -77,6 +82,7 @@ impl Retryable for Failure {
             Self::RocketChat(error) => error.advice(),
             // The disk may be full now and not in a minute; giving up would lose
             // what the store was to remember.
+            Self::Store(StoreError::Record { .. } | StoreError::Newer { .. }) => Advice::GiveUp,
             Self::Store(_) => Advice::Retry {
                 after: None,
                 maybe_done: true,

@@ -21,6 +21,8 @@ pub(super) struct Place {
     pub id: String,
     /// Ids of what it refers to: earlier jobs with such an id come first.
     pub refers_to: Vec<String>,
+    /// Ids of what it changes: later jobs that refer to them come after it.
+    pub changes: Vec<String>,
     /// It waits for everything before it, and everything after it waits for it:
     /// changes of the room itself.
     pub alone: bool,
@@ -121,6 +123,7 @@ impl<J> Lane<J> {
             }
             senders_before.insert(place.sender.as_str());
             ids_before.insert(place.id.as_str());
+            ids_before.extend(place.changes.iter().map(String::as_str));
         }
         startable
     }
@@ -157,6 +160,22 @@ mod tests {
 
     fn started(lane: &mut Lane<&'static str>) -> Vec<&'static str> {
         lane.start().into_iter().map(|(_, job)| job).collect()
+    }
+
+    #[test]
+    fn what_changes_the_same_thing_is_done_one_after_the_other() {
+        let of = |sender: &str, id: &str| Place {
+            refers_to: vec!["original".into()],
+            changes: vec!["original".into()],
+            ..by(sender, id)
+        };
+        let mut lane = Lane::new(8);
+        lane.push(of("alice", "edit"), "edit");
+        lane.push(of("moderator", "redaction"), "redaction");
+        lane.push(by("carol", "other"), "other");
+        assert_eq!(started(&mut lane), ["edit", "other"]);
+        lane.finish(0);
+        assert_eq!(started(&mut lane), ["redaction"]);
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Bridge {
             attempt.maybe_done |= maybe_done;
             let pause = backoff.next_pause(after);
             if failure.is_rate_limit() || matches!(failure, Failure::Store(_)) {
+                tracing::debug!(%failure, "waiting");
                 tokio::time::sleep(pause).await;
                 continue;
             }

@@ -33,6 +33,14 @@ impl PowerLevels {
             .unwrap_or(0)
     }
 
+    /// Whether somebody may send events of that type, which are no state.
+    pub(super) fn may_send(&self, user: &UserId, kind: &str) -> bool {
+        let events = self.content.get("events");
+        let needed = Self::number(events.and_then(|events| events.get(kind)))
+            .or_else(|| Self::number(self.content.get("events_default")));
+        self.level_of(user) >= needed.unwrap_or(0)
+    }
+
     /// Whether somebody may call everybody in the room.
     pub(super) fn may_notify_room(&self, user: &UserId) -> bool {
         let needed = self.content.pointer("/notifications/room");
@@ -89,6 +97,16 @@ mod tests {
         let levels = levels(json!({ "users": { "@mod:example.org": 50 } }));
         assert!(levels.may_notify_room(user_id!("@mod:example.org")));
         assert!(!levels.may_notify_room(user_id!("@other:example.org")));
+    }
+
+    #[test]
+    fn a_room_may_be_quiet() {
+        let user = user_id!("@other:example.org");
+        assert!(levels(json!({})).may_send(user, "m.room.message"));
+        assert!(!levels(json!({ "events_default": 50 })).may_send(user, "m.room.message"));
+        let levels = levels(json!({ "events": { "m.reaction": 50 } }));
+        assert!(levels.may_send(user, "m.room.message"));
+        assert!(!levels.may_send(user, "m.reaction"));
     }
 
     #[test]

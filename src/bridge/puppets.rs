@@ -7,10 +7,10 @@ use ruma::UserId;
 
 use super::rocket_side::RocketSide;
 use super::{Bridge, Failure, derived};
-use crate::rocketchat::documents::{RoomType, User};
+use crate::rocketchat::documents::{RoomType, User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Portal, PortalKind, Puppet};
+use crate::store::{Portal, PortalKind, Puppet, StoreError};
 
 impl Bridge {
     /// The puppet of a Matrix user, made when there is none yet.
@@ -38,6 +38,24 @@ impl Bridge {
         self.store.flushed().await?;
         tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
+    }
+
+    /// Notes under which name a puppet is seen now: an administrator may have renamed
+    /// it.
+    pub(super) fn note_puppet_name(&self, seen: &UserRef) -> Result<(), StoreError> {
+        let (Some(user), Some(name)) = (self.store.behind_puppet(&seen.id)?, &seen.username) else {
+            return Ok(());
+        };
+        match self.store.puppet(&user)? {
+            Some(puppet) if puppet.username != name.as_str() => {
+                let renamed = Puppet {
+                    username: name.as_str().to_owned(),
+                    ..puppet
+                };
+                self.store.change().puppet(&renamed).commit()
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Finds the account again that an interrupted attempt made, or makes it.

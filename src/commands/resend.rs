@@ -79,14 +79,14 @@ pub(super) async fn resend(
     let mut tried = 0;
     let mut refused = Vec::new();
     for (number, letter) in &letters {
-        match bridge.resend(*number, letter).await {
+        match bridge.resend(letter).await {
             Ok(()) => tried += 1,
             Err(Failure::Refused(why)) => refused.push(format!("{number}: {why}")),
             Err(failure) => return Err(failure),
         }
     }
     let mut lines = vec![format!(
-        "Tried again: {tried}. What fails again will be told."
+        "Tried again: {tried}. What fails again is told, and kept."
     )];
     lines.extend(refused);
     Ok(lines.join("\n"))

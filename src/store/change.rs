@@ -189,15 +189,35 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Sets aside what could not be delivered.
-    pub fn dead_letter(self, letter: &DeadLetter) -> Self {
+    /// Sets aside what could not be delivered, once for each id.
+    pub fn dead_letter(mut self, letter: &DeadLetter) -> Self {
+        match self.store.dead_letter_of(&letter.room_id, &letter.id) {
+            Ok(Some(number)) => self = self.unset(keys::dead_letter(number)),
+            Ok(None) => {}
+            Err(error) => self.failed = Some(error),
+        }
         let number = self.store.number();
-        self.set(keys::dead_letter(number), letter)
+        let index = keys::dead_letter_of(&letter.room_id, &letter.id);
+        match i64::try_from(number) {
+            Ok(found) => self.set(index, &Number(found)),
+            Err(_) => self,
+        }
+        .set(keys::dead_letter(number), letter)
     }
 
     /// Forgets what had been set aside.
-    pub fn no_dead_letter(self, number: u64) -> Self {
-        self.unset(keys::dead_letter(number))
+    pub fn no_dead_letter(self, room: &RoomId, id: &str) -> Self {
+        match self.store.dead_letter_of(room, id) {
+            Ok(Some(number)) => self
+                .unset(keys::dead_letter(number))
+                .unset(keys::dead_letter_of(room, id)),
+            Ok(None) => self,
+            Err(error) => {
+                let mut failed = self;
+                failed.failed = Some(error);
+                failed
+            }
+        }
     }
 
     /// Makes the changes.

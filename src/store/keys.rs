@@ -176,6 +176,11 @@ pub(super) fn dead_letter(number: u64) -> Key {
     numbered(b'd', number)
 }
 
+/// The number of what could not be delivered, by where it was going and its id.
+pub(super) fn dead_letter_of(room: &RoomId, id: &str) -> Key {
+    key(b'D', &[room.as_str(), id])
+}
+
 /// All of them.
 pub(super) const DEAD_LETTERS: &[u8] = b"d";
 

@@ -366,6 +366,43 @@ impl Store {
         Ok(true)
     }
 
+    /// Notes a message that is about to be posted on Rocket.Chat, so that what
+    /// happens to it there is understood before its answer comes. What has been
+    /// noted of it before stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn begin_message(&self, message: &Message) -> Result<Message, StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.get(&keys::message(&message.rid, &message.id))? {
+            Some(known) => Ok(known),
+            None => {
+                self.change().message(message).commit()?;
+                Ok(message.clone())
+            }
+        }
+    }
+
+    /// Writes a message down that is on both sides now, together with `change`. If it
+    /// was deleted meanwhile, or is pinned, it stays so.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing changed.
+    pub fn finish_message(&self, message: Message, change: Change<'_>) -> Result<(), StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        let meanwhile: Option<Message> = self.get(&keys::message(&message.rid, &message.id))?;
+        let finished = match meanwhile {
+            Some(known) => Message {
+                deleted: known.deleted,
+                pinned: known.pinned,
+                foreign_revision: known.foreign_revision,
+                ..message
+            },
+            None => message,
+        };
+        change.message(&finished).commit()
+    }
+
     /// The message that an event is of, in that room only.
     ///
     /// # Errors
@@ -390,7 +427,8 @@ impl Store {
         self.message_at(&keys::edit_event(room, event))
     }
 
-    /// The message that a reaction is to, in that room only.
+    /// The message that a reaction is to, in that room only, and which of its ids on
+    /// Rocket.Chat has the reaction.
     ///
     /// # Errors
     /// When the store fails.
@@ -398,8 +436,12 @@ impl Store {
         &self,
         room: &RoomId,
         event: &EventId,
-    ) -> Result<Option<Message>, StoreError> {
-        self.message_at(&keys::reaction_event(room, event))
+    ) -> Result<Option<(Message, RocketMessageId)>, StoreError> {
+        let Some(found) = self.get::<MessageRef>(&keys::reaction_event(room, event))? else {
+            return Ok(None);
+        };
+        let message = self.message(&found.rid, &found.id)?;
+        Ok(message.map(|message| (message, found.id)))
     }
 
     fn message_at(&self, key: &Key) -> Result<Option<Message>, StoreError> {
@@ -511,6 +553,15 @@ impl Store {
             .filter_map(|item| readable(item, "dead letter"))
             .filter_map(|(key, letter)| Some((keys::number_of(&key)?, letter)))
             .collect()
+    }
+
+    /// The number under which something is kept that could not be delivered.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn dead_letter_of(&self, room: &RoomId, id: &str) -> Result<Option<u64>, StoreError> {
+        let found = self.get::<Number>(&keys::dead_letter_of(room, id))?;
+        Ok(found.and_then(|number| u64::try_from(number.0).ok()))
     }
 
     /// A set of changes that happen together or not at all.

@@ -180,6 +180,13 @@ pub struct Message {
     /// events it was deleted before it was mirrored.
     #[serde(default)]
     pub deleted: bool,
+    /// It is being posted on Rocket.Chat, or was refused there: perhaps it is not there,
+    /// or not all of it.
+    #[serde(default)]
+    pub pending: bool,
+    /// Pieces that it has no longer, and that must be deleted on Rocket.Chat.
+    #[serde(default)]
+    pub surplus: Vec<RocketMessageId>,
     /// What follows `id` on Rocket.Chat where the text was too long for one
     /// message there.
     #[serde(default)]
@@ -222,6 +229,8 @@ impl Message {
             origin,
             revision: 0,
             deleted: false,
+            pending: false,
+            surplus: Vec::new(),
             more: Vec::new(),
             thread: None,
             quote: None,
@@ -230,6 +239,11 @@ impl Message {
             mentions: Vec::new(),
             pinned: false,
         }
+    }
+
+    /// Whether it is known to be on both sides.
+    pub fn is_there(&self) -> bool {
+        !self.deleted && !self.pending
     }
 
     /// Its ids on Rocket.Chat, in order.
@@ -268,6 +282,9 @@ pub struct Reactions {
     pub given: Vec<Reaction>,
     /// `_updatedAt` (ms) of the newest document they were compared with.
     pub seen: i64,
+    /// Those that Matrix does not take, by short name and username: not tried again.
+    #[serde(default)]
+    pub refused: Vec<(String, String)>,
 }
 
 impl Record for Reactions {

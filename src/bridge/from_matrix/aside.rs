@@ -13,6 +13,21 @@ const STATUS: &str = "com.beeper.message_send_status";
 impl Bridge {
     /// Keeps what could not be delivered, and tells its sender.
     pub(super) async fn set_event_aside(&self, event: &InboxEvent, number: u64, failure: &Failure) {
+        let why = failure.person_text();
+        let told = self
+            .persevere(async |_| {
+                let speaker = match self.store.portal_of_room(&event.room_id)? {
+                    Some(portal) => self.reader(&portal).await?,
+                    None => self.matrix.bot(),
+                };
+                self.tell_sender(&speaker, event, &why).await
+            })
+            .await;
+        if let Err(failure) = told {
+            tracing::warn!(event = %event.event_id, %failure, "its sender could not be told");
+        }
+        // Told before it is struck. Whoever is told again is told by the same
+        // transaction.
         let letter = DeadLetter {
             content: event.json.clone(),
             sender: Some(event.sender.clone()),
@@ -32,19 +47,6 @@ impl Bridge {
             .commit();
         if let Err(error) = written {
             tracing::error!(%error, "what was set aside could not be written down; it stays in the inbox");
-        }
-        let why = failure.person_text();
-        let told = self
-            .persevere(async |_| {
-                let speaker = match self.store.portal_of_room(&event.room_id)? {
-                    Some(portal) => self.reader(&portal).await?,
-                    None => self.matrix.bot(),
-                };
-                self.tell_sender(&speaker, event, &why).await
-            })
-            .await;
-        if let Err(failure) = told {
-            tracing::warn!(event = %event.event_id, %failure, "its sender could not be told");
         }
     }
 

@@ -6,6 +6,7 @@ use ruma::EventId;
 use serde_json::Value;
 
 use super::Done;
+use crate::bridge::from_rocketchat::gone;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Portal, Puppet};
@@ -24,7 +25,13 @@ impl Bridge {
             .get("origin_server_ts")
             .and_then(Value::as_i64)
             .unwrap_or_default();
-        let Some(known) = self.store.message_of_event(&portal.room_id, original)? else {
+        let known = self.store.message_of_event(&portal.room_id, original)?;
+        let Some(known) = known.filter(|known| !known.pending) else {
+            // Commands are not mirrored, nor are they given by correcting them.
+            let body = new.get("body").and_then(Value::as_str).unwrap_or_default();
+            if self.command_in(event, body, true)?.is_some() {
+                return Ok(Done::default());
+            }
             return self
                 .edit_of_unknown(portal, event, json, original, new)
                 .await;
@@ -89,11 +96,8 @@ impl Bridge {
         pieces: &[String],
     ) -> Result<(), Failure> {
         let before = known.rocket_ids().count();
-        if pieces.len() == before {
-            return Ok(());
-        }
         let mut more = known.more.clone();
-        if let Some(added) = pieces.get(before..) {
+        if let Some(added) = pieces.get(before..).filter(|added| !added.is_empty()) {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
             let added = self
@@ -101,16 +105,29 @@ impl Bridge {
                 .await?;
             more.extend(added);
         }
+        // No longer pieces of it, before they are deleted: their deletions, which come
+        // back, are not its own.
+        let mut surplus = known.surplus.clone();
+        surplus.extend(more.drain(more.len().min(pieces.len().saturating_sub(1))..));
         let rid = &portal.rid;
-        for surplus in known.rocket_ids().skip(pieces.len()) {
+        for id in &surplus {
+            self.store.change().message(&gone(portal, id)).commit()?;
+        }
+        let to_delete = surplus.clone();
+        self.store.amend_message(rid, &known.id, |stored| {
+            stored.more = more;
+            stored.surplus = surplus;
+        })?;
+        for id in &to_delete {
             self.as_puppet(puppet, |session| async move {
-                session.delete_message(rid, surplus, false).await
+                session.delete_message(rid, id, false).await
             })
             .await?;
-            more.retain(|id| id != surplus);
         }
-        self.store
-            .amend_message(&portal.rid, &known.id, |stored| stored.more = more)?;
+        if !to_delete.is_empty() {
+            self.store
+                .amend_message(rid, &known.id, |stored| stored.surplus.clear())?;
+        }
         Ok(())
     }
 
@@ -123,20 +140,27 @@ impl Bridge {
         original: &EventId,
         new: &Value,
     ) -> Result<Done, Failure> {
-        let mut done = self.mirror_words(portal, event, json, new).await?;
-        let Some(message) = &mut done.message else {
-            return Ok(done);
-        };
-        // From now on this is the original, should it arrive after all. Only if it
-        // is the sender's own: nobody's words stand for another's.
         let reader = self.reader(portal).await?;
         let is_own = reader
             .event(&portal.room_id, original)
             .await?
             .is_some_and(|found| found.sender == event.sender);
-        if is_own {
-            message.events.insert(0, original.to_owned());
+        if !is_own {
+            return self.mirror_words(portal, event, json, new).await;
+        }
+        // From now on this is the original, should it arrive after all. Only because
+        // it is the sender's own: nobody's words stand for another's.
+        let as_original = InboxEvent {
+            event_id: original.to_owned(),
+            ..event.clone()
+        };
+        let mut done = self.mirror_words(portal, &as_original, json, new).await?;
+        if let Some(message) = &mut done.message {
             message.revision = message.sent_at;
+            self.store
+                .change()
+                .edit_event(message, &event.event_id)
+                .commit()?;
         }
         Ok(done)
     }

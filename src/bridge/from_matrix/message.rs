@@ -7,22 +7,33 @@ use ruma::{EventId, OwnedEventId};
 use serde_json::Value;
 
 use super::{Done, replaced_by};
-use crate::bridge::{Bridge, Failure};
+use crate::bridge::{Bridge, Failure, derived};
+use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
 use crate::store::{InboxEvent, Message, Origin, Portal, Thread};
 
 /// What a message refers to.
 #[derive(Debug, Default)]
-struct References {
+pub(super) struct References {
     /// The first message of the thread on Rocket.Chat.
     thread: Option<RocketMessageId>,
-    /// The event that the thread hangs on.
+    /// The event that the thread hangs on, where this message is its newest.
     root: Option<OwnedEventId>,
     /// What it quotes.
     quote: Option<RocketMessageId>,
     /// What has to be said of targets that are not on Rocket.Chat.
     hint: Option<&'static str>,
+}
+
+impl References {
+    /// A line in the thread of a message, which is no message on Matrix itself.
+    pub(super) fn beneath(known: &Message) -> Self {
+        Self {
+            thread: Some(known.thread.clone().unwrap_or_else(|| known.id.clone())),
+            ..Self::default()
+        }
+    }
 }
 
 impl Bridge {
@@ -65,10 +76,25 @@ impl Bridge {
         json: &Value,
         content: &Value,
     ) -> Result<Done, Failure> {
+        let references = self.references_of(portal, content).await?;
+        self.mirror_referring(portal, event, json, content, references)
+            .await
+    }
+
+    /// As [`Bridge::mirror_words`], of something that refers to this.
+    pub(super) async fn mirror_referring(
+        self: &Arc<Self>,
+        portal: &Portal,
+        event: &InboxEvent,
+        json: &Value,
+        content: &Value,
+        references: References,
+    ) -> Result<Done, Failure> {
         if let Some(known) = self
             .store
             .message_of_event(&portal.room_id, &event.event_id)?
             && known.sender == event.sender
+            && !known.pending
         {
             // An edit came before it and has said what it says now.
             return Ok(Done::default());
@@ -79,7 +105,6 @@ impl Bridge {
         let Some(words) = self.words_of(&event.kind, content, may_call_all)? else {
             return Ok(Done::default());
         };
-        let references = self.references_of(portal, content)?;
         let posted = self
             .post_words(portal, event, json, &words, &references)
             .await;
@@ -97,7 +122,7 @@ impl Bridge {
             outcome => outcome?,
         };
         self.follow_direct(portal.clone());
-        Ok(done(portal, event, json, ids, references))
+        Ok(done(portal, event, json, ids, &references))
     }
 
     async fn post_words(
@@ -119,6 +144,17 @@ impl Bridge {
         let pieces = self
             .pieces_of(portal, &words, references.quote.as_ref())
             .await?;
+        // Written down before it is there: what happens to it on Rocket.Chat may be
+        // heard of before the answer comes.
+        let ids = (0..pieces.len()).map(|piece| derived::piece_of(&event.event_id, piece, 0));
+        let coming = Message {
+            pending: true,
+            ..record(portal, event, json, ids.collect(), references)
+        };
+        if self.store.begin_message(&coming)?.deleted {
+            tracing::info!(event = %event.event_id, "deleted on Rocket.Chat before it was done here");
+            return Ok(Vec::new());
+        }
         let puppet = self.puppet_of(&event.sender).await?;
         self.post_pieces(
             portal,
@@ -167,7 +203,7 @@ impl Bridge {
     /// What a message refers to. A target is found only in the bridge's own records
     /// of the same room, and nothing is ever fetched to be quoted: nobody gets to
     /// read by a reply what they could not read before.
-    fn references_of(&self, portal: &Portal, content: &Value) -> Result<References, Failure> {
+    async fn references_of(&self, portal: &Portal, content: &Value) -> Result<References, Failure> {
         let mut references = References::default();
         let Some(relation) = content.get("m.relates_to") else {
             return Ok(references);
@@ -175,23 +211,13 @@ impl Bridge {
         let event = |id: Option<&Value>| EventId::parse(id?.as_str()?).ok();
         let is_thread = relation.get("rel_type").and_then(Value::as_str) == Some("m.thread");
         if is_thread && let Some(root) = event(relation.get("event_id")) {
-            references.thread = match self.store.thread_of_root(&portal.room_id, &root)? {
-                Some(first) => Some(first),
-                None => self
-                    .store
-                    .message_of_event(&portal.room_id, &root)?
-                    .map(|known| known.thread.unwrap_or(known.id)),
-            };
-            if references.thread.is_none() {
-                references.hint = Some("(in a thread that is not here)");
-            }
-            references.root = Some(root);
+            self.refer_to_thread(portal, root, &mut references).await?;
         }
         let is_fallback =
             is_thread && relation.get("is_falling_back").and_then(Value::as_bool) == Some(true);
         if !is_fallback && let Some(target) = event(relation.pointer("/m.in_reply_to/event_id")) {
             match self.store.message_of_event(&portal.room_id, &target)? {
-                Some(known) if !known.deleted => references.quote = Some(known.id),
+                Some(known) if known.is_there() => references.quote = Some(known.id),
                 // What was deleted is known to nobody any more.
                 _ if references.hint.is_none() => {
                     references.hint = Some("(in reply to a message that is not here)");
@@ -201,6 +227,41 @@ impl Bridge {
         }
         Ok(references)
     }
+
+    async fn refer_to_thread(
+        &self,
+        portal: &Portal,
+        root: OwnedEventId,
+        references: &mut References,
+    ) -> Result<(), Failure> {
+        let room = &portal.room_id;
+        references.thread = match self.store.thread_of_root(room, &root)? {
+            Some(first) => Some(first),
+            None => self
+                .store
+                .message_of_event(room, &root)?
+                .filter(Message::is_there)
+                .map(|known| known.thread.unwrap_or(known.id)),
+        };
+        if let Some(first) = &references.thread {
+            // The root that the thread has already: a message may name another one
+            // of it.
+            references.root = match self.store.thread(&portal.rid, first)? {
+                Some(thread) => Some(thread.root),
+                None => self.event_of(portal, first)?,
+            };
+            return Ok(());
+        }
+        references.hint = Some("(in a thread that is not here)");
+        // Nothing can hang on what hangs on something itself.
+        let reader = self.reader(portal).await?;
+        let is_root = reader
+            .event(room, &root)
+            .await?
+            .is_some_and(|found| found.content.pointer("/m.relates_to/rel_type").is_none());
+        references.root = is_root.then_some(root);
+        Ok(())
+    }
 }
 
 fn done(
@@ -208,29 +269,46 @@ fn done(
     event: &InboxEvent,
     json: &Value,
     ids: Vec<RocketMessageId>,
-    references: References,
+    references: &References,
 ) -> Done {
-    let mut ids = ids.into_iter();
-    let Some(id) = ids.next() else {
+    let Some(id) = ids.first() else {
         return Done::default();
     };
-    let thread = references.root.map(|root| {
+    let thread = references.root.as_ref().map(|root| {
         // A thread that begins here hangs on this message from now on.
-        let first = references.thread.clone().unwrap_or_else(|| id.clone());
+        let first = references.thread.as_ref().unwrap_or(id);
         let thread = Thread {
-            root,
+            root: root.clone(),
             latest: event.event_id.clone(),
         };
-        (portal.clone(), first, thread)
+        (portal.clone(), first.clone(), thread)
     });
-    let message = Message {
+    Done {
+        message: Some(record(portal, event, json, ids, references)),
+        thread,
+    }
+}
+
+/// What is written down of a message with these ids on Rocket.Chat.
+fn record(
+    portal: &Portal,
+    event: &InboxEvent,
+    json: &Value,
+    ids: Vec<RocketMessageId>,
+    references: &References,
+) -> Message {
+    let mut ids = ids.into_iter();
+    let id = ids
+        .next()
+        .unwrap_or_else(|| derived::message_id(&event.event_id, 0));
+    let now = now_ms();
+    let sent_at = json.get("origin_server_ts").and_then(Value::as_i64);
+    Message {
         more: ids.collect(),
-        thread: references.thread,
-        quote: references.quote,
-        sent_at: json
-            .get("origin_server_ts")
-            .and_then(Value::as_i64)
-            .unwrap_or_default(),
+        thread: references.thread.clone(),
+        quote: references.quote.clone(),
+        // Whoever says that it was written in the future, or never, writes now.
+        sent_at: sent_at.filter(|at| *at > 0).map_or(now, |at| at.min(now)),
         ..Message::new(
             portal,
             id,
@@ -238,9 +316,5 @@ fn done(
             event.sender.clone(),
             Origin::Matrix,
         )
-    };
-    Done {
-        message: Some(message),
-        thread,
     }
 }

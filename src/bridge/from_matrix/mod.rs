@@ -17,7 +17,7 @@ use super::homeserver_watch::Held;
 use super::lane::Place;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::RocketMessageId;
-use crate::store::{Change, InboxEvent, Message, Portal, Thread};
+use crate::store::{Change, InboxEvent, Message, Portal, Store, StoreError, Thread};
 
 /// An event that lies in the inbox: only its number waits in memory.
 #[derive(Debug)]
@@ -35,14 +35,15 @@ struct Done {
 }
 
 impl Done {
-    fn write_into(self, mut change: Change<'_>) -> Change<'_> {
-        if let Some(message) = &self.message {
-            change = change.message(message);
-        }
+    /// Writes it down together with `change`.
+    fn write(self, store: &Store, mut change: Change<'_>) -> Result<(), StoreError> {
         if let Some((portal, first, thread)) = &self.thread {
             change = change.thread(portal, first, thread);
         }
-        change
+        match self.message {
+            Some(message) => store.finish_message(message, change),
+            None => change.commit(),
+        }
     }
 }
 
@@ -84,7 +85,7 @@ impl Bridge {
             .persevere(async |_| {
                 let done = self.deliver(&event).await?;
                 let change = self.store.change().strike(number);
-                Ok(done.write_into(change).commit()?)
+                Ok(done.write(&self.store, change)?)
             })
             .await;
         if let Err(failure) = done {
@@ -188,15 +189,22 @@ pub(super) fn place_of(event: &InboxEvent) -> Place {
         content.get("redacts"),
         json.get("redacts"),
     ];
+    let ids: Vec<String> = refers_to
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let is_edit = relation.get("rel_type").and_then(Value::as_str) == Some("m.replace");
     Place {
         sender: event.sender.to_string(),
         id: event.event_id.to_string(),
-        refers_to: refers_to
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        changes: if is_edit || event.kind == "m.room.redaction" {
+            ids.clone()
+        } else {
+            Vec::new()
+        },
+        refers_to: ids,
         alone: json.get("state_key").is_some(),
     }
 }
@@ -204,7 +212,21 @@ pub(super) fn place_of(event: &InboxEvent) -> Place {
 /// Whether an event of that type, which is no state, says something to people, so
 /// that it must not vanish without a word.
 fn is_for_people(kind: &str) -> bool {
-    const OF_CLIENTS: [&str; 4] = ["m.key.", "com.beeper.", "m.room.", "io.element."];
+    // Verification, the state of a delivery, where somebody is now, who is in a call:
+    // sent by programs, often, and for programs.
+    const OF_CLIENTS: [&str; 11] = [
+        "m.key.",
+        "com.beeper.",
+        "m.room.",
+        "io.element.",
+        "m.beacon",
+        "org.matrix.msc3489.",
+        "org.matrix.msc3672.",
+        "org.matrix.call.",
+        "org.matrix.msc3401.",
+        "org.matrix.msc4143.",
+        "m.rtc.member",
+    ];
     !OF_CLIENTS.iter().any(|start| kind.starts_with(start))
 }
 

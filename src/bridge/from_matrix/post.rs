@@ -26,10 +26,7 @@ impl Bridge {
         self.bring_puppet_in(portal, puppet).await?;
         let mut ids = Vec::with_capacity(pieces.len());
         for (at, text) in pieces.iter().enumerate() {
-            let id_of = |attempt| match from + at {
-                0 => derived::message_id(event, attempt),
-                piece => derived::piece_id(event, piece, attempt),
-            };
+            let id_of = |attempt| derived::piece_of(event, from + at, attempt);
             ids.push(self.post(portal, puppet, id_of, text, thread).await?);
         }
         Ok(ids)

@@ -6,6 +6,7 @@ use ruma::{EventId, MxcUri, OwnedEventId};
 use serde_json::{Value, json};
 
 use super::Done;
+use super::message::References;
 use crate::bridge::{Bridge, Failure};
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
 
@@ -23,7 +24,7 @@ impl Bridge {
             return Ok(Done::default());
         };
         let known = self.store.message_of_event(&portal.room_id, &target)?;
-        let Some(known) = known.filter(|known| !known.deleted) else {
+        let Some(known) = known.filter(Message::is_there) else {
             return Err(Failure::Refused(
                 "What you reacted to is not on Rocket.Chat.".into(),
             ));
@@ -38,13 +39,14 @@ impl Bridge {
             "msgtype": "m.notice",
             "body": format!("reacted with {key}"),
             "m.mentions": {},
-            "m.relates_to": { "rel_type": "m.thread", "event_id": target, "is_falling_back": true },
         });
         let as_message = InboxEvent {
             kind: "m.room.message".into(),
             ..event.clone()
         };
-        self.mirror_words(&portal, &as_message, json, &words).await
+        let beneath = References::beneath(&known);
+        self.mirror_referring(&portal, &as_message, json, &words, beneath)
+            .await
     }
 
     /// Reacts as the sender's puppet; whether the server took the emoji.

@@ -25,12 +25,13 @@ impl Bridge {
         };
         let room = &portal.room_id;
         // What could not be delivered must not be replayed.
-        self.forget_dead_letters(|letter| {
-            letter.origin == Origin::Matrix
-                && letter.room_id == *room
-                && letter.id == redacted.as_str()
-        })?;
-        if let Some(known) = self.store.message_of_reaction(room, &redacted)? {
+        self.store
+            .change()
+            .no_dead_letter(room, redacted.as_str())
+            .commit()?;
+        if let Some((known, id)) = self.store.message_of_reaction(room, &redacted)? {
+            // A piece of a longer message may have reactions of its own.
+            let known = Message { id, ..known };
             return self
                 .on_reaction_removed(&portal, event, &redacted, &known)
                 .await;
@@ -104,18 +105,13 @@ impl Bridge {
         // Before it is done, so that the echo is not mirrored back.
         self.store
             .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
-        let rid = &portal.rid;
-        for id in known.rocket_ids() {
-            if is_own {
-                let puppet = self.puppet_of(&event.sender).await?;
-                self.as_puppet(&puppet, |session| async move {
-                    session.delete_message(rid, id, false).await
-                })
-                .await?;
-            } else {
-                self.delete_for_bridge(portal, known, id).await?;
-            }
+        let deleted = self.delete_pieces(portal, event, known, is_own).await;
+        if deleted.as_ref().is_err_and(Failure::is_permanent) {
+            // It is there still, and what happens to it counts.
+            self.store
+                .amend_message(&portal.rid, &known.id, |stored| stored.deleted = false)?;
         }
+        deleted?;
         // A message in several events goes as one.
         if known.origin == Origin::RocketChat {
             let author = self.matrix.as_user(known.sender.clone());
@@ -125,13 +121,41 @@ impl Bridge {
                 }
                 let purpose = format!("deletion {part}");
                 let txn = derived::transaction_id(
-                    rid,
+                    &portal.rid,
                     &known.sender,
                     &known.id,
                     known.revision,
                     &purpose,
                 );
-                author.redact(&portal.room_id, other, &txn, None).await?;
+                match author.redact(&portal.room_id, other, &txn, None).await {
+                    Err(error) if error.is_not_found() => {}
+                    outcome => {
+                        outcome?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a message on Rocket.Chat, with all that it was split into.
+    async fn delete_pieces(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        known: &Message,
+        is_own: bool,
+    ) -> Result<(), Failure> {
+        let rid = &portal.rid;
+        for id in known.rocket_ids().chain(&known.surplus) {
+            if is_own {
+                let puppet = self.puppet_of(&event.sender).await?;
+                self.as_puppet(&puppet, |session| async move {
+                    session.delete_message(rid, id, false).await
+                })
+                .await?;
+            } else {
+                self.delete_for_bridge(portal, known, id).await?;
             }
         }
         Ok(())

@@ -1,13 +1,17 @@
 //! What could not be mirrored to Matrix: kept, and its author told.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::Document;
+use crate::bridge::direct::direct_id;
+use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketMessageId, RocketRoomId, Username};
-use crate::store::{DeadLetter, Origin, Portal};
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+use crate::store::{DeadLetter, Origin, Portal, PortalKind};
 
 impl Bridge {
     pub(super) async fn set_document_aside(
@@ -79,24 +83,29 @@ impl Bridge {
             Err(error) if error.is_denied() => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(username) = &message.u.username else {
-            return Ok(());
-        };
         let text = format!("{text} It begins: {}", beginning_of(&message.msg));
         let id = derived::telling_id(&message.id, "direct");
-        self.tell_directly(username, &id, &text).await
+        self.tell_directly(&message.u.id, &id, &text).await
     }
 
     /// Says something to somebody on Rocket.Chat in the bridge's direct message with
     /// them, once for each id.
     pub(in crate::bridge) async fn tell_directly(
         &self,
-        username: &Username,
+        person: &RocketUserId,
         id: &RocketMessageId,
         text: &str,
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
-        let direct = rocket.bot.direct_room(&[username]).await?;
+        let user = rocket.bot.user_by_id(person).await?;
+        let Some(username) = user.and_then(|user| user.username) else {
+            return Ok(());
+        };
+        let direct = rocket.bot.direct_room(&[&username]).await?;
+        // The name may have changed hands meanwhile.
+        if direct.rid != direct_id(rocket.bot.user_id(), person) {
+            return Ok(());
+        }
         let message = OutgoingMessage {
             id,
             rid: &direct.rid,
@@ -110,17 +119,15 @@ impl Bridge {
         Ok(())
     }
 
-    /// Tries again what could not be mirrored to Matrix, as it is now. Whether it is
-    /// still there to be tried.
+    /// Tries again what could not be mirrored to Matrix, as it is now.
     pub(in crate::bridge) async fn document_again(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         portal: &Portal,
         id: &RocketMessageId,
-    ) -> Result<bool, Failure> {
-        let found = match portal.kind {
-            crate::store::PortalKind::Direct {
-                ref matrix_user, ..
-            } => {
+        was_deletion: bool,
+    ) -> Result<(), Failure> {
+        let found = match &portal.kind {
+            PortalKind::Direct { matrix_user, .. } => {
                 let puppet = self.puppet_of(matrix_user).await?;
                 self.as_puppet(
                     &puppet,
@@ -130,11 +137,22 @@ impl Bridge {
             }
             _ => self.rocket().await.bot.get_message(id).await?,
         };
-        let Some(message) = found.filter(|message| message.rid == portal.rid) else {
-            return Ok(false);
+        let found = found.filter(|message| message.rid == portal.rid && !was_deletion);
+        let document = match found {
+            Some(message) => Document::Message(Box::new(message)),
+            // What has been deleted since is deleted on Matrix, as far as it is there.
+            None => Document::Deleted {
+                id: id.clone(),
+                at: None,
+            },
         };
-        self.on_document(&portal.rid, Document::Message(Box::new(message)));
-        Ok(true)
+        let attempt = Attempt { maybe_done: true };
+        self.mirror_document(&portal.rid, &document, attempt)
+            .await?;
+        let change = self.store.change();
+        Ok(change
+            .no_dead_letter(&portal.room_id, id.as_str())
+            .commit()?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Deletions on Rocket.Chat.
 
 use crate::bridge::{Bridge, Failure, derived};
+use crate::matrix::{self, Intent};
 use crate::rocketchat::RocketMessageId;
 use crate::store::{Message, Origin, Portal, PortalKind};
 
@@ -10,25 +11,9 @@ impl Bridge {
         portal: &Portal,
         id: &RocketMessageId,
     ) -> Result<(), Failure> {
-        // What was set aside and then deleted must not be replayed.
-        self.forget_dead_letters(|letter| {
-            letter.origin == Origin::RocketChat
-                && letter.room_id == portal.room_id
-                && letter.id == id.as_str()
-        })?;
         let Some(known) = self.store.message(&portal.rid, id)? else {
             // It may yet arrive: deletions travel on a stream of their own.
-            let gone = Message {
-                deleted: true,
-                ..Message::new(
-                    portal,
-                    id.clone(),
-                    Vec::new(),
-                    self.config.appservice.bot.clone(),
-                    Origin::RocketChat,
-                )
-            };
-            return Ok(self.store.change().message(&gone).commit()?);
+            return Ok(self.store.change().message(&gone(portal, id)).commit()?);
         };
         if known.deleted {
             return Ok(());
@@ -46,15 +31,11 @@ impl Bridge {
                 &format!("deletion {part}"),
             );
             match author.redact(&known.room_id, event, &txn, None).await {
-                // In a direct message the room is the Matrix user's.
-                Err(error) if error.is_forbidden() && known.origin == Origin::Matrix => {
-                    let text = "This message was deleted on Rocket.Chat.";
-                    self.say(&author, &known.room_id, event, "deleted", text)
+                Err(error) if error.is_forbidden() => {
+                    self.redact_otherwise(portal, &known, event, &author)
                         .await?;
                 }
-                outcome => {
-                    outcome?;
-                }
+                outcome => done_or_gone(outcome)?,
             }
         }
         // What it was split into goes as one.
@@ -64,6 +45,35 @@ impl Bridge {
         self.store
             .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
         Ok(())
+    }
+
+    /// Takes an event away that its author, or who tidies the room, may not: a ghost
+    /// that was removed from the room, or a direct message whose room is the Matrix
+    /// user's.
+    async fn redact_otherwise(
+        &self,
+        portal: &Portal,
+        known: &Message,
+        event: &ruma::EventId,
+        author: &Intent,
+    ) -> Result<(), Failure> {
+        if !matches!(portal.kind, PortalKind::Direct { .. }) {
+            let bot = self.matrix.bot();
+            let txn = derived::notice_id(event, "deletion by the bot");
+            return done_or_gone(bot.redact(&known.room_id, event, &txn, None).await);
+        }
+        let text = "This message was deleted on Rocket.Chat.";
+        match self
+            .say(author, &known.room_id, event, "deleted", text)
+            .await
+        {
+            // A room that the conversation has left.
+            Err(failure) if failure.is_permanent() => {
+                tracing::warn!(room = %known.room_id, %failure, "what was deleted on Rocket.Chat stays on Matrix");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Deletes a message on Rocket.Chat that is gone on Matrix: as the bridge, or
@@ -84,5 +94,28 @@ impl Bridge {
             session.delete_message(rid, id, false).await
         })
         .await
+    }
+}
+
+/// What is left of a message that is gone: nobody shall mirror it.
+pub(in crate::bridge) fn gone(portal: &Portal, id: &RocketMessageId) -> Message {
+    Message {
+        deleted: true,
+        ..Message::new(
+            portal,
+            id.clone(),
+            Vec::new(),
+            // Nobody's events: nobody's id is needed.
+            ruma::owned_user_id!("@gone:invalid"),
+            Origin::RocketChat,
+        )
+    }
+}
+
+/// An event that the homeserver no longer has is gone as well.
+fn done_or_gone<T>(outcome: Result<T, matrix::Error>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.is_not_found() => Ok(()),
+        outcome => Ok(outcome.map(drop)?),
     }
 }

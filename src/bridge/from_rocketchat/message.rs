@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::content::Content;
 use super::delivered::Delivered;
 use super::revision;
-use crate::bridge::marker::Marker;
+use crate::bridge::marker::{self, Marker};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{Ghost, Message, Origin, Portal};
@@ -138,7 +138,12 @@ impl Bridge {
                 &format!("surplus {number}"),
             );
             let intent = self.as_ghost(&ghost);
-            intent.redact(&known.room_id, surplus, &txn, None).await?;
+            match intent.redact(&known.room_id, surplus, &txn, None).await {
+                Err(error) if error.is_not_found() => {}
+                outcome => {
+                    outcome?;
+                }
+            }
         }
         self.store.amend_message(&portal.rid, &known.id, |stored| {
             stored.revision = revision(message);
@@ -177,13 +182,20 @@ impl Bridge {
         }
         content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": original } });
         content["m.mentions"] = json!({});
-        let part = Part {
-            number: 0,
-            of: 1,
-            content,
-            replaces: Some(original),
-        };
-        self.send_part(portal, &ghost, message, part).await?;
+        // About the message, not one of its events: it must not be taken for them.
+        marker::stamp_as_own(&mut content);
+        let sender = &ghost.user_id;
+        let txn =
+            derived::transaction_id(&portal.rid, sender, &message.id, at, "edited by another");
+        self.send_as_ghost(
+            portal,
+            &ghost,
+            "m.room.message",
+            &content,
+            &txn,
+            u64::try_from(at).ok(),
+        )
+        .await?;
         self.store.amend_message(&portal.rid, &known.id, |stored| {
             stored.foreign_revision = at;
         })?;
@@ -243,6 +255,11 @@ impl Bridge {
             .await
         {
             Err(error) if error.is_forbidden() => {
+                // Joining again gives nobody the right to speak.
+                let levels = self.power_levels(portal).await?;
+                if !levels.may_send(&ghost.user_id, kind) {
+                    return Err(error.into());
+                }
                 self.store
                     .change()
                     .ghost_not_in_room(room, &ghost.user_id)

@@ -19,6 +19,7 @@ use crate::matrix::Intent;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
 use crate::store::{Portal, PortalKind};
+pub(super) use deletion::gone;
 use delivered::Delivered;
 
 /// Something that happened to a message on Rocket.Chat.
@@ -65,6 +66,8 @@ impl Document {
                     .chain(std::iter::once(message.id.clone()))
                     .map(RocketMessageId::into_string)
                     .collect(),
+                // The first that a thread gets here may become its root.
+                changes: message.tmid.iter().map(ToString::to_string).collect(),
                 alone: false,
             },
             Self::Deleted { id, .. } => Place {
@@ -72,6 +75,7 @@ impl Document {
                 sender: format!("deletion of {id}"),
                 id: id.as_str().to_owned(),
                 refers_to: vec![id.as_str().to_owned()],
+                changes: vec![id.as_str().to_owned()],
                 alone: false,
             },
         }
@@ -110,7 +114,13 @@ impl Bridge {
         match document {
             Document::Message(message) => self.mirror_message(&portal, message, attempt).await,
             Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
+        }?;
+        // It may have been set aside before.
+        let (room, id) = (&portal.room_id, document.id().as_str());
+        if self.store.dead_letter_of(room, id)?.is_some() {
+            self.store.change().no_dead_letter(room, id).commit()?;
         }
+        Ok(())
     }
 
     async fn mirror_message(
@@ -131,6 +141,9 @@ impl Bridge {
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;
+        if !is_for_matrix {
+            self.note_puppet_name(&message.u)?;
+        }
         let delivered = if attempt.maybe_done && is_for_matrix {
             self.adopt_delivered(portal).await?
         } else {
@@ -233,7 +246,7 @@ fn is_of_the_system(message: &RocketMessage) -> bool {
 /// When it was edited last (ms); 0 if never. Never after the server wrote it last:
 /// 6.14 stores whatever `editedAt` somebody's client sends along, and one in the
 /// future would hide every later edit.
-fn revision(message: &RocketMessage) -> i64 {
+pub(super) fn revision(message: &RocketMessage) -> i64 {
     let written = message.updated_at.map_or(i64::MAX, |at| at.0);
     message.edited_at.map_or(0, |at| at.0.min(written))
 }

@@ -68,12 +68,15 @@ impl Bridge {
             if mention.kind.as_deref() == Some("team") {
                 continue;
             }
-            if self.store.ghost(&mention.id)?.is_none() {
+            let is_new = self.store.ghost(&mention.id)?.is_none()
+                && self.store.behind_puppet(&mention.id)?.is_none();
+            if is_new {
                 new_ghosts += 1;
             }
-            if new_ghosts <= MOST_NEW_GHOSTS
-                && let Some(person) = self.person_mentioned(mention).await?
-            {
+            if is_new && new_ghosts > MOST_NEW_GHOSTS {
+                continue;
+            }
+            if let Some(person) = self.person_mentioned(mention).await? {
                 people.users.insert(username.to_owned(), person);
             }
         }

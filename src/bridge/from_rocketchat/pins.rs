@@ -1,5 +1,6 @@
 //! What is pinned to a room of Rocket.Chat.
 
+use ruma::EventId;
 use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Failure};
@@ -18,39 +19,41 @@ impl Bridge {
         let Some(event) = known.events.first() else {
             return Ok(());
         };
-        if message.pinned == known.pinned || known.room_id != portal.room_id {
+        // Of what continues a message only the first piece counts.
+        let is_first = message.id == known.id;
+        if !is_first || message.pinned == known.pinned || known.room_id != portal.room_id {
             return Ok(());
         }
-        let reader = self.reader(portal).await?;
-        {
-            // Read, changed and written whole: one at a time.
-            let _alone = self.pinning.lock(&portal.rid).await;
-            let state = reader.state(&portal.room_id, PINNED, "").await?;
-            let mut pinned: Vec<Value> = state
-                .as_ref()
-                .and_then(|state| state.get("pinned")?.as_array().cloned())
-                .unwrap_or_default();
-            pinned.retain(|id| id.as_str() != Some(event.as_str()));
-            if message.pinned {
-                pinned.push(event.as_str().into());
+        match self.pin(portal, event, message.pinned).await {
+            // No right to, as in a direct message whose room is the Matrix user's.
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(room = %portal.room_id, %failure, "a pin is not mirrored");
             }
-            let content = json!({ "pinned": pinned });
-            match reader
-                .send_state(&portal.room_id, PINNED, "", &content, None)
-                .await
-            {
-                // A direct message whose room is the Matrix user's.
-                Err(error) if error.is_forbidden() => {
-                    tracing::info!(room = %portal.room_id, "a pin is not mirrored: no right to");
-                }
-                outcome => {
-                    outcome?;
-                }
-            }
+            outcome => outcome?,
         }
         self.store.amend_message(&portal.rid, &known.id, |stored| {
             stored.pinned = message.pinned;
         })?;
+        Ok(())
+    }
+
+    async fn pin(&self, portal: &Portal, event: &EventId, pinned: bool) -> Result<(), Failure> {
+        let reader = self.reader(portal).await?;
+        // Read, changed and written whole: one at a time.
+        let _alone = self.pinning.lock(&portal.rid).await;
+        let state = reader.state(&portal.room_id, PINNED, "").await?;
+        let mut ids: Vec<Value> = state
+            .as_ref()
+            .and_then(|state| state.get("pinned")?.as_array().cloned())
+            .unwrap_or_default();
+        ids.retain(|id| id.as_str() != Some(event.as_str()));
+        if pinned {
+            ids.push(event.as_str().into());
+        }
+        let content = json!({ "pinned": ids });
+        reader
+            .send_state(&portal.room_id, PINNED, "", &content, None)
+            .await?;
         Ok(())
     }
 }

@@ -65,34 +65,65 @@ impl Bridge {
                 .given
                 .iter()
                 .any(|known| known.emoji == *emoji && known.username == *username);
-            if is_known {
+            let of = ((*emoji).to_owned(), (*username).to_owned());
+            if is_known || reactions.refused.contains(&of) {
                 continue;
             }
-            match self.who_is(username).await? {
-                Who::Ghost(ghost) => {
-                    let event = self
-                        .give_reaction(portal, message, known, &reactions, &ghost, emoji)
-                        .await?;
-                    reactions.given.push(Reaction {
-                        emoji: (*emoji).to_owned(),
-                        username: (*username).to_owned(),
-                        user: ghost.user_id,
-                        origin: Origin::RocketChat,
-                        event,
-                        repairs: 0,
-                    });
-                    let known = self.of_part(known, message);
-                    self.store.change().reactions(&known, &reactions).commit()?;
+            let added = self
+                .add_reaction(portal, message, known, &reactions, emoji, username)
+                .await;
+            match added {
+                Ok(Some(reaction)) => reactions.given.push(reaction),
+                Ok(None) => continue,
+                // The message is there: what one reaction lacks is not its author's loss,
+                // nor that of the other reactions.
+                Err(failure) if failure.is_permanent() => {
+                    tracing::warn!(message = %message.id, username, %failure, "a reaction is not mirrored");
+                    reactions.refused.push(of);
                 }
-                Who::Ours(id) => self.take_back(message, &id, emoji).await?,
-                Who::Nobody => {
-                    tracing::warn!(username, "reacted, but there is no such user");
-                }
+                Err(failure) => return Err(failure),
             }
+            let known = self.of_part(known, message);
+            self.store.change().reactions(&known, &reactions).commit()?;
         }
+        reactions
+            .refused
+            .retain(|(emoji, username)| now.contains(&(emoji.as_str(), username.as_str())));
         reactions.seen = seen;
         let known = self.of_part(known, message);
         Ok(self.store.change().reactions(&known, &reactions).commit()?)
+    }
+
+    /// A reaction that is new on Rocket.Chat; none where nothing is to be remembered.
+    async fn add_reaction(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+        reactions: &Reactions,
+        emoji: &str,
+        username: &str,
+    ) -> Result<Option<Reaction>, Failure> {
+        match self.who_is(username).await? {
+            Who::Ghost(ghost) => {
+                let event = self
+                    .give_reaction(portal, message, known, reactions, &ghost, emoji)
+                    .await?;
+                Ok(Some(Reaction {
+                    emoji: emoji.to_owned(),
+                    username: username.to_owned(),
+                    user: ghost.user_id,
+                    origin: Origin::RocketChat,
+                    event,
+                    repairs: 0,
+                }))
+            }
+            Who::Ours(id) => {
+                self.take_back(message, &id, emoji).await?;
+                Ok(None)
+            }
+            Who::Nobody => Err(Failure::Refused("There is no such user.".into())),
+        }
     }
 
     /// The record under which the reactions to one message of Rocket.Chat are kept,
@@ -128,7 +159,13 @@ impl Bridge {
                     && stored.repairs < MOST_REPAIRS
                 {
                     stored.repairs += 1;
-                    self.give_again(message, &reaction).await?;
+                    match self.give_again(message, &reaction).await {
+                        Err(failure) if failure.is_permanent() => {
+                            tracing::warn!(message = %message.id, %failure, "a reaction stays lost");
+                            stored.repairs = MOST_REPAIRS;
+                        }
+                        outcome => outcome?,
+                    }
                 }
                 at += 1;
                 continue;
@@ -144,10 +181,21 @@ impl Bridge {
                 let purpose = format!("no reaction {}", reaction.event);
                 let txn =
                     derived::transaction_id(&portal.rid, &reaction.user, &message.id, 0, &purpose);
-                self.matrix
-                    .as_user(reaction.user.clone())
-                    .redact(&portal.room_id, &reaction.event, &txn, None)
-                    .await?;
+                let ghost = self.matrix.as_user(reaction.user.clone());
+                let room = &portal.room_id;
+                match ghost.redact(room, &reaction.event, &txn, None).await {
+                    // The ghost was removed from the room.
+                    Err(error) if error.is_forbidden() => {
+                        let reader = self.reader(portal).await?;
+                        if let Err(error) = reader.redact(room, &reaction.event, &txn, None).await {
+                            tracing::warn!(%room, %error, "a reaction stays on Matrix");
+                        }
+                    }
+                    Err(error) if error.is_not_found() => {}
+                    outcome => {
+                        outcome?;
+                    }
+                }
                 change = change.no_reaction(&portal.room_id, &reaction.event);
             }
             let known = self.of_part(known, message);
@@ -217,16 +265,10 @@ impl Bridge {
     async fn give_again(&self, message: &RocketMessage, lost: &Reaction) -> Result<(), Failure> {
         tracing::info!(message = %message.id, emoji = lost.emoji, "a reaction got lost; it is given again");
         let puppet = self.puppet_of(&lost.user).await?;
-        let given = self
-            .as_puppet(&puppet, |session| async move {
-                session.react(&message.id, &lost.emoji, true).await
-            })
-            .await;
-        match given {
-            // The puppet may no longer do that here.
-            Err(Failure::RocketChat(error)) if error.is_denied() => Ok(()),
-            outcome => outcome,
-        }
+        self.as_puppet(&puppet, |session| async move {
+            session.react(&message.id, &lost.emoji, true).await
+        })
+        .await
     }
 
     /// Takes a puppet's reaction away that its Matrix user no longer gives: at the

@@ -134,7 +134,7 @@ impl Bridge {
     }
 
     /// The first event of a message, in this portal's room as it is now.
-    pub(super) fn event_of(
+    pub(in crate::bridge) fn event_of(
         &self,
         portal: &Portal,
         id: &RocketMessageId,
