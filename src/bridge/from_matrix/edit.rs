@@ -103,6 +103,9 @@ impl Bridge {
         }
         let rid = &portal.rid;
         for surplus in known.rocket_ids().skip(pieces.len()) {
+            // Before it is done: heard back as the deletion of a piece, it would take
+            // the whole message away.
+            self.note_deleted(portal, surplus)?;
             self.as_puppet(puppet, |session| async move {
                 session.delete_message(rid, surplus, false).await
             })

@@ -18,17 +18,7 @@ impl Bridge {
         })?;
         let Some(known) = self.store.message(&portal.rid, id)? else {
             // It may yet arrive: deletions travel on a stream of their own.
-            let gone = Message {
-                deleted: true,
-                ..Message::new(
-                    portal,
-                    id.clone(),
-                    Vec::new(),
-                    self.config.appservice.bot.clone(),
-                    Origin::RocketChat,
-                )
-            };
-            return Ok(self.store.change().message(&gone).commit()?);
+            return self.note_deleted(portal, id);
         };
         if known.deleted {
             return Ok(());
@@ -64,6 +54,26 @@ impl Bridge {
         self.store
             .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
         Ok(())
+    }
+
+    /// Notes that this id is deleted, whatever is known under it: what Rocket.Chat
+    /// then says of it means nothing more.
+    pub(in crate::bridge) fn note_deleted(
+        &self,
+        portal: &Portal,
+        id: &RocketMessageId,
+    ) -> Result<(), Failure> {
+        let gone = Message {
+            deleted: true,
+            ..Message::new(
+                portal,
+                id.clone(),
+                Vec::new(),
+                self.config.appservice.bot.clone(),
+                Origin::RocketChat,
+            )
+        };
+        Ok(self.store.change().message(&gone).commit()?)
     }
 
     /// Deletes a message on Rocket.Chat that is gone on Matrix: as the bridge, or
