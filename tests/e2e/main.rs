@@ -12,6 +12,10 @@ mod channel;
 mod conversation;
 mod direct;
 mod durability;
+mod formatting;
+mod kinds;
+mod long_texts;
+mod mentions;
 mod start;
 mod versions;
 
