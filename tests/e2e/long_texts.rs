@@ -41,11 +41,11 @@ async fn restart(world: &World) -> Result<()> {
 async fn wait_for_redaction(alice: &MatrixUser, room: &str, event_ids: &[&str]) -> Result<()> {
     alice
         .wait_until(room, "all events to be redacted", |events| {
-            let is_gone = |id: &&str| {
-                let found = events.iter().find(|event| event.event_id == **id);
+            let is_gone = |id: &str| {
+                let found = events.iter().find(|event| event.event_id == id);
                 found.is_none_or(Event::is_redacted)
             };
-            event_ids.iter().all(|id| is_gone(&id)).then_some(())
+            event_ids.iter().all(|id| is_gone(id)).then_some(())
         })
         .await
 }

@@ -12,6 +12,7 @@ mod channel;
 mod conversation;
 mod direct;
 mod durability;
+mod feedback;
 mod formatting;
 mod kinds;
 mod long_texts;

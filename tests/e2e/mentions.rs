@@ -184,7 +184,11 @@ async fn who_is_mentioned_on_matrix_is_called_on_rocketchat() -> Result<()> {
             &[&carols],
             &["carol"],
         ),
-        (format!("5 <code>@carol</code> @carol @all @here"), &[], &[]),
+        (
+            "5 <code>@carol</code> @carol @all @here".to_owned(),
+            &[],
+            &[],
+        ),
         (format!("6 {}", pill(&zoe, "@carol")), &[&zoe], &[]),
         (
             format!("7 {}", pill(&daves, "@carol @all")),

@@ -42,6 +42,20 @@ impl RocketUser {
         Ok(())
     }
 
+    /// Lets somebody say nothing more in a direct message with this user, or ends
+    /// that.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses.
+    pub async fn set_blocked(&self, dm: &str, user_id: &str, blocked: bool) -> Result<()> {
+        let method = if blocked { "blockUser" } else { "unblockUser" };
+        let params = json!([{ "rid": dm, "blocked": user_id }]);
+        let call = json!({ "msg": "method", "id": "1", "method": method, "params": params });
+        let body = json!({ "message": call.to_string() });
+        self.post(&format!("method.call/{method}"), body).await?;
+        Ok(())
+    }
+
     /// Makes an incoming webhook that posts as `username` into a channel by its
     /// name; returns the path for [`RocketUser::call_webhook`].
     ///
