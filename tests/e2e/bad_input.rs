@@ -158,21 +158,29 @@ async fn pages_instead_of_answers_harm_nobody() -> Result<()> {
 #[tokio::test]
 async fn a_refused_message_is_told_to_its_sender() -> Result<()> {
     let General {
-        world: _world,
+        world,
         alice,
         carol,
         room,
         channel,
     } = in_general().await?;
-    let too_long = alice.send_text(&room, &"x".repeat(6_000)).await?;
-    alice.send_text(&room, "short").await?;
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    alice.send_text(&room, "here I am").await?;
+    carol.wait_for_text(&channel, "here I am").await?;
+    let admin = world.rocket_admin();
+    admin
+        .set_muted(&channel, &world.puppet("alice"), true)
+        .await?;
+    let refused = alice.send_text(&room, "unheard").await?;
+    bob.send_text(&room, "short").await?;
     carol.wait_for_text(&channel, "short").await?;
     let notice = alice
         .wait_for_message(&room, "the notice", |event| event.msgtype() == "m.notice")
         .await?;
-    assert_eq!(notice.in_reply_to(), Some(too_long.as_str()));
-    assert!(notice.body().contains("too long"), "{}", notice.body());
-    assert_eq!(carol.room_texts(&channel).await?, ["short"]);
+    assert_eq!(notice.in_reply_to(), Some(refused.as_str()));
+    assert!(notice.body().contains("muted"), "{}", notice.body());
+    assert_eq!(carol.room_texts(&channel).await?, ["here I am", "short"]);
     Ok(())
 }
 

@@ -12,6 +12,11 @@ mod channel;
 mod conversation;
 mod direct;
 mod durability;
+mod feedback;
+mod formatting;
+mod kinds;
+mod long_texts;
+mod mentions;
 mod start;
 mod versions;
 

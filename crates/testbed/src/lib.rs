@@ -50,7 +50,7 @@ mod world;
 
 pub use bridge::{Bridge, BridgeOptions};
 pub use http::{Answer, Evidence};
-pub use matrix::{Event, Invite, MatrixUser};
+pub use matrix::{Event, Invite, MatrixUser, html_content, mentions, pill};
 pub use ports::PortLease;
 pub use rocket::{RocketMessage, RocketSim, RocketUser, Rule, SimControl, SimOptions};
 pub use synapse::{Synapse, SynapseOptions};

@@ -165,6 +165,20 @@ impl World {
         Ok(user)
     }
 
+    /// The bridge's own account on Matrix, with the application service's token: to
+    /// do what it has the power for in the rooms that it made.
+    ///
+    /// # Errors
+    /// When the homeserver's address is none.
+    pub fn matrix_bot(&self) -> Result<MatrixUser> {
+        let login = json!({
+            "user_id": self.user_id("rocketchatbot"),
+            "access_token": self.bridge.as_token(),
+        });
+        let bot = MatrixUser::from_login(self.synapse.base_url(), &login, "")?;
+        Ok(bot.with_evidence(self.evidence.clone()))
+    }
+
     /// The Rocket.Chat person of this name: made at first, the same afterwards.
     ///
     /// # Errors

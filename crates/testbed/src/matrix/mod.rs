@@ -4,7 +4,9 @@ mod event;
 mod rooms;
 mod timeline;
 mod user;
+mod writing;
 
 pub use event::Event;
 pub use timeline::Invite;
 pub use user::MatrixUser;
+pub use writing::{html_content, mentions, pill};

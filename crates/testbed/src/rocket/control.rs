@@ -109,6 +109,27 @@ impl SimControl {
         Ok(documents.into_iter().map(RocketMessage::new).collect())
     }
 
+    /// Whether new messages come without their tree (`md`), as from a server whose
+    /// parser is switched off.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn leave_out_md(&self, leave_out: bool) -> Result<()> {
+        let order = json!({ "no_md": leave_out });
+        self.call("POST", "behaviour", Some(&order)).await?;
+        Ok(())
+    }
+
+    /// Gives a permission (`mention-all`) to these roles and no others.
+    ///
+    /// # Errors
+    /// When there is no such permission.
+    pub async fn set_permission(&self, permission: &str, roles: &[&str]) -> Result<()> {
+        let order = json!({ "id": permission, "roles": roles });
+        self.call("POST", "permissions", Some(&order)).await?;
+        Ok(())
+    }
+
     /// Counters.
     ///
     /// # Errors

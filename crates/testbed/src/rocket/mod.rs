@@ -1,5 +1,6 @@
 //! The Rocket.Chat side: the simulator and the people on it.
 
+mod administration;
 mod control;
 mod files;
 mod message;

@@ -2,6 +2,7 @@
 
 mod config;
 mod install;
+mod policy;
 mod register;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::wait::DEADLINE;
 
 pub(crate) use config::PROBLEMS;
 pub use install::{Installed, VERSION, ensure_installed};
+pub use policy::with_policy;
 
 /// How a Synapse is started.
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Synapse {
         std::fs::create_dir_all(&options.directory)?;
         let directory = options.directory.canonicalize()?;
         let registration_secret = format!("{:032x}", rand::random::<u128>());
+        policy::install(&directory)?;
         let config_path = config::write(&directory, &options, &registration_secret)?;
         let process = ManagedProcess::new(Launch {
             name: "Synapse",
