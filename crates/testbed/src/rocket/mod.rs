@@ -2,6 +2,7 @@
 
 mod control;
 mod files;
+mod marks;
 mod message;
 mod process;
 mod rooms;
