@@ -55,6 +55,12 @@ pub(super) fn telling_id(about: &RocketMessageId, purpose: &str) -> RocketMessag
     rocket_id(digest("telling", &[about.as_str(), purpose]))
 }
 
+/// The id under which the bridge tells somebody about a direct message with that
+/// many messages.
+pub(super) fn telling_id_of_room(rid: &RocketRoomId, messages: u64) -> RocketMessageId {
+    rocket_id(digest("telling", &[rid.as_str(), &messages.to_string()]))
+}
+
 /// The id of the profile that a name stands for (MSC4144).
 pub(super) fn profile_id(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])

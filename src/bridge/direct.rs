@@ -321,7 +321,7 @@ impl Bridge {
 
     /// The Matrix user and the Rocket.Chat user of a direct message between a
     /// puppet and somebody else.
-    fn two_of(
+    pub(super) fn two_of(
         &self,
         room: &Room,
     ) -> Result<Option<(ruma::OwnedUserId, crate::rocketchat::RocketUserId)>, Failure> {

@@ -5,18 +5,20 @@
 //! (more than 200 logins on Rocket.Chat Community). So one cheap request of the
 //! administrator's asks for the rooms of puppets, those with the newest messages
 //! first, without any text; what changed is read as the puppet. It shows new
-//! messages, not edits: rooms that are in use get a socket besides (see
-//! [`super::direct_sockets`]), and the look finds those that wake up.
+//! messages, not edits, deletions and reactions: rooms that are in use get a socket
+//! besides (see [`super::direct_sockets`]), the look finds those that wake up, and
+//! the others are read back one after the other.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Bridge, Failure};
+use super::{Bridge, Failure, derived};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::RoomOrder;
+use crate::store::PortalKind;
 
 /// How long between two looks: half of it is what a direct message waits on
 /// average.
@@ -25,6 +27,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// How long Rocket.Chat is left alone when it refuses a look: somebody has to give
 /// the bridge's account its rights back.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
+
+/// How long between two direct messages that are read back although nothing was
+/// written in them: a thousand take half an hour, at half a request a second.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(2);
 
 /// How many rooms a look asks for at a time. The next page is asked for only
 /// when every room of this one has changed.
@@ -94,6 +100,25 @@ impl Bridge {
         }
     }
 
+    /// Reads the direct messages back that no socket hears, one after the other, for
+    /// ever.
+    pub(super) async fn go_round_direct_messages(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(BETWEEN_ROUNDS).await;
+            for portal in self.store.portals() {
+                if !matches!(portal.kind, PortalKind::Direct { .. })
+                    || self.is_heard(&portal.rid).await
+                {
+                    continue;
+                }
+                if let Err(failure) = self.read_back_now(&portal.rid).await {
+                    tracing::warn!(rid = %portal.rid, %failure, "a direct message could not be read back");
+                }
+                tokio::time::sleep(BETWEEN_ROUNDS).await;
+            }
+        }
+    }
+
     async fn look_at_direct_messages(self: &Arc<Self>) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         let mut offset = 0;
@@ -130,7 +155,7 @@ impl Bridge {
                         .persevere(|_| bridge.on_direct_news(&room, missing))
                         .await
                     {
-                        tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
+                        bridge.tell_of_unopened(&room, &failure).await;
                     }
                 });
             }
@@ -144,6 +169,32 @@ impl Bridge {
                 return Ok(());
             }
             offset += found;
+        }
+    }
+
+    /// Tells whoever wrote to a puppet that it does not arrive.
+    async fn tell_of_unopened(&self, room: &Room, failure: &Failure) {
+        tracing::error!(rid = %room.id, %failure, "a direct message cannot be mirrored");
+        let why = failure.person_text();
+        let told = self
+            .persevere(async |_| {
+                let Some((matrix_user, peer)) = self.two_of(room)? else {
+                    return Ok(());
+                };
+                let rocket = self.rocket().await;
+                let person = rocket.bot.user_by_id(&peer).await?;
+                let Some(username) = person.and_then(|person| person.username) else {
+                    return Ok(());
+                };
+                let text = format!(
+                    "What you write to {matrix_user} does not reach Matrix. {why} It is tried again when you write more."
+                );
+                let id = derived::telling_id_of_room(&room.id, room.msgs);
+                self.tell_directly(&username, &id, &text).await
+            })
+            .await;
+        if let Err(failure) = told {
+            tracing::warn!(rid = %room.id, %failure, "nobody could be told");
         }
     }
 

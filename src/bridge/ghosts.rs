@@ -6,7 +6,7 @@ use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::Username;
 use crate::rocketchat::documents::{User, UserRef};
-use crate::store::{Ghost, Portal, PortalKind};
+use crate::store::{Ghost, Portal, PortalKind, StoreError};
 
 /// How much of a display name is shown, in characters; Synapse refuses more than
 /// 256.
@@ -23,7 +23,7 @@ impl Bridge {
     /// another's ghost.
     pub(super) async fn ghost_of(&self, user: &UserRef) -> Result<Ghost, Failure> {
         if let Some(ghost) = self.store.ghost(&user.id)? {
-            return Ok(ghost);
+            return Ok(self.with_present_name(ghost, user)?);
         }
         let _one_at_a_time = self.making_ghost.lock(&user.id).await;
         if let Some(ghost) = self.store.ghost(&user.id)? {
@@ -55,6 +55,18 @@ impl Bridge {
             tracing::warn!(ghost = %ghost.user_id, %error, "a ghost has no display name");
         }
         tracing::info!(ghost = %ghost.user_id, "a ghost is there");
+        Ok(ghost)
+    }
+
+    /// Notes under which name a ghost's person is seen now: it is how they are
+    /// mentioned on Rocket.Chat.
+    fn with_present_name(&self, mut ghost: Ghost, user: &UserRef) -> Result<Ghost, StoreError> {
+        if let Some(name) = &user.username
+            && name.as_str() != ghost.username
+        {
+            ghost.username = name.as_str().to_owned();
+            self.store.change().ghost(&ghost).commit()?;
+        }
         Ok(ghost)
     }
 

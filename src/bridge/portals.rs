@@ -123,11 +123,14 @@ impl Bridge {
             RoomPreset::PrivateChat
         });
         request.visibility = Visibility::Private;
+        // Everybody may call everybody on Rocket.Chat, unless the administrators say
+        // otherwise: then it refuses.
+        let mut rights = json!({ "notifications": { "room": 0 } });
         if !is_public {
             // Who reads a private group is not for every member to decide.
-            request.power_level_content_override =
-                Raw::from_json_string(json!({ "invite": 50 }).to_string()).ok();
+            rights["invite"] = 50.into();
         }
+        request.power_level_content_override = Raw::from_json_string(rights.to_string()).ok();
         if !self.config.bridge.federate {
             request.creation_content =
                 Raw::from_json_string(json!({ "m.federate": false }).to_string()).ok();

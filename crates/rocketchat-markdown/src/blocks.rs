@@ -11,8 +11,15 @@ const MOST_BIG_EMOJI: usize = 3;
 const FENCE: &str = "```";
 
 /// Reads a text as a Rocket.Chat server does. Nothing is an error: what is no markup
-/// is text. The work is linear in the length of the text, and what is nested is at most
-/// four deep. An empty text has no blocks.
+/// is text. The work is linear in the length of the text, and nothing is nested deeper
+/// than some eight levels. An empty text has no blocks.
+///
+/// It differs from the server on purpose where the server would lose something:
+///
+/// * `mailto:` before an address that is not linked stays.
+/// * A row of a table keeps the cells beyond those of the head (8.7).
+/// * `<t:12:00>` and dates in ISO form are text (8.7): what they mean depends on the
+///   day, the server's clock and its time zone.
 pub fn parse(text: &str, options: &Options) -> Vec<Block> {
     parse_counted(text, options).0
 }
@@ -288,4 +295,100 @@ impl Scanner<'_> {
 /// What 8.7 makes of a `>` alone.
 fn empty_paragraph() -> Block {
     Block::Paragraph(vec![Inline::Text(String::new())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generation;
+
+    /// Texts that make parsers slow: each is repeated.
+    const WORST: &[&str] = &[
+        "*",
+        "_",
+        "~",
+        "`",
+        "[",
+        "(",
+        "|",
+        "||",
+        "<",
+        "@",
+        "#",
+        ":",
+        "\\(",
+        "$",
+        "!",
+        "![",
+        "+",
+        "a",
+        "_a",
+        "*_~",
+        "*a_b~c",
+        "@a",
+        "@user ",
+        "[a](",
+        "[a](b:c",
+        "<a:b",
+        "a.",
+        "a@",
+        "x!",
+        "](",
+        "] [",
+        ":)",
+        "8)",
+        "-_-",
+        "://",
+        "a://u",
+        "*a [b_",
+        "> *",
+        "- [ ] *_",
+        "* a\n* _b\n",
+        "```\n",
+        "||\na\n",
+        "|a",
+        "|[a\n",
+        "1. ",
+        "\u{1F468}\u{200D}",
+        "\u{1F600}",
+        "-",
+        "a-",
+        "a_",
+        "__a",
+        "&",
+        "\\[",
+        "``",
+        "*`",
+        "~[*_",
+        "((",
+        "[a](b:(",
+        "color:#",
+        "<t:1",
+        "a.b/",
+        "\u{1D49C}",
+        "localhost",
+        "mailto:",
+        "mailto:a",
+    ];
+
+    #[test]
+    fn the_work_grows_as_the_text_does() {
+        for generation in [Generation::V6, Generation::V8_7] {
+            let options = Options {
+                generation,
+                katex_dollar: true,
+                ..Options::default()
+            };
+            for piece in WORST {
+                for end in ["", "*", "](a.com)", "\n```", "||"] {
+                    let steps = |count| parse_counted(&(piece.repeat(count) + end), &options).1;
+                    let (few, many) = (steps(100), steps(400));
+                    assert!(
+                        many <= 5 * few + 200,
+                        "{piece:?} … {end:?}, {generation:?}: {few} steps, then {many}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -24,7 +24,9 @@ pub(crate) fn is_known(address: &str, options: &Options) -> bool {
 
 /// Whether the host of an e-mail `address` is known.
 pub(crate) fn is_known_mail(address: &str) -> bool {
-    host_of(address).is_some_and(|host| is_valid(&host) && has_public_suffix(&host))
+    // What the server looks at, so that a `?` or `/` before the `@` ends the host.
+    host_of(&format!("mailto:{address}"))
+        .is_some_and(|host| is_valid(&host) && has_public_suffix(&host))
 }
 
 fn has_public_suffix(host: &str) -> bool {

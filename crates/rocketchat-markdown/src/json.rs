@@ -298,3 +298,50 @@ fn inline_to_json(inline: &Inline) -> Value {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anything_unknown_or_malformed_spoils_the_tree() {
+        let text = json!({ "type": "PLAIN_TEXT", "value": "x" });
+        for broken in [
+            json!({}),
+            json!(null),
+            json!([{}]),
+            json!([{ "type": "PARAGRAPH" }]),
+            json!([{ "type": "PARAGRAPH", "value": "x" }]),
+            json!([{ "type": "NEW_BLOCK", "value": [] }]),
+            json!([{ "type": "PARAGRAPH", "value": [text, { "type": "NEW_INLINE", "value": "x" }] }]),
+            json!([{ "type": "PARAGRAPH", "value": [{ "type": "PLAIN_TEXT", "value": 1 }] }]),
+            json!([{ "type": "HEADING", "level": 5, "value": [text] }]),
+            json!([{ "type": "CODE", "language": "none", "value": [text] }]),
+            json!([{ "type": "ORDERED_LIST", "value": [{ "type": "LIST_ITEM", "number": -1, "value": [] }] }]),
+            json!([{ "type": "TASKS", "value": [{ "type": "TASK", "value": [] }] }]),
+            json!([{ "type": "PARAGRAPH", "value": [{ "type": "COLOR", "value": { "r": 256, "g": 0, "b": 0, "a": 0 } }] }]),
+            json!([{ "type": "PARAGRAPH", "value": [{ "type": "LINK", "value": { "label": [] } }] }]),
+            json!([{ "type": "PARAGRAPH", "value": [{ "type": "TIMESTAMP", "value": { "timestamp": "x", "format": "t" } }] }]),
+            json!([{ "type": "BIG_EMOJI", "value": [text] }]),
+        ] {
+            assert_eq!(tree_from_json(&broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn depth_and_number_of_nodes_are_bounded() {
+        let nested = |depth: usize| {
+            let mut node = json!({ "type": "PLAIN_TEXT", "value": "x" });
+            for _ in 0..depth {
+                node = json!({ "type": "BOLD", "value": [node] });
+            }
+            json!([{ "type": "PARAGRAPH", "value": [node] }])
+        };
+        assert!(tree_from_json(&nested(DEEPEST - 2)).is_some());
+        assert_eq!(tree_from_json(&nested(DEEPEST - 1)), None);
+
+        let breaks = |count: usize| Value::from(vec![json!({ "type": "LINE_BREAK" }); count]);
+        assert!(tree_from_json(&breaks(MOST_NODES)).is_some());
+        assert_eq!(tree_from_json(&breaks(MOST_NODES + 1)), None);
+    }
+}

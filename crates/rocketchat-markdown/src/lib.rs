@@ -11,13 +11,13 @@
 //! makes inlines of it, and `blocks` the blocks around them.
 
 mod blocks;
+mod blocks_v8_7;
 mod builder;
 mod emoji;
 mod emoticons;
 mod hosts;
 mod json;
 mod links;
-mod new_blocks;
 mod options;
 mod order;
 mod scanner;

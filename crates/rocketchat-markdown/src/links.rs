@@ -131,20 +131,11 @@ impl Scanner<'_> {
         if self.source.has(at, "localhost") {
             return Some(at + "localhost".len());
         }
-        let first = self
-            .label(at)
-            .filter(|_| self.is_v6() || !self.source.has(at, "_"))?;
-        let mut end = first;
-        while self.source.has(end, ".")
-            && let Some(label) = self.label(end + 1)
-        {
-            end = label;
-        }
-        (end > first).then_some(end)
-    }
-
-    fn label(&self, at: usize) -> Option<usize> {
-        Some(self.source.label_end(at, !self.is_v6())).filter(|end| *end > at)
+        let generation = self.options.generation;
+        let first = self.source.label_end(at, generation);
+        let end = self.source.labels_end(at, generation);
+        let begins = self.is_v6() || !self.source.has(at, "_");
+        (at < first && first < end && begins).then_some(end)
     }
 
     /// `name@host`, with or without `mailto:`.

@@ -436,12 +436,12 @@ impl<'a> Scanner<'a> {
     /// `@name`, `@name:server`, `@name@server`.
     fn user(&self, at: usize) -> Option<usize> {
         let name = self.run(Class::Name, self.run(Class::At, at)?)?;
-        let server = matches!(self.source.at(name), Some(unit) if unit == u16::from(b':') || unit == u16::from(b'@'));
-        Some(
-            self.run(Class::Name, name + 1)
-                .filter(|_| server)
-                .unwrap_or(name),
-        )
+        let has_server = self.source.has(name, ":") || self.source.has(name, "@");
+        let server = self.run(Class::Name, name + 1).filter(|_| has_server);
+        let end = server.unwrap_or(name);
+        // 8.7 leaves the `__` of `__@name__` to the emphasis.
+        let is_name = self.is_v6() || !self.source.has(end.saturating_sub(2), "__");
+        is_name.then_some(end)
     }
 
     // Emoji
@@ -570,7 +570,7 @@ impl<'a> Scanner<'a> {
         }
         if self.source.has(at, "<") {
             let end = self
-                .link_target(at + 1)
+                .bar_target(at + 1)
                 .filter(|end| self.source.has(*end, "|"))?;
             let label = end + 1..self.run(Class::AngleLabel, end + 1)?;
             return self.source.has(label.end, ">").then_some(Reference {

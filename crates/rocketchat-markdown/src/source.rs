@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use crate::options::Generation;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// A set of code units; [`Source::run`] tells how far a run of one goes.
@@ -140,6 +141,7 @@ pub(crate) struct Source {
     units: Vec<u16>,
     ends: [OnceCell<Vec<u32>>; CLASSES],
     label_ends: OnceCell<Vec<u32>>,
+    host_ends: OnceCell<Vec<u32>>,
     target_ends: OnceCell<Vec<u32>>,
     trailing_starts: OnceCell<Vec<u32>>,
 }
@@ -150,6 +152,7 @@ impl Source {
             units: text.encode_utf16().collect(),
             ends: Default::default(),
             label_ends: OnceCell::new(),
+            host_ends: OnceCell::new(),
             target_ends: OnceCell::new(),
             trailing_starts: OnceCell::new(),
         }
@@ -201,48 +204,73 @@ impl Source {
 
     /// Where the label of a host name that begins at `at` ends: `at` when there is none.
     /// A hyphen or an underscore takes the next character with it, whatever that is.
-    pub(crate) fn label_end(&self, at: usize, brackets_end: bool) -> usize {
-        let ends_host =
-            |unit: u16| is_any_of(unit, " \t\r\n\\/|><%`") || brackets_end && is_any_of(unit, "[]");
+    /// Brackets end hosts in 8.7.
+    pub(crate) fn label_end(&self, at: usize, generation: Generation) -> usize {
+        let ends_host = |unit: u16| {
+            is_any_of(unit, " \t\r\n\\/|><%`")
+                || generation == Generation::V8_7 && is_any_of(unit, "[]")
+        };
         let ends = self.label_ends.get_or_init(|| {
-            let mut ends: Vec<u32> = (0..=self.units.len() as u32).collect();
-            for (at, unit) in self.units.iter().enumerate().rev() {
-                let joins = is_any_of(*unit, "-_");
-                let next = at + if joins { 2 } else { 1 };
-                let fits = match self.at(next - 1) {
-                    Some(last) if ends_host(last) => false,
-                    Some(_) => joins || !is_any_of(*unit, ".,!~*\"':;()=$@&+#?"),
-                    None => false,
-                };
-                if fits {
-                    ends[at] = ends[next];
-                }
-            }
-            ends
+            self.table_from_right(|ends, at, unit| {
+                let joins = is_any_of(unit, "-_");
+                let next = if joins { at + 2 } else { at + 1 };
+                let fits = self.at(next - 1).is_some_and(|last| !ends_host(last))
+                    && (joins || !is_any_of(unit, ".,!%~*\"':;()=$@&+#?"));
+                ends.get(next).copied().filter(|_| fits)
+            })
         });
         ends.get(at).map_or(at, |end| *end as usize)
+    }
+
+    /// Where the labels, divided by dots, end that begin at `at`.
+    pub(crate) fn labels_end(&self, at: usize, generation: Generation) -> usize {
+        let ends = self.host_ends.get_or_init(|| {
+            self.table_from_right(|ends, at, _| {
+                let end = self.label_end(at, generation);
+                let next = end + 1;
+                let goes_on = self.has(end, ".") && self.label_end(next, generation) > next;
+                if goes_on {
+                    ends.get(next).copied()
+                } else {
+                    Some(end as u32)
+                }
+            })
+        });
+        ends.get(at).map_or(at, |end| *end as usize)
+    }
+
+    /// A table with an entry for each position and the end, made from the right: each
+    /// may refer to those behind it. Without a value an entry is its own position.
+    fn table_from_right(&self, value: impl Fn(&[u32], usize, u16) -> Option<u32>) -> Vec<u32> {
+        let mut entries: Vec<u32> = (0..=self.units.len() as u32).collect();
+        for (at, unit) in self.units.iter().enumerate().rev() {
+            if let Some(value) = value(&entries, at, *unit) {
+                entries[at] = value;
+            }
+        }
+        entries
     }
 
     /// Where the target of a link, from `at` on, ends in 8.7: it may hold parentheses in
     /// pairs.
     pub(crate) fn target_end(&self, at: usize) -> usize {
         let ends = self.target_ends.get_or_init(|| {
-            let mut ends: Vec<u32> = (0..=self.units.len() as u32).collect();
-            for (at, unit) in self.units.iter().enumerate().rev() {
+            self.table_from_right(|ends, at, unit| {
                 let marks = self.run(Class::TargetTrailing, at);
                 if marks > at && self.is_boundary(marks, false) {
-                    continue;
+                    return None;
                 }
-                if is_any_of(*unit, "(") {
+                if is_any_of(unit, "(") {
                     let closer = self.run(Class::Address, at + 1);
-                    if self.has(closer, ")") {
-                        ends[at] = ends[closer + 1];
-                    }
-                } else if Class::Address.contains(*unit) {
-                    ends[at] = ends[at + 1];
+                    return ends
+                        .get(closer + 1)
+                        .copied()
+                        .filter(|_| self.has(closer, ")"));
                 }
-            }
-            ends
+                ends.get(at + 1)
+                    .copied()
+                    .filter(|_| Class::Address.contains(unit))
+            })
         });
         ends.get(at).map_or(at, |end| *end as usize)
     }

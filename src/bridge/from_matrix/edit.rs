@@ -54,7 +54,7 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         // Rocket.Chat does not check the right to call everybody at an edit.
-        let Some(words) = self.words_of(portal, "m.room.message", new, false)? else {
+        let Some(words) = self.words_of("m.room.message", new, false)? else {
             return Ok(());
         };
         let settings = self.server_settings().await?;

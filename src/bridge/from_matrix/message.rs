@@ -38,9 +38,10 @@ impl Bridge {
             .unwrap_or_default();
         let portal = self.store.portal_of_room(&event.room_id)?;
         let original = replaced_by(content);
-        // Notices are what programs say: answering them is how two bots never end.
-        let is_notice = content.get("msgtype").and_then(Value::as_str) == Some("m.notice");
-        if !is_notice
+        // Not notices, which are what programs say: answering them is how two bots never
+        // end. Nor what somebody wrote beneath a picture, or into an older message.
+        let is_said = content.get("msgtype").and_then(Value::as_str) == Some("m.text");
+        if is_said
             && original.is_none()
             && let Some(command) = self.command_in(event, body, portal.is_some())?
         {
@@ -75,7 +76,7 @@ impl Bridge {
         let may_call_all = self
             .calls_everybody_by_right(portal, event, content)
             .await?;
-        let Some(words) = self.words_of(portal, &event.kind, content, may_call_all)? else {
+        let Some(words) = self.words_of(&event.kind, content, may_call_all)? else {
             return Ok(Done::default());
         };
         let references = self.references_of(portal, content)?;
@@ -87,7 +88,7 @@ impl Bridge {
             Err(Failure::RocketChat(error))
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
             {
-                let Some(words) = self.words_of(portal, &event.kind, content, false)? else {
+                let Some(words) = self.words_of(&event.kind, content, false)? else {
                     return Ok(Done::default());
                 };
                 self.post_words(portal, event, json, &words, &references)

@@ -41,11 +41,12 @@ impl Bridge {
                 .await;
         }
         match self.store.message_of_event(room, &redacted)? {
-            Some(known) if !known.deleted => {
+            // Also when it is noted as deleted: perhaps an earlier attempt got no further.
+            Some(known) => {
                 self.on_message_removed(&portal, event, &redacted, &known)
                     .await
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -11,7 +11,6 @@ impl Bridge {
     /// What an event says, in the dialect of Rocket.Chat; none when it says nothing.
     pub(super) fn words_of(
         &self,
-        _portal: &Portal,
         kind: &str,
         content: &Value,
         may_call_all: bool,

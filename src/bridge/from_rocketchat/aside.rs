@@ -6,7 +6,7 @@ use super::Document;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use crate::rocketchat::{RocketMessageId, RocketRoomId, Username};
 use crate::store::{DeadLetter, Origin, Portal};
 
 impl Bridge {
@@ -82,18 +82,31 @@ impl Bridge {
         let Some(username) = &message.u.username else {
             return Ok(());
         };
-        let direct = rocket.bot.direct_room(&[username]).await?;
         let text = format!("{text} It begins: {}", beginning_of(&message.msg));
-        let directly = OutgoingMessage {
-            id: &derived::telling_id(&message.id, "direct"),
+        let id = derived::telling_id(&message.id, "direct");
+        self.tell_directly(username, &id, &text).await
+    }
+
+    /// Says something to somebody on Rocket.Chat in the bridge's direct message with
+    /// them, once for each id.
+    pub(in crate::bridge) async fn tell_directly(
+        &self,
+        username: &Username,
+        id: &RocketMessageId,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        let direct = rocket.bot.direct_room(&[username]).await?;
+        let message = OutgoingMessage {
+            id,
             rid: &direct.rid,
-            msg: &text,
+            msg: text,
             tmid: None,
             alias: None,
             avatar: None,
             emoji: None,
         };
-        rocket.bot.send_message(&directly).await?;
+        rocket.bot.send_message(&message).await?;
         Ok(())
     }
 

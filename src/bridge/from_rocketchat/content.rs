@@ -89,7 +89,7 @@ impl Bridge {
                     parse(&message.msg)
                 }
             });
-        let people = self.people_of(portal, message, &blocks).await?;
+        let people = self.people_of(message, &blocks).await?;
         let quoted = quoted_in(message);
         let said = say(message, &blocks, &people, &parse, &quoted);
         let hint = self.hint_of(portal, message, quoted)?;

@@ -33,6 +33,14 @@ impl Bridge {
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message)?;
         let of = content.parts.len();
+        // An earlier run may have sent some of them only.
+        let some_delivered;
+        let delivered = if of > 1 {
+            some_delivered = self.adopt_delivered(portal).await?;
+            &some_delivered
+        } else {
+            delivered
+        };
         let mut events = Vec::with_capacity(of);
         for (number, mut part) in content.parts.into_iter().enumerate() {
             place.stamp(&mut part, number == 0, events.last());

@@ -8,7 +8,7 @@ use ruma::{OwnedMxcUri, OwnedRoomOrAliasId};
 use crate::bridge::{Bridge, Failure};
 use crate::convert::to_matrix::{Channel, Directory, Person};
 use crate::rocketchat::documents::{Mention, Message as RocketMessage, UserRef};
-use crate::store::{Portal, PortalKind};
+use crate::store::PortalKind;
 
 /// How many people that have no ghost yet get one because a message mentions them.
 const MOST_NEW_GHOSTS: usize = 20;
@@ -52,7 +52,6 @@ impl Bridge {
     /// for mentions mean anybody.
     pub(super) async fn people_of(
         &self,
-        portal: &Portal,
         message: &RocketMessage,
         blocks: &[Block],
     ) -> Result<People, Failure> {
@@ -73,7 +72,7 @@ impl Bridge {
                 new_ghosts += 1;
             }
             if new_ghosts <= MOST_NEW_GHOSTS
-                && let Some(person) = self.person_mentioned(portal, mention).await?
+                && let Some(person) = self.person_mentioned(mention).await?
             {
                 people.users.insert(username.to_owned(), person);
             }
@@ -102,11 +101,7 @@ impl Bridge {
         Ok(people)
     }
 
-    async fn person_mentioned(
-        &self,
-        _portal: &Portal,
-        mention: &Mention,
-    ) -> Result<Option<Person>, Failure> {
+    async fn person_mentioned(&self, mention: &Mention) -> Result<Option<Person>, Failure> {
         if let Some(user_id) = self.store.behind_puppet(&mention.id)? {
             let name = mention
                 .name
@@ -158,10 +153,10 @@ fn custom_emoji_in(blocks: &[Block]) -> BTreeSet<String> {
             | Inline::Strike(inner)
             | Inline::Spoiler(inner) => waiting.extend(inner),
             Inline::Link { label, .. } | Inline::Image { label, .. } => waiting.extend(label),
-            Inline::Emoji { short_code, .. } if !rocketchat_emoji::is_known(short_code) => {
-                if found.len() < MOST_EMOJI {
-                    found.insert(short_code.clone());
-                }
+            Inline::Emoji { short_code, .. }
+                if found.len() < MOST_EMOJI && !rocketchat_emoji::is_known(short_code) =>
+            {
+                found.insert(short_code.clone());
             }
             _ => {}
         }

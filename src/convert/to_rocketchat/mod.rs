@@ -59,11 +59,6 @@ pub fn message(content: &Value, with: &Surroundings<'_>) -> Option<String> {
     }
 }
 
-/// The content of an `m.room.message` as text, where nobody is known.
-pub fn text(content: &Value) -> Option<String> {
-    message(content, &Surroundings::EMPTY)
-}
-
 /// Text that stays text, to the letter.
 pub fn plain(text: &str) -> String {
     let content = serde_json::json!({ "msgtype": "m.text", "body": text });

@@ -119,6 +119,8 @@ pub(super) fn encoded(url: &str) -> String {
     for c in url.chars() {
         let keep = !c.is_control()
             && !c.is_whitespace()
+            // White space to the server, behind which a mention could stand.
+            && c != '\u{feff}'
             && !matches!(
                 c,
                 '(' | ')' | '<' | '>' | '|' | '"' | '\\' | '^' | '`' | '{' | '}' | '\u{200b}'
