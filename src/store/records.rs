@@ -184,6 +184,9 @@ pub struct Message {
     /// message there.
     #[serde(default)]
     pub more: Vec<RocketMessageId>,
+    /// What an edit has made needless of `more`, until it is deleted there.
+    #[serde(default)]
+    pub surplus: Vec<RocketMessageId>,
     /// The first message of the thread it stands in.
     #[serde(default)]
     pub thread: Option<RocketMessageId>,
@@ -223,6 +226,7 @@ impl Message {
             revision: 0,
             deleted: false,
             more: Vec::new(),
+            surplus: Vec::new(),
             thread: None,
             quote: None,
             sent_at: 0,

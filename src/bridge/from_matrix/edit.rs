@@ -89,28 +89,35 @@ impl Bridge {
         pieces: &[String],
     ) -> Result<(), Failure> {
         let before = known.rocket_ids().count();
-        if pieces.len() == before {
+        if pieces.len() == before && known.surplus.is_empty() {
             return Ok(());
         }
-        let mut more = known.more.clone();
-        if let Some(added) = pieces.get(before..) {
+        let (rid, id) = (&portal.rid, &known.id);
+        if let Some(added) = pieces.get(before..).filter(|added| !added.is_empty()) {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
             let added = self
                 .post_pieces(portal, puppet, event, before, added, known.thread.as_ref())
                 .await?;
-            more.extend(added);
+            self.store
+                .amend_message(rid, id, |stored| stored.more.extend(added))?;
         }
-        let rid = &portal.rid;
-        for surplus in known.rocket_ids().skip(pieces.len()) {
+        let mut surplus = known.surplus.clone();
+        surplus.extend(known.rocket_ids().skip(pieces.len()).cloned());
+        // Noted before it is done: the deletion of a piece, when it is heard of, must
+        // not be taken for that of the whole.
+        self.store.amend_message(rid, id, |stored| {
+            stored.more.retain(|piece| !surplus.contains(piece));
+            stored.surplus.clone_from(&surplus);
+        })?;
+        for piece in &surplus {
             self.as_puppet(puppet, |session| async move {
-                session.delete_message(rid, surplus, false).await
+                session.delete_message(rid, piece, false).await
             })
             .await?;
-            more.retain(|id| id != surplus);
         }
         self.store
-            .amend_message(&portal.rid, &known.id, |stored| stored.more = more)?;
+            .amend_message(rid, id, |stored| stored.surplus.clear())?;
         Ok(())
     }
 

@@ -30,7 +30,8 @@ impl Bridge {
             };
             return Ok(self.store.change().message(&gone).commit()?);
         };
-        if known.deleted {
+        // Pieces that an edit on Matrix has made needless are no longer part of it.
+        if known.deleted || !known.rocket_ids().any(|part| part == id) {
             return Ok(());
         }
         let author = match known.origin {
