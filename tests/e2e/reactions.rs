@@ -111,7 +111,7 @@ async fn a_reaction_is_the_same_emoji_on_both_sides() -> Result<()> {
             let found = events
                 .iter()
                 .find(|event| event.relation() == Some(("m.annotation", &on.event)));
-            assert!(found.is_none_or(|found| found.text("/shortcode") == ":party_parrot:"));
+
             found.map(|found| found.text("/m.relates_to/key").to_owned())
         })
         .await?;
