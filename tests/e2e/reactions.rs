@@ -106,15 +106,16 @@ async fn a_reaction_is_the_same_emoji_on_both_sides() -> Result<()> {
     // One of this Rocket.Chat's own has its picture on Matrix, and back.
     let on = target(&general, "own emoji").await?;
     carol.react(&on.id, ":party_parrot:", true).await?;
-    let key = alice
+    let parrot = alice
         .wait_until(room, "the parrot", |events| {
-            let found = events
+            events
                 .iter()
-                .find(|event| event.relation() == Some(("m.annotation", &on.event)));
-
-            found.map(|found| found.text("/m.relates_to/key").to_owned())
+                .find(|event| event.relation() == Some(("m.annotation", &on.event)))
+                .cloned()
         })
         .await?;
+    assert_eq!(parrot.text("/shortcode"), ":party_parrot:");
+    let key = parrot.text("/m.relates_to/key").to_owned();
     let (media_type, picture) = alice.download(&key).await?;
     assert_eq!(media_type, "image/png");
     assert!(picture.starts_with(b"\x89PNG"));
