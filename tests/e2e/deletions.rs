@@ -152,6 +152,21 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
     world.rocket_admin().delete(&channel, &there).await?;
     alice.wait_for_redaction(&room, &event).await?;
 
+    // Where it hides instead of deleting.
+    world
+        .change_setting("Message_ShowDeletedStatus", json!(false))
+        .await?;
+    world
+        .change_setting("Message_KeepHistory", json!(true))
+        .await?;
+    let hidden = carol.send(&channel, "hidden").await?;
+    let event = alice.wait_for_text(&room, "hidden").await?;
+    carol.delete(&channel, &hidden).await?;
+    alice.wait_for_redaction(&room, &event.event_id).await?;
+    world
+        .change_setting("Message_KeepHistory", json!(false))
+        .await?;
+
     // A deletion that is quicker than its message: they travel on two streams.
     let name = format!("{channel}/deleteMessage");
     let frame = json!({

@@ -57,10 +57,38 @@ async fn what_is_edited_says_its_latest_words_on_the_other_side() -> Result<()> 
 
     // Across a restart, and while the bridge is away.
     world.bridge.kill_and_restart().await?;
-    alice.edit_text(&room, &written, "second").await?;
+    let restarted = alice.edit_text(&room, &written, "second").await?;
     carol.wait_for_words(&channel, &there, "second").await?;
     carol.edit(&channel, &sent, "second too").await?;
     alice.wait_for_shown(&room, &here, "second too").await?;
+    alice.redact(&room, &restarted).await?;
+    carol
+        .wait_for_words(&channel, &there, "first of all")
+        .await?;
+    // One that comes late: it was written before what is shown.
+    let late = json!({
+        "event_id": "$late", "room_id": room, "sender": alice.user_id,
+        "type": "m.room.message", "origin_server_ts": 1,
+        "content": {
+            "msgtype": "m.text", "body": "* zeroth",
+            "m.new_content": { "msgtype": "m.text", "body": "zeroth" },
+            "m.relates_to": { "rel_type": "m.replace", "event_id": written },
+        },
+    });
+    let answer = world
+        .bridge
+        .request_as_homeserver(
+            "PUT",
+            "/_matrix/app/v1/transactions/late",
+            Some(&json!({ "events": [late] })),
+        )
+        .await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    alice.send_text(&room, "was there anything?").await?;
+    carol.wait_for_text(&channel, "was there anything?").await?;
+    carol
+        .wait_for_words(&channel, &there, "first of all")
+        .await?;
     world.bridge.stop().await?;
     for text in ["third", "third and last"] {
         alice.edit_text(&room, &written, text).await?;
@@ -83,6 +111,7 @@ async fn what_is_edited_says_its_latest_words_on_the_other_side() -> Result<()> 
             "third and last",
             "third and last too",
             "who did that?",
+            "was there anything?",
             "done"
         ],
         "an edit is no message of its own"
@@ -109,6 +138,15 @@ async fn an_edit_of_what_never_arrived_is_said_as_it_is() -> Result<()> {
     world.bridge.kill_and_restart().await?;
     alice.edit_text(&room, &command, "it has not").await?;
     carol.wait_for_words(&channel, &there, "it has not").await?;
+    let other = alice.send_text(&room, "!rc failed").await?;
+    alice.react(&room, &other, "👍").await?;
+    alice
+        .wait_for_message(&room, "why nobody sees it", |event| {
+            event
+                .body()
+                .contains("What you reacted to is not on Rocket.Chat")
+        })
+        .await?;
     alice.redact(&room, &command).await?;
     carol.wait_until_gone(&channel, &there).await?;
 
@@ -226,6 +264,28 @@ async fn every_part_of_a_long_message_follows_it() -> Result<()> {
     let written = alice.send_text(&room, &long("matrix", 50_000)).await?;
     let found = pieces("matrix", 2).await?;
     assert_eq!(found.join(" ").split_whitespace().count(), 50_000 / 7);
+    // Each piece stands for the message.
+    let second = carol
+        .room_messages(&channel)
+        .await?
+        .pop()
+        .expect("the second piece")
+        .id;
+    let ghost = world.ghost("carol");
+    carol.react(&second, ":tada:", true).await?;
+    alice
+        .wait_for_reactions(&room, &written, &[(&ghost, "🎉")])
+        .await?;
+    carol.react(&second, ":tada:", false).await?;
+    alice.wait_for_reactions(&room, &written, &[]).await?;
+    carol.quote(&channel, &[&second], "long, that").await?;
+    let answer = alice.wait_for_text(&room, "long, that").await?;
+    assert_eq!(answer.in_reply_to(), Some(written.as_str()));
+    carol
+        .send_in_thread(&channel, &second, "more on that")
+        .await?;
+    let answer = alice.wait_for_text(&room, "more on that").await?;
+    assert_eq!(answer.relation(), Some(("m.thread", written.as_str())));
     alice.edit_text(&room, &written, "short matrix").await?;
     let found = pieces("matrix", 1).await?;
     assert_eq!(found, ["short matrix"]);
@@ -236,6 +296,18 @@ async fn every_part_of_a_long_message_follows_it() -> Result<()> {
     pieces("again", 2).await?;
     alice.redact(&room, &written).await?;
     pieces("again", 0).await?;
+    // A moderator takes away one piece: what is left makes no sense.
+    let written = alice.send_text(&room, &long("third", 50_000)).await?;
+    pieces("third", 2).await?;
+    let second = carol
+        .room_messages(&channel)
+        .await?
+        .pop()
+        .expect("the second piece")
+        .id;
+    world.rocket_admin().delete(&channel, &second).await?;
+    alice.wait_for_redaction(&room, &written).await?;
+    pieces("third", 0).await?;
 
     let sent = carol.send(&channel, &long("rocket", 25_900)).await?;
     let events = alice

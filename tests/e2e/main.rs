@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod agreement;
 mod bad_input;
 mod channel;
 mod conversation;

@@ -86,6 +86,29 @@ async fn replies_and_quotes_show_what_they_answer() -> Result<()> {
         answer.text,
         "(in reply to a message that is not here)\nanswer seven"
     );
+    // What was taken away is there for nobody to answer.
+    let gone = alice.send_text(&room, "hasty word").await?;
+    let gone_there = carol.wait_for_text(&channel, "hasty word").await?.id;
+    let link = carol.link_to(&gone_there).await?;
+    alice.redact(&room, &gone).await?;
+    carol.wait_until_gone(&channel, &gone_there).await?;
+    alice.reply(&room, &gone, "answer to none").await?;
+    let answer = answered("answer to none").await?;
+    assert!(
+        answer.quotes().is_empty() && !answer.text.contains(&gone_there),
+        "{}",
+        answer.text
+    );
+    carol
+        .send(&channel, &format!("[ ]({link}) carol to none"))
+        .await?;
+    let answer = alice
+        .wait_for_message(&room, "the answer to what is gone", |event| {
+            event.body().contains("carol to none")
+        })
+        .await?;
+    assert_eq!(answer.in_reply_to(), None);
+    println!("QUOTE GONE: {}", answer.content);
     // An edited answer is an answer still.
     let edited = alice.reply(&room, &hers, "answer ate").await?;
     let there = answered("answer ate").await?;
