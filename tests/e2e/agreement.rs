@@ -199,8 +199,7 @@ async fn on_matrix(general: &General, one: &Said) -> Result<Option<Shown>> {
     let text = alice.shown(room, &one.event).await?["body"].clone();
     let ghost = world.ghost("carol");
     let mut reactions = BTreeSet::new();
-    for given in alice.reactions(room, &one.event).await? {
-        let (key, user) = given.split_once(' ').context("a key and a user")?;
+    for (user, key) in alice.reactions(room, &one.event).await? {
         let name = if user == ghost { "carol" } else { "alice" };
         let emoji = EMOJI.iter().position(|(emoji, _)| *emoji == key);
         reactions.insert((name.to_owned(), emoji.context("another emoji")?));

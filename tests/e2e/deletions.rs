@@ -19,10 +19,7 @@ async fn authors_and_moderators_take_messages_away_on_both_sides() -> Result<()>
     let bot = world.user_id("rocketchatbot");
     let dave = world.matrix_user("dave").await?;
     dave.join(&room).await?;
-    world
-        .matrix_bot()?
-        .set_power(&room, &dave.user_id, 50)
-        .await?;
+    world.give_power(&room, &dave.user_id, 50).await?;
     let mallory = world.matrix_user("mallory").await?;
     mallory.join(&room).await?;
     // Pairs of what is written on Matrix and what on Rocket.Chat: event and id.
@@ -112,7 +109,6 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
         room,
         channel,
     } = in_general().await?;
-    let admin = world.rocket_admin();
 
     // With replies, a shell stays.
     let root = carol.send(&channel, "root").await?;
@@ -144,8 +140,8 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
     assert!(!alice.event(&room, &reply_event).await?.is_redacted());
 
     // Where the server always leaves a shell.
-    admin
-        .set_setting("Message_ShowDeletedStatus", json!(true))
+    world
+        .change_setting("Message_ShowDeletedStatus", json!(true))
         .await?;
     let shown = carol.send(&channel, "shown as deleted").await?;
     let event = alice.wait_for_text(&room, "shown as deleted").await?;
@@ -153,22 +149,22 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
     alice.wait_for_redaction(&room, &event.event_id).await?;
     let event = alice.send_text(&room, "shown of alice").await?;
     let there = carol.wait_for_text(&channel, "shown of alice").await?.id;
-    admin.delete(&channel, &there).await?;
+    world.rocket_admin().delete(&channel, &there).await?;
     alice.wait_for_redaction(&room, &event).await?;
 
     // Where it hides instead of deleting.
-    admin
-        .set_setting("Message_ShowDeletedStatus", json!(false))
+    world
+        .change_setting("Message_ShowDeletedStatus", json!(false))
         .await?;
-    admin
-        .set_setting("Message_KeepHistory", json!(true))
+    world
+        .change_setting("Message_KeepHistory", json!(true))
         .await?;
     let hidden = carol.send(&channel, "hidden").await?;
     let event = alice.wait_for_text(&room, "hidden").await?;
     carol.delete(&channel, &hidden).await?;
     alice.wait_for_redaction(&room, &event.event_id).await?;
-    admin
-        .set_setting("Message_KeepHistory", json!(false))
+    world
+        .change_setting("Message_KeepHistory", json!(false))
         .await?;
 
     // A deletion that is quicker than its message: they travel on two streams.
@@ -198,7 +194,7 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
     carol
         .wait_for_text(&channel, "alice before the end")
         .await?;
-    admin.clean_history(&channel).await?;
+    world.rocket_admin().clean_history(&channel).await?;
     alice.wait_for_redaction(&room, &event).await?;
     carol.send(&channel, "a new beginning").await?;
     alice.wait_for_text(&room, "a new beginning").await?;
@@ -220,7 +216,7 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
         .await?;
     world.bridge.stop().await?;
     carol.send(&channel, "said into the void").await?;
-    admin.clean_history(&channel).await?;
+    world.rocket_admin().clean_history(&channel).await?;
     world.bridge.start()?;
     world.bridge.ready().await?;
     alice.wait_for_redaction(&room, &event).await?;

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::html_content;
 
 use crate::{General, in_general, in_general_after_a_message};
 
@@ -31,8 +30,10 @@ async fn what_is_edited_says_its_latest_words_on_the_other_side() -> Result<()> 
         alice.wait_for_shown(&room, &here, &text).await?;
     }
     // Only how it looks; and that taken back.
-    let bold = html_content("first of all", "<strong>first of all</strong>");
-    let formatting = alice.edit_content(&room, &written, bold, json!({})).await?;
+    let bold = "<strong>first of all</strong>";
+    let formatting = alice
+        .edit_html(&room, &written, "first of all", bold)
+        .await?;
     carol
         .wait_for_words(&channel, &there, "*first of all*")
         .await?;
@@ -233,9 +234,8 @@ async fn every_part_of_a_long_message_follows_it() -> Result<()> {
         room,
         channel,
     } = in_general().await?;
-    let admin = world.rocket_admin();
-    admin
-        .set_setting("Message_MaxAllowedSize", json!(26_000))
+    world
+        .change_setting("Message_MaxAllowedSize", json!(26_000))
         .await?;
     let long = |word: &str, length: usize| {
         let words = format!("{word} ");
@@ -305,7 +305,7 @@ async fn every_part_of_a_long_message_follows_it() -> Result<()> {
         .pop()
         .expect("the second piece")
         .id;
-    admin.delete(&channel, &second).await?;
+    world.rocket_admin().delete(&channel, &second).await?;
     alice.wait_for_redaction(&room, &written).await?;
     pieces("third", 0).await?;
 

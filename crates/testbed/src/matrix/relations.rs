@@ -1,5 +1,5 @@
-//! What refers to a message: threads, reactions, pins; and waiting for what becomes
-//! of it.
+//! What refers to a message: edits, threads, reactions, pins; and how a message
+//! looks after all that.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,32 @@ use super::{Event, MatrixUser};
 use crate::wait::{DEADLINE, Wait};
 
 impl MatrixUser {
+    /// Replaces an own message by text with HTML, as a client does; returns the
+    /// edit's id.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub async fn edit_html(
+        &self,
+        room: &str,
+        event_id: &str,
+        body: &str,
+        html: &str,
+    ) -> Result<String> {
+        let new = json!({
+            "msgtype": "m.text",
+            "body": body,
+            "format": "org.matrix.custom.html",
+            "formatted_body": html,
+        });
+        let mut content = new.clone();
+        content["body"] = json!(format!("* {body}"));
+        content["formatted_body"] = json!(format!("* {html}"));
+        content["m.new_content"] = new;
+        content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": event_id });
+        self.send_event(room, "m.room.message", content).await
+    }
+
     /// Writes in the thread that hangs on `root`, as a client does that knows
     /// threads; returns the message's id.
     ///
@@ -39,6 +65,18 @@ impl MatrixUser {
     async fn send_related(&self, room: &str, body: &str, relation: Value) -> Result<String> {
         let content = json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation });
         self.send_event(room, "m.room.message", content).await
+    }
+
+    /// The content of a message as clients show it: that of its newest edit, if the
+    /// homeserver knows one; an empty object once redacted.
+    ///
+    /// # Errors
+    /// When the user may not see it.
+    pub async fn shown(&self, room: &str, event_id: &str) -> Result<Value> {
+        let event = self.event(room, event_id).await?;
+        let newest = "/m.relations/m.replace/content/m.new_content";
+        let edited = event.unsigned.pointer(newest).cloned();
+        Ok(edited.unwrap_or(event.content))
     }
 
     /// Waits until clients show this plain text for a message; returns the whole
@@ -92,6 +130,18 @@ impl MatrixUser {
         .await
     }
 
+    /// Who reacts to a message with what: pairs of user and key.
+    ///
+    /// # Errors
+    /// When the user may not read the room.
+    pub async fn reactions(
+        &self,
+        room: &str,
+        event_id: &str,
+    ) -> Result<BTreeSet<(String, String)>> {
+        Ok(reactions_in(&self.room_events(room).await?, event_id))
+    }
+
     /// Waits until exactly these people react to a message with these keys.
     ///
     /// # Errors
@@ -103,23 +153,14 @@ impl MatrixUser {
         wanted: &[(&str, &str)],
     ) -> Result<()> {
         let what = format!("the reactions to {event_id} to be {wanted:?}");
-        let wanted: BTreeSet<String> = wanted
+        let wanted: BTreeSet<(String, String)> = wanted
             .iter()
-            .map(|(user, key)| format!("{key} {user}"))
+            .map(|(user, key)| ((*user).to_owned(), (*key).to_owned()))
             .collect();
-        let mut wait = Wait::new(&what, DEADLINE);
-        loop {
-            let look = wait.look(async {
-                let given = self.reactions(room, event_id).await?;
-                if given == wanted {
-                    return Ok(Some(()));
-                }
-                Err(anyhow!("reactions: {given:?}"))
-            });
-            if self.evidence.explain(look.await)?.is_some() {
-                return Ok(());
-            }
-        }
+        self.wait_until(room, &what, |events| {
+            (reactions_in(events, event_id) == wanted).then_some(())
+        })
+        .await
     }
 
     /// The ids of what is pinned to a room.
@@ -163,4 +204,17 @@ fn in_thread(root: &str, event_id: &str, is_falling_back: bool) -> Value {
         "is_falling_back": is_falling_back,
         "m.in_reply_to": { "event_id": event_id },
     })
+}
+
+/// Redacted reactions have lost their relation, and so do not count.
+fn reactions_in(events: &[Event], event_id: &str) -> BTreeSet<(String, String)> {
+    events
+        .iter()
+        .filter(|event| event.kind == "m.reaction")
+        .filter(|event| event.relation() == Some(("m.annotation", event_id)))
+        .map(|event| {
+            let key = event.text("/m.relates_to/key");
+            (event.sender.clone(), key.to_owned())
+        })
+        .collect()
 }

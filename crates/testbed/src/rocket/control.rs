@@ -120,6 +120,16 @@ impl SimControl {
         Ok(())
     }
 
+    /// Gives a permission (`mention-all`) to these roles and no others.
+    ///
+    /// # Errors
+    /// When there is no such permission.
+    pub async fn set_permission(&self, permission: &str, roles: &[&str]) -> Result<()> {
+        let order = json!({ "id": permission, "roles": roles });
+        self.call("POST", "permissions", Some(&order)).await?;
+        Ok(())
+    }
+
     /// Loses reactions that come within so many milliseconds to one message, as a
     /// real server does; 0 loses none.
     ///
@@ -128,16 +138,6 @@ impl SimControl {
     pub async fn lose_reactions_within(&self, milliseconds: u64) -> Result<()> {
         let order = json!({ "reaction_race_ms": milliseconds });
         self.call("POST", "behaviour", Some(&order)).await?;
-        Ok(())
-    }
-
-    /// Gives a permission (`mention-all`) to these roles and no others.
-    ///
-    /// # Errors
-    /// When there is no such permission.
-    pub async fn set_permission(&self, permission: &str, roles: &[&str]) -> Result<()> {
-        let order = json!({ "id": permission, "roles": roles });
-        self.call("POST", "permissions", Some(&order)).await?;
         Ok(())
     }
 
