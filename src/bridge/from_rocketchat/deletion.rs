@@ -6,7 +6,7 @@ use crate::rocketchat::RocketMessageId;
 use crate::store::{Message, Origin, Portal, PortalKind};
 
 impl Bridge {
-    pub(super) async fn mirror_deletion(
+    pub(in crate::bridge) async fn mirror_deletion(
         &self,
         portal: &Portal,
         id: &RocketMessageId,
