@@ -84,7 +84,8 @@ impl Scanner<'_> {
                 end
             } else {
                 let (end, short_code) =
-                    emoticons::emoticon(&self.source, at, self.options.generation).filter(|_| self.options.emoticons)?;
+                    emoticons::emoticon(&self.source, at, self.options.generation)
+                        .filter(|_| self.options.emoticons)?;
                 let typed = self.source.text(at..end);
                 emoji.push(Inline::Emoji {
                     short_code: short_code.to_owned(),
@@ -207,7 +208,13 @@ impl Scanner<'_> {
         let text = self.run(Class::Blank, at + level).filter(|_| level > 0)?;
         if !self.is_v6() {
             let (content, end) = self.line(Place::Line, text)?;
-            return Some((Block::Heading { level: level as u8, content }, end));
+            return Some((
+                Block::Heading {
+                    level: level as u8,
+                    content,
+                },
+                end,
+            ));
         }
         let end = self.run(Class::Line, text)?;
         let content = vec![Inline::Text(self.source.text(text..end))];

@@ -167,7 +167,8 @@ impl Scanner<'_> {
                 });
             }
             Construct::Emoticon | Construct::ColonEmoticon => {
-                let short_code = emoticons::emoticon(&self.source, at, self.options.generation).map_or("", |found| found.1);
+                let short_code = emoticons::emoticon(&self.source, at, self.options.generation)
+                    .map_or("", |found| found.1);
                 let inline = Inline::Emoji {
                     short_code: short_code.to_owned(),
                     typed: self.source.text(range.clone()),
@@ -182,7 +183,9 @@ impl Scanner<'_> {
                 pieces.push(Piece::Text(at..at + 1));
                 return pieces.push(Piece::Text(range.end - 2..range.end));
             }
-            Construct::Escape | Construct::EscapedTimestamp | Construct::EscapedBar => return pieces.push(Piece::Text(at + 1..range.end)),
+            Construct::Escape | Construct::EscapedTimestamp | Construct::EscapedBar => {
+                return pieces.push(Piece::Text(at + 1..range.end));
+            }
             Construct::Blank
             | Construct::BlankEmphasis
             | Construct::WordAndUnderscore
@@ -264,9 +267,11 @@ impl Scanner<'_> {
     fn settle(&self, pieces: Vec<Piece>) -> Vec<Piece> {
         let touches = |neighbour: Option<&Piece>| match neighbour {
             Some(Piece::Emoji { .. } | Piece::UnicodeEmoji(_)) => true,
-            Some(Piece::Text(range)) => {
-                !self.source.text(range.clone()).trim_matches(is_blank).is_empty()
-            }
+            Some(Piece::Text(range)) => !self
+                .source
+                .text(range.clone())
+                .trim_matches(is_blank)
+                .is_empty(),
             Some(Piece::Other(_)) | None => false,
         };
         let stays: Vec<bool> = (0..pieces.len())

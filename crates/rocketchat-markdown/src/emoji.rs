@@ -103,15 +103,22 @@ fn regional_flag(source: &Source, at: usize) -> Option<usize> {
 fn keycap(source: &Source, at: usize) -> Option<usize> {
     let key = u8::try_from(source.at(at)?).ok()?;
     let end = unit(source, at + 1, 0xFE0F..=0xFE0F).unwrap_or(at + 1);
-    unit(source, end, 0x20E3..=0x20E3).filter(|_| key.is_ascii_digit() || key == b'#' || key == b'*')
+    unit(source, end, 0x20E3..=0x20E3)
+        .filter(|_| key.is_ascii_digit() || key == b'#' || key == b'*')
 }
 
 fn face(source: &Source, at: usize) -> Option<usize> {
-    Some(with_selector(source, pair(source, at, 0xD83D, 0xDE00..=0xDE4F)?))
+    Some(with_selector(
+        source,
+        pair(source, at, 0xD83D, 0xDE00..=0xDE4F)?,
+    ))
 }
 
 fn transport(source: &Source, at: usize) -> Option<usize> {
-    Some(with_selector(source, pair(source, at, 0xD83D, 0xDE80..=0xDEFF)?))
+    Some(with_selector(
+        source,
+        pair(source, at, 0xD83D, 0xDE80..=0xDEFF)?,
+    ))
 }
 
 /// U+2600 to U+27BF.
@@ -144,9 +151,30 @@ fn text_by_default(source: &Source, at: usize) -> Option<usize> {
     let end = match (source.at(at)?, source.at(at + 1)?) {
         (0xD83C, 0xDC04 | 0xDD70 | 0xDD71 | 0xDD7E | 0xDD7F | 0xDE02 | 0xDE1A | 0xDE2F) => at + 2,
         (
-            0xA9 | 0xAE | 0x203C | 0x2049 | 0x2122 | 0x2139 | 0x2196..=0x2199 | 0x21A9 | 0x21AA
-            | 0x24C2 | 0x25AA | 0x25AB | 0x25B6 | 0x25C0 | 0x25FB..=0x25FE | 0x2934 | 0x2935
-            | 0x2B05..=0x2B07 | 0x2B50 | 0x2B55 | 0x3030 | 0x303D | 0x3297 | 0x3299,
+            0xA9
+            | 0xAE
+            | 0x203C
+            | 0x2049
+            | 0x2122
+            | 0x2139
+            | 0x2196..=0x2199
+            | 0x21A9
+            | 0x21AA
+            | 0x24C2
+            | 0x25AA
+            | 0x25AB
+            | 0x25B6
+            | 0x25C0
+            | 0x25FB..=0x25FE
+            | 0x2934
+            | 0x2935
+            | 0x2B05..=0x2B07
+            | 0x2B50
+            | 0x2B55
+            | 0x3030
+            | 0x303D
+            | 0x3297
+            | 0x3299,
             _,
         ) => at + 1,
         _ => return None,
@@ -173,7 +201,11 @@ fn supplemental(source: &Source, at: usize) -> Option<usize> {
 }
 
 /// Emoji that are joined to one; a joiner with nothing behind it spoils them all.
-fn joined(source: &Source, at: usize, part: impl Fn(&Source, usize) -> Option<usize>) -> Option<usize> {
+fn joined(
+    source: &Source,
+    at: usize,
+    part: impl Fn(&Source, usize) -> Option<usize>,
+) -> Option<usize> {
     let mut end = part(source, at)?;
     for _ in 0..MOST_JOINED {
         if source.at(end) != Some(JOINER) {

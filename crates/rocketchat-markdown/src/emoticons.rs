@@ -55,13 +55,19 @@ const EMOTICONS: &[(&str, &[&str])] = &[
 const NOT_IN_V8_7: &[&str] = &[">:/", ":'-(", "\\0/", "\\O/"];
 
 /// The end and the shortcode of the emoticon that stands at `at`.
-pub(crate) fn emoticon(source: &Source, at: usize, generation: Generation) -> Option<(usize, &'static str)> {
+pub(crate) fn emoticon(
+    source: &Source,
+    at: usize,
+    generation: Generation,
+) -> Option<(usize, &'static str)> {
     // Most positions are ruled out by their first character.
     let first = char::from_u32(u32::from(source.at(at)?))?;
     EMOTICONS.iter().find_map(|(short_code, forms)| {
         let form = forms.iter().find(|form| {
             form.starts_with(first)
-                && form.encode_utf16().eq(source.slice(at..at + form.chars().count()).iter().copied())
+                && form
+                    .encode_utf16()
+                    .eq(source.slice(at..at + form.chars().count()).iter().copied())
         })?;
         let is_known = generation == Generation::V6 || !NOT_IN_V8_7.contains(form);
         is_known.then_some((at + form.chars().count(), *short_code))
@@ -97,7 +103,11 @@ mod tests {
             (":", None),
             (":x", None),
         ] {
-            assert_eq!(emoticon(&Source::new(text), 0, Generation::V6), expected, "{text}");
+            assert_eq!(
+                emoticon(&Source::new(text), 0, Generation::V6),
+                expected,
+                "{text}"
+            );
         }
     }
 }

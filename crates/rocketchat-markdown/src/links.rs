@@ -27,7 +27,9 @@ impl Scanner<'_> {
     pub(crate) fn found_address(&mut self, at: usize) -> Option<usize> {
         let first_mark = self.source.run(Class::BeforeHostMark, at);
         let has_mark = self.source.has(first_mark, ".") || self.source.has(first_mark, "://");
-        let start = self.address_start(at).filter(|_| has_mark || self.is_v6())?;
+        let start = self
+            .address_start(at)
+            .filter(|_| has_mark || self.is_v6())?;
         let end = self.source.run(Class::Visible, start);
         let marks_count = end == self.source.len() && self.is_v6();
         let end = if marks_count {
@@ -129,7 +131,9 @@ impl Scanner<'_> {
         if self.source.has(at, "localhost") {
             return Some(at + "localhost".len());
         }
-        let first = self.label(at).filter(|_| self.is_v6() || !self.source.has(at, "_"))?;
+        let first = self
+            .label(at)
+            .filter(|_| self.is_v6() || !self.source.has(at, "_"))?;
         let mut end = first;
         while self.source.has(end, ".")
             && let Some(label) = self.label(end + 1)

@@ -29,7 +29,9 @@ impl Scanner<'_> {
     /// A line of at least three hyphens.
     pub(crate) fn rule(&self, at: usize) -> Found<Block> {
         let start = self.source.run(Class::Blank, at);
-        let end = self.run(Class::Hyphen, start).filter(|end| *end >= start + 3 && !self.is_v6())?;
+        let end = self
+            .run(Class::Hyphen, start)
+            .filter(|end| *end >= start + 3 && !self.is_v6())?;
         let end = self.source.run(Class::Blank, end);
         match self.source.line_end(end) {
             Some(end) => Some((Block::HorizontalRule, end)),
@@ -72,7 +74,13 @@ impl Scanner<'_> {
 
     fn table_divider(&self, at: usize) -> Option<usize> {
         let cell = |at: usize| {
-            let skip = |at: usize, mark| if self.source.has(at, mark) { at + 1 } else { at };
+            let skip = |at: usize, mark| {
+                if self.source.has(at, mark) {
+                    at + 1
+                } else {
+                    at
+                }
+            };
             let start = skip(self.source.run(Class::Blank, at), ":");
             let hyphens = skip(self.run(Class::Hyphen, start)?, ":");
             let end = self.source.run(Class::Blank, hyphens);

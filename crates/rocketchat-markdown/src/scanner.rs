@@ -166,7 +166,8 @@ impl<'a> Scanner<'a> {
         let closers = Closers {
             label: positions(&source, |at| {
                 let target_follows = source.has(at, "](") && source.at(at + 2).is_some();
-                target_follows || options.generation == Generation::V8_7 && is_label_before_link(&source, at)
+                target_follows
+                    || options.generation == Generation::V8_7 && is_label_before_link(&source, at)
             }),
             formula: positions(&source, |at| parenthesis(at, "\\)") || dollar(at, "$")),
             formula_block: positions(&source, |at| parenthesis(at, "\\]") || dollar(at, "$$")),
@@ -320,7 +321,8 @@ impl<'a> Scanner<'a> {
     /// What is left when nothing stands there: a character, unless it ends the place.
     fn character(&mut self, place: Place, at: usize) -> Option<usize> {
         let unit = self.source.at(at)?;
-        let is_one_of = |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
+        let is_one_of =
+            |set: &str| u8::try_from(unit).is_ok_and(|byte| set.as_bytes().contains(&byte));
         let ends = match place {
             Place::Bold => is_one_of("\n* "),
             Place::Italic => is_one_of("\n_ "),
@@ -342,7 +344,8 @@ impl<'a> Scanner<'a> {
 
     /// `||spoiler||`.
     fn spoiler(&mut self, open: Open, at: usize) -> Option<usize> {
-        self.surrounded(State::new(Place::Spoiler, open), "||", at).map(|spoiler| spoiler.end)
+        self.surrounded(State::new(Place::Spoiler, open), "||", at)
+            .map(|spoiler| spoiler.end)
     }
 
     // Emphasis
@@ -467,7 +470,14 @@ impl<'a> Scanner<'a> {
             return Some(end);
         }
         let in_emphasis = matches!(state.place, Place::Bold | Place::Italic);
-        let next_state = State { place: if in_emphasis { state.place } else { Place::Line }, ..state };
+        let next_state = State {
+            place: if in_emphasis {
+                state.place
+            } else {
+                Place::Line
+            },
+            ..state
+        };
         self.emoticons_ahead += 1;
         let next = self.item(next_state, end);
         self.emoticons_ahead -= 1;

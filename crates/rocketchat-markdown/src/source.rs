@@ -202,9 +202,8 @@ impl Source {
     /// Where the label of a host name that begins at `at` ends: `at` when there is none.
     /// A hyphen or an underscore takes the next character with it, whatever that is.
     pub(crate) fn label_end(&self, at: usize, brackets_end: bool) -> usize {
-        let ends_host = |unit: u16| {
-            is_any_of(unit, " \t\r\n\\/|><%`") || brackets_end && is_any_of(unit, "[]")
-        };
+        let ends_host =
+            |unit: u16| is_any_of(unit, " \t\r\n\\/|><%`") || brackets_end && is_any_of(unit, "[]");
         let ends = self.label_ends.get_or_init(|| {
             let mut ends: Vec<u32> = (0..=self.units.len() as u32).collect();
             for (at, unit) in self.units.iter().enumerate().rev() {
