@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 #[path = "../benches/conversion/cases.rs"]
 mod cases;
 
@@ -16,18 +14,6 @@ const NOTHING: Duration = Duration::from_millis(3);
 /// A busy machine disturbs some attempts, hardly all.
 const ATTEMPTS: usize = 4;
 
-/// How long this thread has been at work. Others on the machine do not count.
-fn worked() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    now.try_into().expect("a time since the thread began")
-}
-
-fn takes(way: cases::Way, text: &str) -> Duration {
-    let began = worked();
-    std::hint::black_box(way.convert(text));
-    worked() - began
-}
-
 #[test]
 fn the_worst_messages_take_time_in_proportion_to_their_size() {
     let mut too_slow = Vec::new();
@@ -36,8 +22,8 @@ fn the_worst_messages_take_time_in_proportion_to_their_size() {
         let large = (case.text)(case.size / 2 * LARGER);
         let mut least = (Duration::MAX, Duration::MAX);
         let is_linear = (0..ATTEMPTS).any(|_| {
-            least.0 = least.0.min(takes(case.way, &small));
-            least.1 = least.1.min(takes(case.way, &large));
+            least.0 = least.0.min(case.takes(&small, 1));
+            least.1 = least.1.min(case.takes(&large, 1));
             least.1 < NOTHING || least.1.as_secs_f64() < MOST * least.0.as_secs_f64()
         });
         if !is_linear {
@@ -51,4 +37,20 @@ fn the_worst_messages_take_time_in_proportion_to_their_size() {
         }
     }
     assert!(too_slow.is_empty(), "{}", too_slow.join("\n"));
+}
+
+#[test]
+fn ordinary_messages_take_hardly_any_time() {
+    // Programs of the tests are some twenty times as slow as those of a release.
+    let most = Duration::from_millis(10);
+    for case in cases::ordinary() {
+        let text = (case.text)(case.size);
+        let least = (0..10).map(|_| case.takes(&text, 1)).min();
+        assert!(
+            least.is_some_and(|least| least < most),
+            "{}, {}: {least:?}",
+            case.way.name(),
+            case.name
+        );
+    }
 }

@@ -1,10 +1,14 @@
 //! Messages to convert: ordinary ones, and the worst that somebody could think of. Used
 //! by the benchmark and by the test that holds the worst to linear time.
 
+use std::hint::black_box;
+use std::time::Duration;
+
 use matrix_appservice_rocketchat::convert::to_matrix::{Channel, Directory, Person, render};
 use matrix_appservice_rocketchat::convert::to_rocketchat::{Surroundings, message, split};
 use rocketchat_markdown::{Generation, Options, parse};
 use ruma::OwnedMxcUri;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 /// A message, and which way it goes.
@@ -17,6 +21,24 @@ pub struct Case {
     pub size: usize,
     /// The way it goes.
     pub way: Way,
+}
+
+impl Case {
+    /// How long this thread is at work to convert such a text a number of times. What
+    /// others do on the machine does not count.
+    pub fn takes(&self, text: &str, times: u64) -> Duration {
+        let began = worked();
+        for _ in 0..times {
+            black_box(self.way.convert(black_box(text)));
+        }
+        worked().saturating_sub(began)
+    }
+}
+
+/// How long this thread has been at work.
+fn worked() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.try_into().unwrap_or_default()
 }
 
 /// A way of converting.
