@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::routes::{Limits, Shared};
+pub use self::transaction::{NotATransaction, read as read_transaction};
 use crate::secret::Secret;
 
 /// The largest transaction that is read unless the configuration says otherwise,

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`: everything a person does with this
-//! repository, in one command each. A new task is a file of its own and a line
+//! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask fuzz`:
+//! everything a person does with this repository, in one command each. A new task is a file of its own and a line
 //! in [`Task`].
 
 #![allow(
@@ -10,6 +10,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod progress;
 mod test;
 
@@ -30,6 +31,8 @@ enum Task {
     Bench(bench::Options),
     /// Start Synapse, a simulated Rocket.Chat and the bridge, and try them out.
     Demo(demo::Options),
+    /// Look for texts, frames and transactions that break what reads them.
+    Fuzz(fuzz::Options),
     /// Set up what the tests need and run them all.
     Test(test::Options),
 }
@@ -39,6 +42,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Bench(options) => bench::run(options).await,
         Task::Demo(options) => demo::run(options).await,
+        Task::Fuzz(options) => fuzz::run(options).await,
         Task::Test(options) => test::run(options).await,
     };
     match outcome {

@@ -84,24 +84,36 @@ pub(super) fn write(
     after: Option<char>,
     place: Place,
 ) {
+    // Emphasis that was to stand between the two may have been given up since.
+    if let (Some(c), Some(next)) = (before, text.chars().next())
+        && ((c == '#' && is_of_a_name(next)) || is_taken_apart(c, next, place))
+    {
+        out.push(ZERO_WIDTH_SPACE);
+    }
     let mut from = 0;
     let mut before = before;
     while from < text.len() {
         let rest = &text[from..];
-        let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let word = rest.find(ends_a_word).unwrap_or(rest.len());
         if word > 0 {
             let next = rest[word..].chars().next().or(after);
             write_word(out, &rest[..word], before, next, place);
         }
         let space: usize = rest[word..]
             .chars()
-            .take_while(|c| c.is_whitespace())
+            .take_while(|c| ends_a_word(*c))
             .map(char::len_utf8)
             .sum();
         out.push_str(&rest[word..word + space]);
         before = rest[..word + space].chars().next_back();
         from += word + space;
     }
+}
+
+/// Whether a word ends before a character, in the eyes of the server: other white space
+/// belongs to the word, so that a backslash behind it may be shown.
+fn ends_a_word(c: char) -> bool {
+    matches!(c, ' ' | '\n')
 }
 
 fn write_word(
@@ -111,7 +123,7 @@ fn write_word(
     after: Option<char>,
     place: Place,
 ) {
-    let touches = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
+    let touches = |c: Option<char>| c.is_some_and(|c| !ends_a_word(c));
     // A word with a dot or an underscore would swallow what touches it.
     let place = match place {
         Place::Plain if touches(before) || touches(after) => Place::AmongMarkup,

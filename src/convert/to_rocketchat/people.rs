@@ -85,6 +85,9 @@ impl Mentioned {
 
 /// What a link leads to, if that is a person or a room of Matrix.
 pub(super) fn pill(href: &str, with: &Surroundings<'_>) -> Option<Pill> {
+    if has_an_empty_part(href) {
+        return None;
+    }
     let id = match MatrixToUri::parse(href) {
         Ok(uri) => uri.id().clone(),
         Err(_) => MatrixUri::parse(href).ok()?.id().clone(),
@@ -96,6 +99,13 @@ pub(super) fn pill(href: &str, with: &Surroundings<'_>) -> Option<Pill> {
         _ => return None,
     };
     Some(found.map_or(Pill::Unknown, Pill::Known))
+}
+
+/// Whether an id is missing in a link of matrix.to: ruma-common 0.20.2 panics then,
+/// instead of refusing it.
+fn has_an_empty_part(href: &str) -> bool {
+    href.strip_prefix("https://matrix.to/#/")
+        .is_some_and(|ids| ids.starts_with('/') || ids.contains("//"))
 }
 
 fn channel(room: &str, with: &Surroundings<'_>) -> Option<String> {

@@ -66,6 +66,8 @@ fn text_stays_what_was_typed() {
             ("2 * 3", "2 * 3"),
             ("2*3*4", "2\\*3\\*4"),
             ("1.5*2*3", "1\\.5\\*2\\*3"),
+            ("a.\u{a0}~~", "a\\.\u{a0}\\~\\~"),
+            ("<s_t\tg_a|<", "<·s\\_t\tg\\_a|<"),
             ("snake_case_name", "snake_case_name"),
             ("_this_ and foo.bar", "\\_this\\_ and foo.bar"),
             ("~/.config", "~/.config"),
@@ -87,6 +89,34 @@ fn text_stays_what_was_typed() {
         ],
         plain,
     );
+}
+
+#[test]
+fn emphasis_that_is_given_up_leaves_no_channel_behind() {
+    check(
+        "a sign, and a word that cannot be emphasised",
+        &[("#<i>a*</i>", "#·a\\*"), ("<s>#<g>d</s>", "~·#·d~")],
+        html,
+    );
+}
+
+#[test]
+fn a_link_without_an_id_leads_to_nobody() {
+    for ids in [
+        "//2",
+        "/",
+        "//",
+        "!a:b.c///",
+        "!a:b.c//?via=b.c",
+        "$e//!a:b.c",
+    ] {
+        let link = format!("<a href=\"https://matrix.to/#/{ids}\">somebody</a>");
+        let said = shown(message(&html(&link), &around(true)));
+        assert!(
+            said.contains("somebody") && !said.contains('@'),
+            "{ids}: {said}"
+        );
+    }
 }
 
 #[test]

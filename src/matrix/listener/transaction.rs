@@ -15,16 +15,19 @@ const MAX_FIELD_BYTES: usize = 255;
 
 /// Why a body is no transaction at all.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotATransaction {
+pub enum NotATransaction {
     /// Not JSON as a whole.
     NotJson(String),
     /// JSON, but not what a transaction is made of.
     BadShape(&'static str),
 }
 
-/// Reads a body. One event that cannot be read is counted and logged with its
-/// index and the reason, and harms no other.
-pub(super) fn read(id: String, body: &[u8]) -> Result<Transaction, NotATransaction> {
+/// Reads a transaction's body; `id` is the homeserver's. One event that cannot be read
+/// is counted and logged with its index and the reason, and harms no other.
+///
+/// # Errors
+/// When the body is not JSON, or has no list of events.
+pub fn read(id: String, body: &[u8]) -> Result<Transaction, NotATransaction> {
     // Where bytes are not UTF-8 the rest of the transaction still counts.
     let text = String::from_utf8_lossy(body);
     if matches!(text, std::borrow::Cow::Owned(_)) {

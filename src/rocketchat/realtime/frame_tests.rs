@@ -4,21 +4,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::event::{Change, Event, Unreadable};
+use super::event::{Change, Event};
 use super::frame::Frame;
-use super::translate;
+use super::translate::event_of_frame as hear;
 use crate::rocketchat::documents::Timestamp;
 use crate::rocketchat::error::Error;
 
 const FRAMES: &str = include_str!("../../../tests/data/rocketchat/frames.jsonl");
-
-/// What a frame tells, as the connection would tell it.
-fn hear(text: &str) -> Result<Option<Event>, Unreadable> {
-    match Frame::parse(text)? {
-        Frame::Changed { collection, fields } => translate::event(&collection, fields),
-        _ => Ok(None),
-    }
-}
 
 fn changed(collection: &str, event: &str, args: Value) -> String {
     json!({

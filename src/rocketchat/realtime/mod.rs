@@ -21,6 +21,7 @@ pub use client::{Options, Realtime, start};
 pub use event::{Bulk, Change, Event, OnRoom, Unreadable};
 pub use login::login_once;
 pub use stream::{OwnEvent, Stream};
+pub use translate::event_of_frame;
 
 #[cfg(test)]
 mod frame_tests;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::event::{Bulk, Change, Event, OnRoom, Unreadable};
+use super::frame::Frame;
 use crate::rocketchat::documents::{Message, RoomType, Timestamp, read_one};
 use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
 
@@ -15,6 +16,18 @@ struct Fields<'a> {
     event_name: String,
     #[serde(borrow)]
     args: Vec<&'a RawValue>,
+}
+
+/// What a frame tells of what happened; none when it is of no interest, or about the
+/// connection itself. Pure: it may be called with anything.
+///
+/// # Errors
+/// When it should have told something and cannot be read.
+pub fn event_of_frame(text: &str) -> Result<Option<Event>, Unreadable> {
+    match Frame::parse(text)? {
+        Frame::Changed { collection, fields } => event(&collection, fields),
+        _ => Ok(None),
+    }
 }
 
 /// What a frame of a stream tells; none when it is of no interest.
