@@ -14,6 +14,7 @@ mod direct;
 mod durability;
 mod feedback;
 mod formatting;
+mod hostile;
 mod kinds;
 mod long_texts;
 mod mentions;
