@@ -113,7 +113,11 @@ impl Bridge {
         Ok(known.is_none_or(|known| super::from_rocketchat::revision(message) > known.revision))
     }
 
-    async fn sync(&self, portal: &Portal, since: Timestamp) -> Result<SyncResult, Failure> {
+    pub(super) async fn sync(
+        &self,
+        portal: &Portal,
+        since: Timestamp,
+    ) -> Result<SyncResult, Failure> {
         match &portal.kind {
             PortalKind::Direct { matrix_user, .. } => {
                 let puppet = self.puppet_of(matrix_user).await?;

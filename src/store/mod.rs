@@ -367,20 +367,18 @@ impl Store {
     }
 
     /// Notes a message that is about to be posted on Rocket.Chat, so that what
-    /// happens to it there is understood before its answer comes. What has been
-    /// noted of it before stays.
+    /// happens to it there is understood before its answer comes. What an earlier
+    /// attempt has noted of it stays, and is returned.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn begin_message(&self, message: &Message) -> Result<Message, StoreError> {
+    pub fn begin_message(&self, message: &Message) -> Result<Option<Message>, StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.get(&keys::message(&message.rid, &message.id))? {
-            Some(known) => Ok(known),
-            None => {
-                self.change().message(message).commit()?;
-                Ok(message.clone())
-            }
+        let known = self.get(&keys::message(&message.rid, &message.id))?;
+        if known.is_none() {
+            self.change().message(message).commit()?;
         }
+        Ok(known)
     }
 
     /// Writes a message down that is on both sides now, together with `change`. If it

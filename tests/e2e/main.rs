@@ -7,18 +7,26 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod agreement;
 mod bad_input;
 mod channel;
 mod conversation;
+mod deletions;
 mod direct;
+mod direct_changes;
 mod durability;
+mod edits;
 mod feedback;
 mod formatting;
 mod hostile;
 mod kinds;
+mod late;
 mod long_texts;
 mod mentions;
+mod reactions;
+mod replies;
 mod start;
+mod threads;
 mod versions;
 
 use anyhow::Result;
@@ -47,7 +55,11 @@ struct General {
 }
 
 async fn in_general() -> Result<General> {
-    let world = world_with_general().await?;
+    general_in(world_with_general().await?).await
+}
+
+/// Alice and Carol, both in `#general` of this world.
+async fn general_in(world: World) -> Result<General> {
     let alice = world.matrix_user("alice").await?;
     let carol = world.rocket_user("carol").await?;
     let channel = carol.join_channel("general").await?;
@@ -59,6 +71,21 @@ async fn in_general() -> Result<General> {
         room,
         channel,
     })
+}
+
+/// As [`in_general`], with a message of Carol's that was there before the bridge:
+/// its id comes along.
+async fn in_general_after_a_message(text: &str) -> Result<(General, String)> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let old = carol.send(&channel, text).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    Ok((general_in(world).await?, old))
 }
 
 /// Alice on Matrix and Carol on Rocket.Chat in a direct message, which Alice began

@@ -173,6 +173,16 @@ impl Bridge {
         self.ready().await
     }
 
+    /// Kills it, starts it again with its store and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn kill_and_restart(&self) -> Result<()> {
+        self.kill().await?;
+        self.start()?;
+        self.ready().await
+    }
+
     /// Waits until it ends by itself, as it does on wrong configuration.
     ///
     /// # Errors

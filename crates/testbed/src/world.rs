@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::bridge::{Bridge, BridgeOptions};
-use crate::http::Evidence;
+use crate::http::{Api, Evidence, escape};
 use crate::matrix::MatrixUser;
 use crate::ports::PortLease;
 use crate::rocket::{RocketSim, RocketUser, SimOptions};
@@ -220,6 +220,36 @@ impl World {
     /// The alias that opens the portal of a channel.
     pub fn alias(&self, channel: &str) -> String {
         format!("#_rocketchat_{channel}:{}", self.synapse.server_name())
+    }
+
+    /// Changes a setting of Rocket.Chat, as its administrator.
+    ///
+    /// # Errors
+    /// When there is no such setting.
+    pub async fn change_setting(&self, id: &str, value: Value) -> Result<()> {
+        let endpoint = format!("settings/{id}");
+        self.rocket_admin()
+            .post(&endpoint, json!({ "value": value }))
+            .await?;
+        Ok(())
+    }
+
+    /// Gives a Matrix user power in a portal's room, as its maker, the bridge's bot,
+    /// can: 50 is a moderator.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub async fn give_power(&self, room: &str, user_id: &str, level: i64) -> Result<()> {
+        let bearer = format!("Bearer {}", self.bridge.as_token());
+        let bot = Api::new(self.synapse.base_url(), &[("authorization", &bearer)])?;
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/state/m.room.power_levels/",
+            escape(room)
+        );
+        let mut levels = bot.json("GET", &path, None).await?;
+        levels["users"][user_id] = json!(level);
+        bot.json("PUT", &path, Some(&levels)).await?;
+        Ok(())
     }
 
     /// Waits for a condition; shows the ends of all logs when it does not come.

@@ -11,6 +11,7 @@ use crate::bridge::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::documents::Timestamp;
 use crate::store::{InboxEvent, Message, Origin, Portal, Thread};
 
 /// What a message refers to.
@@ -152,7 +153,9 @@ impl Bridge {
             pending: true,
             ..record(portal, event, json, ids.collect(), references)
         };
-        if self.store.begin_message(&coming)?.deleted {
+        if let Some(begun) = self.store.begin_message(&coming)?
+            && self.is_gone_already(portal, &begun).await?
+        {
             tracing::info!(event = %event.event_id, "deleted on Rocket.Chat before it was done here");
             return Ok(Vec::new());
         }
@@ -166,6 +169,29 @@ impl Bridge {
             references.thread.as_ref(),
         )
         .await
+    }
+
+    /// Whether what an earlier attempt may have posted has been deleted on Rocket.Chat
+    /// since. The id of a deleted message is free again: it must not be posted anew.
+    async fn is_gone_already(&self, portal: &Portal, begun: &Message) -> Result<bool, Failure> {
+        /// The clocks of the two servers need not agree.
+        const BEFORE_MS: i64 = 300_000;
+        if begun.deleted {
+            return Ok(true);
+        }
+        let since = Timestamp((begun.sent_at - BEFORE_MS).max(0));
+        let changes = self.sync(portal, since).await?;
+        let deleted = changes
+            .deleted
+            .iter()
+            .find(|deleted| begun.rocket_ids().any(|id| *id == deleted.id));
+        match deleted {
+            Some(deleted) => {
+                self.mirror_deletion(portal, &deleted.id).await?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
     }
 
     /// A text in pieces that Rocket.Chat takes, the first of them with the quote.

@@ -175,6 +175,11 @@ impl Bridge {
         let (true, false, Some(original)) = (counts, known.deleted, known.events.first()) else {
             return Ok(());
         };
+        if known.origin == Origin::RocketChat {
+            return Err(Failure::Refused(
+                "On Rocket.Chat the message keeps what its author made of it.".into(),
+            ));
+        }
         let reader = self.reader(portal).await?;
         let Some(now) = reader.event(&portal.room_id, original).await? else {
             return Ok(());

@@ -6,7 +6,7 @@ use crate::rocketchat::RocketMessageId;
 use crate::store::{Message, Origin, Portal, PortalKind};
 
 impl Bridge {
-    pub(super) async fn mirror_deletion(
+    pub(in crate::bridge) async fn mirror_deletion(
         &self,
         portal: &Portal,
         id: &RocketMessageId,
@@ -15,7 +15,8 @@ impl Bridge {
             // It may yet arrive: deletions travel on a stream of their own.
             return Ok(self.store.change().message(&gone(portal, id)).commit()?);
         };
-        if known.deleted {
+        // Pieces that an edit on Matrix has made needless are no longer part of it.
+        if known.deleted || !known.rocket_ids().any(|part| part == id) {
             return Ok(());
         }
         let author = match known.origin {

@@ -109,7 +109,8 @@ impl Bridge {
                         content: replacement(part, original, &added),
                         replaces: Some(original),
                     };
-                    self.send_part(portal, &ghost, message, part).await?;
+                    let edit = self.send_part(portal, &ghost, message, part).await?;
+                    self.store.change().edit_event(&known, &edit).commit()?;
                     original.clone()
                 }
                 // It has become longer than its events can carry.

@@ -45,6 +45,15 @@ pub(super) async fn body(response: Response, limit: usize) -> Result<Vec<u8>, Er
     Err(refusal(status, &headers, &body))
 }
 
+/// What a file's address answers with, whatever its type, at most `limit` bytes.
+pub(super) async fn file(response: Response, limit: usize) -> Result<Vec<u8>, Error> {
+    if response.status().is_success() {
+        read(response, limit).await
+    } else {
+        body(response, limit).await
+    }
+}
+
 /// Reads an answer that was said to be JSON. It must be an object: serde would take a
 /// list for one, its elements for the fields in their order.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {

@@ -170,6 +170,13 @@ impl Client {
         answer::body(response, request.limit).await
     }
 
+    /// Fetches a file that is there for everybody: no token goes along.
+    pub(super) async fn file(&self, path: &[&str], limit: usize) -> Result<Vec<u8>, Error> {
+        let request = self.http.get(self.address(path)?).timeout(TIMEOUT);
+        let response = request.send().await.map_err(|e| answer::transport(&e))?;
+        answer::file(response, limit).await
+    }
+
     /// Sends a request and reads its good answer.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,

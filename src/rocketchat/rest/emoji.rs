@@ -50,6 +50,6 @@ impl Session {
     pub async fn custom_emoji_image(&self, name: &str, extension: &str) -> Result<Vec<u8>, Error> {
         let file = format!("{name}.{extension}");
         let path = ["emoji-custom", file.as_str()];
-        self.bytes(Request::get(&path).limit(PICTURE_LIMIT)).await
+        self.client().file(&path, PICTURE_LIMIT).await
     }
 }

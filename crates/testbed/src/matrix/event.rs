@@ -72,6 +72,11 @@ impl Event {
         self.unsigned.get("redacted_because").is_some()
     }
 
+    /// Who took its content away, if somebody did.
+    pub fn redacted_by(&self) -> Option<&str> {
+        self.unsigned["redacted_because"]["sender"].as_str()
+    }
+
     /// A string anywhere in the content by JSON pointer; empty when not there.
     pub fn text(&self, pointer: &str) -> &str {
         self.content

@@ -1,6 +1,7 @@
 //! People on the Matrix side.
 
 mod event;
+mod relations;
 mod rooms;
 mod timeline;
 mod user;

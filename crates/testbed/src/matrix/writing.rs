@@ -1,13 +1,9 @@
 //! What a person writes beyond plain text, and what a client shows of it.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::rooms::room_path;
-use super::{Event, MatrixUser};
-use crate::http::escape;
+use super::MatrixUser;
 
 /// A mention of somebody as a client writes it into HTML: a link to them that
 /// shows a name.
@@ -72,19 +68,6 @@ impl MatrixUser {
         self.send_event(room, "m.room.message", content).await
     }
 
-    /// What a client shows of a message now: the content of its newest edit, as the
-    /// homeserver hands it out beside the message.
-    ///
-    /// # Errors
-    /// When the user may not see it.
-    pub async fn shown(&self, room: &str, event_id: &str) -> Result<Value> {
-        let event = self.event(room, event_id).await?;
-        let newest = event
-            .unsigned
-            .pointer("/m.relations/m.replace/content/m.new_content");
-        Ok(newest.unwrap_or(&event.content).clone())
-    }
-
     /// Gives somebody a power level in a room where this user may do that.
     ///
     /// # Errors
@@ -112,21 +95,5 @@ impl MatrixUser {
         change(&mut levels);
         self.send_state(room, kind, "", levels).await?;
         Ok(())
-    }
-
-    /// Who has reacted to an event, as `key sender`.
-    ///
-    /// # Errors
-    /// When the user may not see it.
-    pub async fn reactions(&self, room: &str, event_id: &str) -> Result<BTreeSet<String>> {
-        let event_id = escape(event_id);
-        let relations = room_path(room).replace("/v3/", "/v1/");
-        let path = format!("{relations}/relations/{event_id}/m.annotation?limit=100");
-        let mut answer = self.api.json("GET", &path, None).await?;
-        let found: Vec<Event> = serde_json::from_value(answer["chunk"].take())?;
-        Ok(found
-            .iter()
-            .map(|event| format!("{} {}", event.text("/m.relates_to/key"), event.sender))
-            .collect())
     }
 }

@@ -130,6 +130,30 @@ impl SimControl {
         Ok(())
     }
 
+    /// Loses reactions that come within so many milliseconds to one message, as a
+    /// real server does; 0 loses none.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn lose_reactions_within(&self, milliseconds: u64) -> Result<()> {
+        let order = json!({ "reaction_race_ms": milliseconds });
+        self.call("POST", "behaviour", Some(&order)).await?;
+        Ok(())
+    }
+
+    /// Uploads an emoji under a name and further ones, all without colons; its
+    /// picture is a PNG in base64.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub async fn upload_emoji(&self, name: &str, aliases: &[&str], picture: &str) -> Result<()> {
+        let order = json!({
+            "name": name, "aliases": aliases, "extension": "png", "picture": picture,
+        });
+        self.call("POST", "emoji", Some(&order)).await?;
+        Ok(())
+    }
+
     /// Counters.
     ///
     /// # Errors

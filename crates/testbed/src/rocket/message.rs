@@ -1,5 +1,7 @@
 //! A message as Rocket.Chat stores it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// A document of a room; the fields that most tests look at have a name.
@@ -48,6 +50,30 @@ impl RocketMessage {
             .into_iter()
             .flatten()
             .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
+    }
+
+    /// Who reacts with what: pairs of emoji (`:thumbsup:`) and user name.
+    pub fn reactions(&self) -> BTreeSet<(String, String)> {
+        let emoji = self.document["reactions"].as_object();
+        emoji
+            .into_iter()
+            .flatten()
+            .flat_map(|(emoji, _)| {
+                let names = self.reacted(emoji).into_iter();
+                names.map(|name| (emoji.clone(), name))
+            })
+            .collect()
+    }
+
+    /// The ids of the messages that it quotes, in order.
+    pub fn quotes(&self) -> Vec<&str> {
+        let attachments = self.document["attachments"].as_array();
+        attachments
+            .into_iter()
+            .flatten()
+            .filter_map(|attachment| attachment["message_link"].as_str()?.split_once("msg="))
+            .map(|(_, id)| id)
             .collect()
     }
 

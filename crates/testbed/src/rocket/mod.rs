@@ -3,6 +3,7 @@
 mod administration;
 mod control;
 mod files;
+mod marks;
 mod message;
 mod process;
 mod rooms;
