@@ -201,6 +201,16 @@ async fn programs_on_rocketchat_are_heard_under_the_names_they_give() -> Result<
             event.new_body() == "Helper: steady" && event.sender == world.ghost("robot")
         })
         .await?;
+    // A name without end leaves room for the words.
+    let name = "n".repeat(70_000);
+    robot
+        .post_message(json!({ "channel": "#general", "text": "words", "alias": name }))
+        .await?;
+    alice
+        .wait_for_message(&room, "the words", |event| {
+            event.body().starts_with("nnn") && event.body().ends_with("…: words")
+        })
+        .await?;
     carol.send(&channel, "as myself").await?;
     let own = alice.wait_for_text(&room, "as myself").await?;
     assert_eq!(own.content.get("com.beeper.per_message_profile"), None);

@@ -18,6 +18,7 @@ mod durability;
 mod edits;
 mod feedback;
 mod formatting;
+mod hostile;
 mod kinds;
 mod late;
 mod long_texts;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::Intent;
+use crate::retry::{Advice, Retryable as _};
 use crate::store::{DeadLetter, InboxEvent, Origin};
 
 /// What tells clients how the delivery of an event went (Beeper's
@@ -68,8 +69,9 @@ impl Bridge {
             .send(&event.room_id, STATUS, &status, &txn, None)
             .await;
         match sent {
-            // A room may let few send events of other types: the words follow.
-            Err(error) if error.is_forbidden() => {}
+            // A room may let few send events of other types, a homeserver may refuse to
+            // relate them to an event that it does not have: the words follow.
+            Err(error) if matches!(error.advice(), Advice::GiveUp) => {}
             outcome => {
                 outcome?;
             }

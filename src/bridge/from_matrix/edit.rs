@@ -6,6 +6,7 @@ use ruma::EventId;
 use serde_json::Value;
 
 use super::Done;
+use super::message::says_nothing;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
@@ -20,7 +21,8 @@ impl Bridge {
         original: &EventId,
         content: &Value,
     ) -> Result<Done, Failure> {
-        let new = content.get("m.new_content").unwrap_or(content);
+        let new = content.get("m.new_content").filter(|new| new.is_object());
+        let new = new.unwrap_or(content);
         let at = json
             .get("origin_server_ts")
             .and_then(Value::as_i64)
@@ -62,7 +64,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         // Rocket.Chat does not check the right to call everybody at an edit.
         let Some(words) = self.words_of("m.room.message", new, false)? else {
-            return Ok(());
+            return says_nothing("m.room.message", new);
         };
         let settings = self.server_settings().await?;
         let limit = settings.edit_minutes;

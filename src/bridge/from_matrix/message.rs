@@ -104,6 +104,7 @@ impl Bridge {
             .calls_everybody_by_right(portal, event, content)
             .await?;
         let Some(words) = self.words_of(&event.kind, content, may_call_all)? else {
+            says_nothing(&event.kind, content)?;
             return Ok(Done::default());
         };
         let posted = self
@@ -288,6 +289,20 @@ impl Bridge {
         references.root = is_root.then_some(root);
         Ok(())
     }
+}
+
+/// What becomes of an event without words: a message is not dropped without a word to
+/// its sender, unless it was redacted before it came here and so has no content at
+/// all.
+pub(super) fn says_nothing(kind: &str, content: &Value) -> Result<(), Failure> {
+    let is_for_people = matches!(kind, "m.room.message" | "m.sticker");
+    let is_empty = content.as_object().is_none_or(serde_json::Map::is_empty);
+    if is_for_people && !is_empty {
+        return Err(Failure::Refused(
+            "There is nothing in it that Rocket.Chat could show.".into(),
+        ));
+    }
+    Ok(())
 }
 
 fn done(

@@ -16,6 +16,10 @@ use crate::store::Portal;
 /// text twice.
 const MOST_TEXT: usize = 22_000;
 
+/// How long the name of a webhook or bot may be, in characters; Rocket.Chat sets no
+/// bound.
+const LONGEST_NAME: usize = 200;
+
 /// How much of an event its mentions may take, in bytes; twice in an edit.
 const MOST_MENTIONS: usize = 6_000;
 
@@ -98,7 +102,8 @@ impl Bridge {
             None => said,
         };
         let alias = message.alias.as_deref().map(str::trim);
-        let alias = alias.filter(|alias| !alias.is_empty());
+        let alias = alias.filter(|alias| !alias.is_empty()).map(shortened);
+        let alias = alias.as_deref();
         let mut said = match alias {
             Some(alias) => said.under_name(alias),
             None => said,
@@ -176,6 +181,14 @@ fn formatted(said: Rendered) -> Value {
         content["formatted_body"] = html.into();
     }
     content
+}
+
+/// A name in a length that leaves room for words.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 /// The name that a webhook or bot gave itself, as a per-message profile (MSC4144).
