@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::event::{Change, Event, Unreadable};
+use super::event::{Change, Event};
 use super::frame::Frame;
 use super::translate::event_of_frame as hear;
 use crate::rocketchat::documents::Timestamp;
