@@ -45,23 +45,23 @@ fn worked() -> Duration {
 #[derive(Debug, Clone, Copy)]
 pub enum Way {
     /// A text that Rocket.Chat has sent, read as 6.14 does, as text and HTML.
-    ToMatrix,
+    OldToMatrix,
     /// The same, read as 8.7 does.
-    ToMatrixNewest,
+    NewestToMatrix,
     /// Plain text of Matrix, divided where it is too long.
-    ToRocketchat,
+    TextToRocketchat,
     /// HTML of Matrix, divided where it is too long.
-    ToRocketchatHtml,
+    HtmlToRocketchat,
 }
 
 impl Way {
     /// In a word, for names.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ToMatrix => "to Matrix",
-            Self::ToMatrixNewest => "to Matrix (8.7)",
-            Self::ToRocketchat => "to Rocket.Chat",
-            Self::ToRocketchatHtml => "to Rocket.Chat (HTML)",
+            Self::OldToMatrix => "to Matrix",
+            Self::NewestToMatrix => "to Matrix (8.7)",
+            Self::TextToRocketchat => "to Rocket.Chat",
+            Self::HtmlToRocketchat => "to Rocket.Chat (HTML)",
         }
     }
 
@@ -76,10 +76,10 @@ impl Way {
             rendered.body.len() + rendered.html.map_or(0, |html| html.len())
         };
         match self {
-            Self::ToMatrix => read(Generation::V6),
-            Self::ToMatrixNewest => read(Generation::V8_7),
-            Self::ToRocketchat => written(&json!({ "msgtype": "m.text", "body": text })),
-            Self::ToRocketchatHtml => written(&json!({
+            Self::OldToMatrix => read(Generation::V6),
+            Self::NewestToMatrix => read(Generation::V8_7),
+            Self::TextToRocketchat => written(&json!({ "msgtype": "m.text", "body": text })),
+            Self::HtmlToRocketchat => written(&json!({
                 "msgtype": "m.text",
                 "body": "plain",
                 "format": "org.matrix.custom.html",
@@ -138,6 +138,9 @@ const CODE: &str =
 const CODE_HTML: &str = "<pre><code class=\"language-rust\">fn main() {\n    let answer = 6 * 7;\n    \
     println!(\"{answer}\");\n}\n</code></pre>";
 
+/// A name, a size, and what makes a message of a size.
+type Recipe = (&'static str, usize, fn(usize) -> String);
+
 /// What people write.
 pub fn ordinary() -> Vec<Case> {
     let case = |name, way, text| Case {
@@ -147,19 +150,19 @@ pub fn ordinary() -> Vec<Case> {
         way,
     };
     vec![
-        case("a sentence", Way::ToMatrix, |_| SENTENCE.to_owned()),
-        case("a formatted paragraph", Way::ToMatrix, |_| {
+        case("a sentence", Way::OldToMatrix, |_| SENTENCE.to_owned()),
+        case("a formatted paragraph", Way::OldToMatrix, |_| {
             PARAGRAPH.to_owned()
         }),
-        case("a block of code", Way::ToMatrix, |_| CODE.to_owned()),
-        case("a formatted paragraph", Way::ToMatrixNewest, |_| {
+        case("a block of code", Way::OldToMatrix, |_| CODE.to_owned()),
+        case("a formatted paragraph", Way::NewestToMatrix, |_| {
             PARAGRAPH.to_owned()
         }),
-        case("a sentence", Way::ToRocketchat, |_| SENTENCE.to_owned()),
-        case("a formatted paragraph", Way::ToRocketchatHtml, |_| {
+        case("a sentence", Way::TextToRocketchat, |_| SENTENCE.to_owned()),
+        case("a formatted paragraph", Way::HtmlToRocketchat, |_| {
             PARAGRAPH_HTML.to_owned()
         }),
-        case("a block of code", Way::ToRocketchatHtml, |_| {
+        case("a block of code", Way::HtmlToRocketchat, |_| {
             CODE_HTML.to_owned()
         }),
     ]
@@ -167,7 +170,7 @@ pub fn ordinary() -> Vec<Case> {
 
 /// What nobody writes who means well. Each must take time in proportion to its size.
 pub fn worst() -> Vec<Case> {
-    let texts: [(&str, usize, fn(usize) -> String); 14] = [
+    let texts: [Recipe; 14] = [
         ("characters of nested markup", 5_000, |n| {
             "*_~".chars().cycle().take(n).collect()
         }),
@@ -193,7 +196,7 @@ pub fn worst() -> Vec<Case> {
             format!("{row}{rule}{}", row.repeat(n / 10))
         }),
     ];
-    let html: [(&str, usize, fn(usize) -> String); 10] = [
+    let html: [Recipe; 10] = [
         ("nested tags", 10_000, |n| format!("{}x", "<b>".repeat(n))),
         ("nested tags of many kinds", 3_000, |n| {
             format!("{}x", "<b>*<i>_<s>~".repeat(n / 3))
@@ -224,7 +227,7 @@ pub fn worst() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (name, size, text) in texts {
-        for way in [Way::ToMatrix, Way::ToMatrixNewest, Way::ToRocketchat] {
+        for way in [Way::OldToMatrix, Way::NewestToMatrix, Way::TextToRocketchat] {
             cases.push(Case {
                 name,
                 text,
@@ -238,7 +241,7 @@ pub fn worst() -> Vec<Case> {
             name,
             text,
             size,
-            way: Way::ToRocketchatHtml,
+            way: Way::HtmlToRocketchat,
         });
     }
     cases

@@ -1,4 +1,5 @@
 //! The promises, held for the seeds and for what once broke them.
+#![allow(clippy::expect_used)]
 
 use std::panic::catch_unwind;
 use std::time::Instant;
