@@ -136,6 +136,13 @@ impl Error {
         self.code() == Some("M_FORBIDDEN")
     }
 
+    /// The homeserver refused because, as it sees it, the user is not in the room.
+    /// There is no code for that: Synapse says so in its words.
+    pub fn says_not_in_room(&self) -> bool {
+        self.is_forbidden()
+            && matches!(&self.kind, Kind::Api { message, .. } if message.contains("not in room"))
+    }
+
     /// The homeserver - not a proxy - said that there is no such thing. Synapse
     /// says `M_UNKNOWN` with status 404 where others say `M_NOT_FOUND`.
     pub fn is_not_found(&self) -> bool {

@@ -256,9 +256,11 @@ impl Bridge {
             .await
         {
             Err(error) if error.is_forbidden() => {
-                // Joining again gives nobody the right to speak.
+                // Joining again gives nobody the right to speak, and makes nobody's words
+                // welcome to a homeserver that refuses them.
                 let levels = self.power_levels(portal).await?;
-                if !levels.may_send(&ghost.user_id, kind) {
+                let may_send = levels.may_send(&ghost.user_id, kind);
+                if !may_send || !(error.says_not_in_room() || self.is_out(portal, ghost).await?) {
                     return Err(error.into());
                 }
                 self.store
@@ -270,6 +272,18 @@ impl Bridge {
             }
             outcome => Ok(outcome?),
         }
+    }
+}
+
+impl Bridge {
+    /// Whether the homeserver shows a ghost as not in its portal's room.
+    async fn is_out(&self, portal: &Portal, ghost: &Ghost) -> Result<bool, Failure> {
+        let reader = self.reader(portal).await?;
+        let member = reader
+            .state(&portal.room_id, "m.room.member", ghost.user_id.as_str())
+            .await?;
+        let membership = member.as_ref().and_then(|member| member.get("membership"));
+        Ok(membership.and_then(Value::as_str) != Some("join"))
     }
 }
 
