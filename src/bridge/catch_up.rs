@@ -99,6 +99,12 @@ impl Bridge {
             {
                 return Ok(true);
             }
+            // Gone before the store knew of it, and perhaps on Matrix.
+            if let Document::Deleted { id, .. } = document
+                && self.store.message(&portal.rid, id)?.is_none()
+            {
+                return Ok(true);
+            }
         }
         Ok(false)
     }

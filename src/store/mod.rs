@@ -23,8 +23,8 @@ use thiserror::Error;
 pub use change::Change;
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal, PortalKind,
-    Puppet, Reaction, Reactions, Thread,
+    BegunReaction, CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal,
+    PortalKind, Puppet, Reaction, Reactions, Thread,
 };
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};

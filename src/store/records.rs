@@ -285,6 +285,23 @@ pub struct Reactions {
     /// Those that Matrix does not take, by short name and username: not tried again.
     #[serde(default)]
     pub refused: Vec<(String, String)>,
+    /// Those that are being given on Matrix: perhaps they are there.
+    #[serde(default)]
+    pub begun: Vec<BegunReaction>,
+}
+
+/// A reaction that a ghost is about to give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunReaction {
+    /// The short name on Rocket.Chat, without colons.
+    pub emoji: String,
+    /// By whom there.
+    pub username: String,
+    /// The ghost.
+    pub user: OwnedUserId,
+    /// `_updatedAt` (ms) of the document that brought it: its transaction follows
+    /// from that.
+    pub at: i64,
 }
 
 impl Record for Reactions {

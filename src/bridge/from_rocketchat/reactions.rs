@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketUserId, Username};
-use crate::store::{Ghost, Message, Origin, Portal, Reaction, Reactions};
+use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reactions};
 
 /// How often a reaction that Rocket.Chat has lost is given again. It keeps all
 /// reactions to a message in one place and writes them without a lock: of several
@@ -35,14 +35,11 @@ impl Bridge {
             return Ok(());
         }
         let has_any = !message.reactions.is_empty();
-        if !has_any
-            && self
-                .store
-                .reactions(&portal.rid, &message.id)?
-                .given
-                .is_empty()
-        {
-            return Ok(());
+        if !has_any {
+            let known = self.store.reactions(&portal.rid, &message.id)?;
+            if known.given.is_empty() && known.begun.is_empty() {
+                return Ok(());
+            }
         }
         let _one_at_a_time = self.reacting.lock(&message.id).await;
         let mut reactions = self.store.reactions(&portal.rid, &message.id)?;
@@ -58,6 +55,8 @@ impl Bridge {
                 users.iter().map(move |user| (emoji, user.as_str()))
             })
             .collect();
+        self.end_begun(portal, message, known, &mut reactions, &now)
+            .await?;
         self.remove_reactions(portal, message, known, &mut reactions, &now)
             .await?;
         for (emoji, username) in &now {
@@ -106,8 +105,18 @@ impl Bridge {
     ) -> Result<Option<Reaction>, Failure> {
         match self.who_is(username).await? {
             Who::Ghost(ghost) => {
+                let begun = BegunReaction {
+                    emoji: emoji.to_owned(),
+                    username: username.to_owned(),
+                    user: ghost.user_id.clone(),
+                    at: message.updated_at.map_or(0, |at| at.0),
+                };
+                let mut noted = reactions.clone();
+                noted.begun.push(begun.clone());
+                let part = self.of_part(known, message);
+                self.store.change().reactions(&part, &noted).commit()?;
                 let event = self
-                    .give_reaction(portal, message, known, reactions, &ghost, emoji)
+                    .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
                 Ok(Some(Reaction {
                     emoji: emoji.to_owned(),
@@ -124,6 +133,50 @@ impl Bridge {
             }
             Who::Nobody => Err(Failure::Refused("There is no such user.".into())),
         }
+    }
+
+    /// What was begun and is no longer wanted when the bridge comes back to it: given
+    /// to its end, which finds the event if it is there, and taken away.
+    async fn end_begun(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+        reactions: &mut Reactions,
+        now: &BTreeSet<(&str, &str)>,
+    ) -> Result<(), Failure> {
+        for begun in std::mem::take(&mut reactions.begun) {
+            if now.contains(&(begun.emoji.as_str(), begun.username.as_str())) {
+                // Given again with the others, as the same.
+                continue;
+            }
+            let Some(ghost) = self.store.ghost_by_localpart(begun.user.localpart())? else {
+                continue;
+            };
+            let given = self
+                .give_reaction(portal, message, known, reactions, &ghost, &begun)
+                .await;
+            let event = match given {
+                Ok(event) => event,
+                Err(failure) if failure.is_permanent() => continue,
+                Err(failure) => return Err(failure),
+            };
+            // The other name of the same emoji may still be there.
+            if reactions.given.iter().any(|other| other.event == event) {
+                continue;
+            }
+            let purpose = format!("no reaction {event}");
+            let user = &ghost.user_id;
+            let txn = derived::transaction_id(&portal.rid, user, &message.id, 0, &purpose);
+            let intent = self.as_ghost(&ghost);
+            let removed = intent.redact(&portal.room_id, &event, &txn, None).await;
+            match removed.map_err(Failure::from) {
+                Err(failure) if !failure.is_permanent() => return Err(failure),
+                Err(failure) => tracing::warn!(%event, %failure, "a reaction stays on Matrix"),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The record under which the reactions to one message of Rocket.Chat are kept,
@@ -213,8 +266,9 @@ impl Bridge {
         known: &Message,
         reactions: &Reactions,
         ghost: &Ghost,
-        emoji: &str,
+        begun: &BegunReaction,
     ) -> Result<OwnedEventId, Failure> {
+        let (emoji, at) = (begun.emoji.as_str(), begun.at);
         let Some(target) = known.events.first() else {
             return Err(Failure::Refused("There is nothing to react to.".into()));
         };
@@ -243,8 +297,7 @@ impl Bridge {
         if let Some(same) = same {
             return Ok(same.event.clone());
         }
-        // One that was taken away and given anew is another one.
-        let at = message.updated_at.map_or(0, |at| at.0);
+        // One that was taken away and given anew, at another time, is another one.
         let purpose = format!("reaction {emoji}");
         let txn = derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, at, &purpose);
         let sent = self
