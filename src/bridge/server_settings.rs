@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Bridge, Failure};
+use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::version::ServerVersion;
 use crate::store::{Portal, PortalKind};
 
@@ -88,6 +89,16 @@ impl ServerSettings {
                 ..Options::default()
             },
         }
+    }
+
+    /// Which message a link leads to, if it is one of this server's.
+    pub(super) fn linked_message(&self, link: &str) -> Option<RocketMessageId> {
+        let (link, site) = (Url::parse(link).ok()?, self.site.as_ref()?);
+        if link.origin() != site.origin() {
+            return None;
+        }
+        let (_, id) = link.query_pairs().find(|(key, _)| key == "msg")?;
+        RocketMessageId::parse(id.into_owned()).ok()
     }
 
     /// The address of a message as the server knows its own: whatever stands under
@@ -186,6 +197,23 @@ mod tests {
         assert_eq!(settings.edit_minutes, Some(5));
         assert!(!settings.dialect.katex_parenthesis);
         assert_eq!(settings.dialect.custom_domains, ["intra", "wiki.lan"]);
+    }
+
+    #[test]
+    fn only_links_to_the_servers_own_messages_are_quotes() {
+        let settings = read(json!({ "Site_Url": "https://chat.example.org" }));
+        let of = |link: &str| {
+            settings
+                .linked_message(link)
+                .map(RocketMessageId::into_string)
+        };
+        assert_eq!(
+            of("https://chat.example.org/x?a=b&msg=m1"),
+            Some("m1".into())
+        );
+        assert_eq!(of("https://chat.example.org/x"), None);
+        assert_eq!(of("https://other.example.org/x?msg=m1"), None);
+        assert_eq!(of("not a link"), None);
     }
 
     #[test]

@@ -109,6 +109,13 @@ async fn replies_and_quotes_show_what_they_answer() -> Result<()> {
         .await?;
     assert_eq!(answer.in_reply_to(), None);
     assert!(!answer.content.to_string().contains("hasty"));
+    // The link alone says nothing to anybody.
+    assert!(!answer.body().contains("://"), "{}", answer.body());
+    assert!(
+        answer.body().contains("not in this room"),
+        "{}",
+        answer.body()
+    );
     // An edited answer is an answer still.
     let edited = alice.reply(&room, &hers, "answer ate").await?;
     let there = answered("answer ate").await?;

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use rocketchat_markdown::{Block, Inline};
 use ruma::{OwnedUserId, RoomId};
 use serde_json::{Value, json};
 
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_matrix::{Rendered, bytes_in_json, fit, say, split_text};
+use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::Portal;
 
@@ -28,6 +30,8 @@ pub(super) struct Content {
     /// A content for each event, without relations and mentions; at least one.
     pub parts: Vec<Value>,
     pub mentions: Mentions,
+    /// Which messages it quotes, in order.
+    pub quoted: Vec<RocketMessageId>,
 }
 
 /// Whom a message calls.
@@ -94,9 +98,16 @@ impl Bridge {
                 }
             });
         let people = self.people_of(message, &blocks).await?;
-        let quoted = quoted_in(message);
+        let mut quoted = quoted_in(message);
+        // Of what is gone, or not the author's to see, the server makes no quote: the
+        // link alone stays.
+        for id in leading_links(&blocks).filter_map(|link| settings.linked_message(link)) {
+            if !quoted.contains(&id) {
+                quoted.push(id);
+            }
+        }
         let said = say(message, &blocks, &people, &parse, &quoted);
-        let hint = self.hint_of(portal, message, quoted)?;
+        let hint = self.hint_of(portal, message, &quoted)?;
         let said = match hint {
             Some(hint) => Rendered::join([hint, said]),
             None => said,
@@ -121,7 +132,11 @@ impl Bridge {
         if let Some(alias) = alias {
             put_on_profile(&mut parts[0], alias);
         }
-        Ok(Content { parts, mentions })
+        Ok(Content {
+            parts,
+            mentions,
+            quoted,
+        })
     }
 
     /// What has to be said of quotes and threads whose targets are not on Matrix,
@@ -130,10 +145,13 @@ impl Bridge {
         &self,
         portal: &Portal,
         message: &RocketMessage,
-        quoted: Vec<crate::rocketchat::RocketMessageId>,
+        quoted: &[RocketMessageId],
     ) -> Result<Option<Rendered>, Failure> {
         let mut hints = Vec::new();
-        if self.placement_of(portal, message)?.begins_old_thread() {
+        if self
+            .placement_of(portal, message, quoted)?
+            .begins_old_thread()
+        {
             hints.push(Rendered::of_text(
                 "(in a thread from before this room was mirrored)",
             ));
@@ -141,7 +159,7 @@ impl Bridge {
         let mut replied = false;
         let mut unknown = 0_usize;
         for id in quoted {
-            match self.event_of(portal, &id)? {
+            match self.quotable_event(portal, id)? {
                 None => unknown += 1,
                 Some(_) if !replied => replied = true,
                 Some(event) => hints.push(link_to(&portal.room_id, &event)),
@@ -158,6 +176,22 @@ impl Bridge {
         }
         Ok((!hints.is_empty()).then(|| Rendered::join(hints)))
     }
+}
+
+/// The addresses behind the invisible links that a text begins with: how clients of
+/// Rocket.Chat write quotes.
+fn leading_links(blocks: &[Block]) -> impl Iterator<Item = &str> {
+    let first = match blocks.first() {
+        Some(Block::Paragraph(inlines)) => inlines.as_slice(),
+        _ => &[],
+    };
+    first.iter().map_while(|inline| match inline {
+        Inline::Link { src, label } => match label.as_slice() {
+            [Inline::Text(text)] if text.trim().is_empty() => Some(src.as_str()),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 /// A second quote: a reply has one target only.

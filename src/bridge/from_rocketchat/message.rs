@@ -31,7 +31,7 @@ impl Bridge {
     ) -> Result<Message, Failure> {
         let ghost = self.ghost_of(&message.u).await?;
         let content = self.content_of(portal, message).await?;
-        let place = self.placement_of(portal, message)?;
+        let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
         // An earlier run may have sent some of them only.
         let some_delivered;
@@ -95,7 +95,7 @@ impl Bridge {
         let mut content = self.content_of(portal, message).await?;
         // Rocket.Chat does not check the right to call everybody at an edit.
         content.mentions.everybody = false;
-        let place = self.placement_of(portal, message)?;
+        let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
         let mut events = Vec::with_capacity(of);
         for (number, mut part) in content.parts.into_iter().enumerate() {

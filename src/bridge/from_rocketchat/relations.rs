@@ -99,6 +99,7 @@ impl Bridge {
         &self,
         portal: &Portal,
         message: &RocketMessage,
+        quoted: &[RocketMessageId],
     ) -> Result<Placement, Failure> {
         let thread = match &message.tmid {
             Some(first) => Some(InThread {
@@ -108,8 +109,8 @@ impl Bridge {
             None => None,
         };
         let mut reply_to = None;
-        for id in quoted_in(message) {
-            reply_to = self.event_of(portal, &id)?;
+        for id in quoted {
+            reply_to = self.quotable_event(portal, id)?;
             if reply_to.is_some() {
                 break;
             }
@@ -131,6 +132,22 @@ impl Bridge {
             latest: root.clone(),
             root,
         }))
+    }
+
+    /// The event that a quote of a message replies to: not of one that is gone.
+    pub(super) fn quotable_event(
+        &self,
+        portal: &Portal,
+        id: &RocketMessageId,
+    ) -> Result<Option<OwnedEventId>, Failure> {
+        let is_gone = self
+            .store
+            .message(&portal.rid, id)?
+            .is_some_and(|known| known.deleted);
+        if is_gone {
+            return Ok(None);
+        }
+        self.event_of(portal, id)
     }
 
     /// The first event of a message, in this portal's room as it is now.
