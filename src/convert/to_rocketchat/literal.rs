@@ -163,7 +163,7 @@ fn write_word(
             && next.is_some_and(|c| c.is_ascii_alphanumeric());
         let apart = next.is_some_and(|next| match c {
             '@' => !is_address && !next.is_whitespace(),
-            '#' => (compound || !in_word) && is_of_a_name(next),
+            '#' => (compound || !in_word || place == Place::Inside) && is_of_a_name(next),
             _ => is_taken_apart(c, next, place),
         });
         if apart {

@@ -95,7 +95,12 @@ fn text_stays_what_was_typed() {
 fn emphasis_that_is_given_up_leaves_no_channel_behind() {
     check(
         "a sign, and a word that cannot be emphasised",
-        &[("#<i>a*</i>", "#·a\\*"), ("<s>#<g>d</s>", "~·#·d~")],
+        &[
+            ("#<i>a*</i>", "#·a\\*"),
+            ("<s>#<g>d</s>", "~·#·d~"),
+            // Within emphasis a channel may begin behind a letter.
+            ("<s>of each#five</s>", "~of each#·five~"),
+        ],
         html,
     );
 }
