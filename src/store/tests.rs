@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
+use crate::rocketchat::RocketMessageId;
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
@@ -220,15 +221,8 @@ fn events_that_arrived_long_ago_are_forgotten() {
 }
 
 fn message(id: &str, event: &str) -> Message {
-    let portal = Portal {
-        rid: RocketRoomId::new("GENERAL"),
-        room_id: room_id!("!room:example.org").to_owned(),
-        kind: PortalKind::Channel,
-        name: "general".into(),
-        since: 0,
-    };
     Message::new(
-        &portal,
+        &portal(),
         RocketMessageId::new(id),
         vec![OwnedEventId::try_from(event).unwrap()],
         user_id!("@alice:example.org").to_owned(),
@@ -263,4 +257,84 @@ fn wait_until_closed(directory: &Path) {
 fn reopen(directory: &Path) -> Store {
     wait_until_closed(directory);
     open(directory).unwrap()
+}
+
+fn portal() -> Portal {
+    Portal {
+        rid: RocketRoomId::new("GENERAL"),
+        room_id: room_id!("!room:example.org").to_owned(),
+        kind: PortalKind::Channel,
+        name: "general".into(),
+        since: 0,
+    }
+}
+
+#[test]
+fn a_long_message_is_found_by_each_of_its_pieces() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let long = Message {
+        more: vec![RocketMessageId::new("m2")],
+        ..message("m1", "$e")
+    };
+    store.change().message(&long).commit().unwrap();
+    let rid = RocketRoomId::new("GENERAL");
+    let piece = RocketMessageId::new("m2");
+    assert_eq!(store.message(&rid, &piece).unwrap(), Some(long));
+    // One that is no longer a piece of it is for itself.
+    let gone = Message {
+        deleted: true,
+        ..Message::new(
+            &portal(),
+            piece.clone(),
+            Vec::new(),
+            user_id!("@alice:example.org").to_owned(),
+            Origin::Matrix,
+        )
+    };
+    store.change().message(&gone).commit().unwrap();
+    assert_eq!(store.message(&rid, &piece).unwrap(), Some(gone));
+}
+
+#[test]
+fn what_happens_while_a_message_is_posted_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let coming = Message {
+        pending: true,
+        ..message("m1", "$e")
+    };
+    assert_eq!(store.begin_message(&coming).unwrap(), None);
+    assert_eq!(store.begin_message(&coming).unwrap(), Some(coming.clone()));
+    let (rid, id) = (&coming.rid, &coming.id);
+    store
+        .amend_message(rid, id, |message| message.deleted = true)
+        .unwrap();
+    store
+        .finish_message(message("m1", "$e"), store.change())
+        .unwrap();
+    let finished = store.message(rid, id).unwrap().unwrap();
+    assert!(finished.deleted && !finished.pending);
+}
+
+#[test]
+fn what_fails_again_is_kept_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let room = room_id!("!room:example.org");
+    for reason in ["first", "second"] {
+        let letter = DeadLetter::new(
+            Origin::Matrix,
+            room.to_owned(),
+            "$e",
+            reason.to_owned(),
+            &serde_json::Value::Null,
+        );
+        store.change().dead_letter(&letter).commit().unwrap();
+    }
+    let kept = store.dead_letters();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].1.reason, "second");
+    store.change().no_dead_letter(room, "$e").commit().unwrap();
+    assert!(store.dead_letters().is_empty());
 }
