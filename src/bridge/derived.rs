@@ -28,11 +28,18 @@ fn digest(purpose: &str, parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The id under which an event's message is stored on Rocket.Chat. `attempt` is
-/// 0 unless somebody else's message already bears that id.
-pub(super) fn message_id(event: &EventId, attempt: u32) -> RocketMessageId {
-    let attempt = attempt.to_string();
-    rocket_id(digest("message", &[event.as_str(), &attempt]))
+/// The id under which a piece of an event's text, which mostly has one, is stored on
+/// Rocket.Chat. `attempt` is 0 unless somebody else's message already bears that id.
+/// Nobody without the key knows it before it is there: whoever did could put a
+/// message of their own in its place.
+pub(super) fn message_id(
+    key: &Secret,
+    event: &EventId,
+    piece: usize,
+    attempt: u32,
+) -> RocketMessageId {
+    let of = format!("{event} {piece} {attempt}");
+    rocket_id(keyed(key, "message", &of))
 }
 
 fn rocket_id(bytes: [u8; 32]) -> RocketMessageId {
@@ -42,15 +49,6 @@ fn rocket_id(bytes: [u8; 32]) -> RocketMessageId {
         .map(|byte| char::from(ROCKET_ALPHABET[usize::from(*byte) % ROCKET_ALPHABET.len()]))
         .collect();
     RocketMessageId::new(text)
-}
-
-/// The id of a piece of an event's text, which mostly has one.
-pub(super) fn piece_of(event: &EventId, piece: usize, attempt: u32) -> RocketMessageId {
-    if piece == 0 {
-        return message_id(event, attempt);
-    }
-    let (piece, attempt) = (piece.to_string(), attempt.to_string());
-    rocket_id(digest("piece", &[event.as_str(), &piece, &attempt]))
 }
 
 /// The id under which the bridge tells somebody on Rocket.Chat about a message.
@@ -172,10 +170,14 @@ mod tests {
     #[test]
     fn ids_follow_from_what_they_are_for() {
         let event = event_id!("$abc");
-        assert_eq!(message_id(event, 0), message_id(event, 0));
-        assert_ne!(message_id(event, 0), message_id(event, 1));
-        assert_ne!(message_id(event, 0), message_id(event_id!("$abd"), 0));
-        assert_eq!(message_id(event, 0).as_str().len(), ROCKET_ID_LENGTH);
+        let key = Secret::new("as token");
+        let id = message_id(&key, event, 0, 0);
+        assert_eq!(id, message_id(&key, event, 0, 0));
+        assert_ne!(id, message_id(&key, event, 0, 1));
+        assert_ne!(id, message_id(&key, event, 1, 0));
+        assert_ne!(id, message_id(&key, event_id!("$abd"), 0, 0));
+        assert_ne!(id, message_id(&Secret::new("other"), event, 0, 0));
+        assert_eq!(id.as_str().len(), ROCKET_ID_LENGTH);
     }
 
     #[test]

@@ -366,6 +366,26 @@ impl Error {
     }
 }
 
+/// Whether a refusal without a code is the database's, while it changes its primary
+/// or cannot be reached: what was asked for is not at fault. What it is not is its
+/// complaint about an id that is taken.
+fn is_of_the_database(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let words = [
+        "mongo",
+        "not primary",
+        "no primary",
+        "not master",
+        "topology",
+        "server selection",
+        "connection pool",
+        "econnrefused",
+        "econnreset",
+        "etimedout",
+    ];
+    !text.contains("e11000") && words.iter().any(|word| text.contains(word))
+}
+
 impl Retryable for Error {
     fn advice(&self) -> Advice {
         match self {
@@ -381,6 +401,13 @@ impl Retryable for Error {
             Self::Transport { maybe_done, .. } => Advice::Retry {
                 after: None,
                 maybe_done: *maybe_done,
+            },
+            // The words of the database's driver reach the caller as a refusal.
+            Self::Refused {
+                code: None, error, ..
+            } if is_of_the_database(error.as_str()) => Advice::Retry {
+                after: None,
+                maybe_done: true,
             },
             Self::Unauthorized { .. }
             | Self::TwoFactor { .. }

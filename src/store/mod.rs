@@ -158,7 +158,21 @@ impl Store {
             amending: Mutex::new(()),
         };
         store.claim(homeserver, ghost_prefix)?;
+        store.index_dead_letters()?;
         Ok(store)
+    }
+
+    /// Makes dead letters found by their ids that an earlier version has written.
+    fn index_dead_letters(&self) -> Result<(), StoreError> {
+        for (number, letter) in self.dead_letters() {
+            if self.dead_letter_of(&letter.room_id, &letter.id)?.is_none()
+                && let Ok(number) = i64::try_from(number)
+            {
+                let key = keys::dead_letter_of(&letter.room_id, &letter.id);
+                self.put(&key, &Number(number))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes down whose store this is, or checks it.

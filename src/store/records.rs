@@ -184,6 +184,9 @@ pub struct Message {
     /// or not all of it.
     #[serde(default)]
     pub pending: bool,
+    /// When it was first tried to post it (ms).
+    #[serde(default)]
+    pub begun_at: i64,
     /// Pieces that it has no longer, and that must be deleted on Rocket.Chat.
     #[serde(default)]
     pub surplus: Vec<RocketMessageId>,
@@ -230,6 +233,7 @@ impl Message {
             revision: 0,
             deleted: false,
             pending: false,
+            begun_at: 0,
             surplus: Vec::new(),
             more: Vec::new(),
             thread: None,

@@ -143,20 +143,24 @@ impl Bridge {
         new: &Value,
     ) -> Result<Done, Failure> {
         let reader = self.reader(portal).await?;
-        let is_own = reader
+        let own = reader
             .event(&portal.room_id, original)
             .await?
-            .is_some_and(|found| found.sender == event.sender);
-        if !is_own {
+            .filter(|found| found.sender == event.sender);
+        let Some(own) = own else {
             return self.mirror_words(portal, event, json, new).await;
-        }
+        };
+        // What it answers, and in which thread, only the original says.
+        let references = self.references_of(portal, &own.content).await?;
         // From now on this is the original, should it arrive after all. Only because
         // it is the sender's own: nobody's words stand for another's.
         let as_original = InboxEvent {
             event_id: original.to_owned(),
             ..event.clone()
         };
-        let mut done = self.mirror_words(portal, &as_original, json, new).await?;
+        let mut done = self
+            .mirror_referring(portal, &as_original, json, new, references)
+            .await?;
         if let Some(message) = &mut done.message {
             message.revision = message.sent_at;
             self.store

@@ -7,7 +7,7 @@ use ruma::{EventId, OwnedEventId};
 use serde_json::Value;
 
 use super::{Done, replaced_by};
-use crate::bridge::{Bridge, Failure, derived};
+use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
@@ -148,10 +148,12 @@ impl Bridge {
             .await?;
         // Written down before it is there: what happens to it on Rocket.Chat may be
         // heard of before the answer comes.
-        let ids = (0..pieces.len()).map(|piece| derived::piece_of(&event.event_id, piece, 0));
+        let id = |piece| self.message_id(&event.event_id, piece, 0);
         let coming = Message {
             pending: true,
-            ..record(portal, event, json, ids.collect(), references)
+            begun_at: now_ms(),
+            more: (1..pieces.len()).map(id).collect(),
+            ..record(portal, event, json, id(0), references)
         };
         if let Some(begun) = self.store.begin_message(&coming)?
             && self.is_gone_already(portal, &begun).await?
@@ -179,8 +181,21 @@ impl Bridge {
         if begun.deleted {
             return Ok(true);
         }
-        let since = Timestamp((begun.sent_at - BEFORE_MS).max(0));
-        let changes = self.sync(portal, since).await?;
+        // Nothing of it can have been deleted before it was first tried.
+        let since = Timestamp((begun.begun_at - BEFORE_MS).max(0));
+        let changes = {
+            // Never closed.
+            let _slot = self.read_backs.acquire().await;
+            match self.sync(portal, since).await {
+                Ok(changes) => changes,
+                // Only a look: it must not condemn what it is about.
+                Err(failure) if failure.is_permanent() => {
+                    tracing::warn!(rid = %portal.rid, %failure, "cannot see what was deleted");
+                    return Ok(false);
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
         let deleted = changes
             .deleted
             .iter()
@@ -230,7 +245,11 @@ impl Bridge {
     /// What a message refers to. A target is found only in the bridge's own records
     /// of the same room, and nothing is ever fetched to be quoted: nobody gets to
     /// read by a reply what they could not read before.
-    async fn references_of(&self, portal: &Portal, content: &Value) -> Result<References, Failure> {
+    pub(super) async fn references_of(
+        &self,
+        portal: &Portal,
+        content: &Value,
+    ) -> Result<References, Failure> {
         let mut references = References::default();
         let Some(relation) = content.get("m.relates_to") else {
             return Ok(references);
@@ -312,40 +331,40 @@ fn done(
     ids: Vec<RocketMessageId>,
     references: &References,
 ) -> Done {
-    let Some(id) = ids.first() else {
+    let mut ids = ids.into_iter();
+    let Some(id) = ids.next() else {
         return Done::default();
     };
     let thread = references.root.as_ref().map(|root| {
         // A thread that begins here hangs on this message from now on.
-        let first = references.thread.as_ref().unwrap_or(id);
+        let first = references.thread.as_ref().unwrap_or(&id);
         let thread = Thread {
             root: root.clone(),
             latest: event.event_id.clone(),
         };
         (portal.clone(), first.clone(), thread)
     });
+    let message = Message {
+        more: ids.collect(),
+        ..record(portal, event, json, id, references)
+    };
     Done {
-        message: Some(record(portal, event, json, ids, references)),
+        message: Some(message),
         thread,
     }
 }
 
-/// What is written down of a message with these ids on Rocket.Chat.
+/// What is written down of a message with that id on Rocket.Chat.
 fn record(
     portal: &Portal,
     event: &InboxEvent,
     json: &Value,
-    ids: Vec<RocketMessageId>,
+    id: RocketMessageId,
     references: &References,
 ) -> Message {
-    let mut ids = ids.into_iter();
-    let id = ids
-        .next()
-        .unwrap_or_else(|| derived::message_id(&event.event_id, 0));
     let now = now_ms();
     let sent_at = json.get("origin_server_ts").and_then(Value::as_i64);
     Message {
-        more: ids.collect(),
         thread: references.thread.clone(),
         quote: references.quote.clone(),
         // Whoever says that it was written in the future, or never, writes now.

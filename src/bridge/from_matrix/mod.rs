@@ -81,6 +81,10 @@ impl Bridge {
                 return;
             }
         };
+        // Without a place among those who try something, which others need meanwhile.
+        if matches!(self.store.portal_of_room(&room), Ok(Some(_))) {
+            self.rocket().await;
+        }
         let done = self
             .persevere(async |_| {
                 let done = self.deliver(&event).await?;

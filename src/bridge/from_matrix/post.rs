@@ -26,10 +26,20 @@ impl Bridge {
         self.bring_puppet_in(portal, puppet).await?;
         let mut ids = Vec::with_capacity(pieces.len());
         for (at, text) in pieces.iter().enumerate() {
-            let id_of = |attempt| derived::piece_of(event, from + at, attempt);
+            let id_of = |attempt| self.message_id(event, from + at, attempt);
             ids.push(self.post(portal, puppet, id_of, text, thread).await?);
         }
         Ok(ids)
+    }
+
+    /// The id under which a piece of an event's text is stored on Rocket.Chat.
+    pub(super) fn message_id(
+        &self,
+        event: &EventId,
+        piece: usize,
+        attempt: u32,
+    ) -> RocketMessageId {
+        derived::message_id(&self.registration.as_token, event, piece, attempt)
     }
 
     /// Posts a text as a puppet. When the server has a message with the id already,

@@ -25,10 +25,19 @@ impl Bridge {
         };
         let room = &portal.room_id;
         // What could not be delivered must not be replayed.
-        self.store
-            .change()
-            .no_dead_letter(room, redacted.as_str())
-            .commit()?;
+        if let Some(number) = self.store.dead_letter_of(room, redacted.as_str())? {
+            let letters = self.store.dead_letters();
+            let letter = letters.into_iter().find(|(found, _)| *found == number);
+            let author = letter.and_then(|(_, letter)| letter.sender);
+            let counts = match author {
+                Some(author) => self.is_removed(&portal, event, &redacted, &author).await?,
+                None => false,
+            };
+            if counts {
+                let change = self.store.change();
+                change.no_dead_letter(room, redacted.as_str()).commit()?;
+            }
+        }
         if let Some((known, id)) = self.store.message_of_reaction(room, &redacted)? {
             // A piece of a longer message may have reactions of its own.
             let known = Message { id, ..known };

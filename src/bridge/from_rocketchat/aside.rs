@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Document;
+use super::{Document, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
@@ -46,6 +46,14 @@ impl Bridge {
         let Document::Message(message) = document else {
             return;
         };
+        // What is on Matrix and only lacks something beside it has arrived.
+        let arrived = self
+            .store
+            .message(rid, &message.id)
+            .is_ok_and(|known| known.is_some_and(|known| known.revision >= revision(message)));
+        if arrived {
+            return;
+        }
         let why = failure.person_text();
         if let Err(failure) = self
             .persevere(async |_| self.tell_author(&portal, message, &why).await)

@@ -184,7 +184,11 @@ fn from_json(status: StatusCode, headers: &HeaderMap, json: &Value) -> Error {
 /// something in between.
 fn from_elsewhere(status: StatusCode, body: &[u8]) -> Error {
     match status {
-        StatusCode::NOT_FOUND => Error::EndpointMissing,
+        // Rocket.Chat answers 200 or 405 for a path that it does not have: this is a proxy
+        // that has nothing behind it at the moment.
+        StatusCode::NOT_FOUND => Error::NotRocketChat {
+            what: "404 without JSON",
+        },
         StatusCode::FORBIDDEN if body.is_empty() => Error::Forbidden {
             text: ServerText::default(),
         },
@@ -413,6 +417,36 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_the_database_are_no_refusal() {
+        let passing = [
+            r#"{"success":false,"error":"not primary"}"#,
+            r#"{"success":false,"error":"MongoServerSelectionError: Server selection timed out"}"#,
+            r#"{"success":false,"error":"connect ECONNREFUSED 127.0.0.1:27017"}"#,
+        ];
+        for body in passing {
+            let advice = json(400, body).advice();
+            assert!(
+                matches!(
+                    advice,
+                    Advice::Retry {
+                        maybe_done: true,
+                        ..
+                    }
+                ),
+                "{body}"
+            );
+        }
+        let lasting = [
+            r#"{"success":false,"error":"You_have_been_muted"}"#,
+            r#"{"success":false,"error":"E11000 duplicate key error collection: rocketchat"}"#,
+            r#"{"success":false,"error":"x mongo [error-x]","errorType":"error-x"}"#,
+        ];
+        for body in lasting {
+            assert_eq!(json(400, body).advice(), Advice::GiveUp, "{body}");
+        }
+    }
+
+    #[test]
     fn what_is_in_between_is_not_taken_for_the_server() {
         let html = [("content-type", "text/html")];
         let page = "<html><script>__meteor_runtime_config__ = 1</script></html>";
@@ -442,6 +476,11 @@ mod tests {
             Error::EndpointMissing
         );
         assert_eq!(refuse(405, &[], ""), Error::EndpointMissing);
+        // A proxy that has nothing behind it while the server is being replaced.
+        assert!(matches!(
+            refuse(404, &[], "404 page not found"),
+            Error::NotRocketChat { .. }
+        ));
         assert_eq!(refuse(400, &html, "Bad Request").code(), Some("http-400"));
         assert_eq!(refuse(413, &html, "").code(), Some("http-413"));
     }
