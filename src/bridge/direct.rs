@@ -5,6 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::create_room::v3::RoomPreset;
+use ruma::events::room::member::MembershipState;
 use ruma::{EventId, OwnedRoomId, RoomId, UserId};
 use serde_json::Value;
 
@@ -94,14 +95,40 @@ impl Bridge {
                 "This room is encrypted, and the bridge cannot read encrypted messages. Please start a direct message without encryption.",
             ));
         }
+        // Who is invited reads along as soon as they like.
         let strangers = ghost
-            .joined_members(room)
+            .members(room)
             .await?
-            .keys()
-            .any(|member| member != inviter && member != ghost.user_id());
+            .into_iter()
+            .any(|(member, membership)| {
+                matches!(membership, MembershipState::Join | MembershipState::Invite)
+                    && member != *inviter
+                    && member != *ghost.user_id()
+            });
         Ok(strangers.then_some(
             "A direct message with a person of Rocket.Chat is between two. To talk in a group, mirror a channel.",
         ))
+    }
+
+    /// A third person comes into a direct message, or is invited: it is no longer
+    /// between two. The room is its portal no more; what is written on Rocket.Chat
+    /// from now on comes in a new one.
+    pub(super) async fn end_direct(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+    ) -> Result<(), Failure> {
+        let ghost = self.reader(portal).await?;
+        // First of all nothing more of it comes here.
+        self.store.change().no_portal(portal).commit()?;
+        self.person_left(&portal.room_id);
+        tracing::info!(rid = %portal.rid, room = %portal.room_id, "a direct message is no longer between two");
+        let why = "A direct message with a person of Rocket.Chat is between two, and somebody else \
+                   is here now. It goes on in a room of its own: start a new direct message, or \
+                   wait for an answer.";
+        self.say(&ghost, &portal.room_id, &event.event_id, "third", why)
+            .await?;
+        decline(&ghost, &portal.room_id, "A direct message is between two.").await
     }
 
     /// Makes a room the portal of a direct message; when that had another room,

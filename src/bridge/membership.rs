@@ -6,7 +6,7 @@ use ruma::UserId;
 use serde_json::Value;
 
 use super::{Bridge, Failure};
-use crate::store::InboxEvent;
+use crate::store::{InboxEvent, PortalKind};
 
 impl Bridge {
     pub(super) async fn on_membership(
@@ -21,6 +21,14 @@ impl Bridge {
         };
         let membership = content.get("membership").and_then(Value::as_str);
         let is_bot = member == self.config.appservice.bot;
+        if matches!(membership, Some("invite" | "join"))
+            && !self.config.is_ours(&member)
+            && let Some(portal) = self.store.portal_of_room(&event.room_id)?
+            && let PortalKind::Direct { matrix_user, .. } = &portal.kind
+            && *matrix_user != member
+        {
+            return self.end_direct(&portal, event).await;
+        }
         match membership {
             Some("invite") if is_bot => self.on_bot_invited(event).await,
             Some("invite") if self.config.is_ghost(&member) => {

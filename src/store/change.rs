@@ -53,6 +53,12 @@ impl<'a> Change<'a> {
         )
     }
 
+    /// Ends a portal. Where its Rocket.Chat side has been mirrored to is kept.
+    pub fn no_portal(self, portal: &Portal) -> Self {
+        self.unset(keys::portal(&portal.rid))
+            .unset(keys::portal_of_room(&portal.room_id))
+    }
+
     /// Takes a Matrix room away from its portal, before the portal moves on.
     pub fn forget_room(self, room: &RoomId) -> Self {
         self.unset(keys::portal_of_room(room))

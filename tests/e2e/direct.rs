@@ -261,3 +261,47 @@ async fn an_encrypted_direct_message_is_declined_aloud() -> Result<()> {
         .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_said_between_two_is_shown_to_no_third() -> Result<()> {
+    let world = crate::world_with_general().await?;
+    let (alice, bob) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bob").await?,
+    );
+    let carol = world.rocket_user("carol").await?;
+    let ghost = world.ghost("carol");
+
+    // A group from the beginning is no direct message.
+    let group = alice.create_direct(&[&ghost, &bob.user_id]).await?;
+    alice
+        .wait_for_message(&group, "why it is none", |event| {
+            event.sender == ghost && event.body().contains("between two")
+        })
+        .await?;
+
+    // One that becomes a group ends, and goes on in a room of its own.
+    let room = alice.create_direct(&[&ghost]).await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "hi").await?;
+    alice.invite(&room, &bob.user_id).await?;
+    bob.join(&room).await?;
+    alice
+        .wait_for_message(&room, "the ghost's good-bye", |event| {
+            event.sender == ghost && event.body().contains("between two")
+        })
+        .await?;
+    carol.send(&dm, "for alice only").await?;
+    let other = alice
+        .wait_for_invite("carol's new room", |invite| invite.sender == ghost)
+        .await?;
+    let other = alice.join(&other.room_id).await?;
+    alice.wait_for_text(&other, "for alice only").await?;
+    for shared in [&group, &room] {
+        for event in alice.room_events(shared).await? {
+            assert_ne!(event.body(), "for alice only");
+        }
+    }
+    Ok(())
+}
