@@ -45,9 +45,15 @@ impl Bridge {
         intent.register().await?;
         self.store.change().ghost(&ghost).commit()?;
         drop(choosing);
+        // Whoever is only named in a document comes without a display name.
+        let asked = match &user.name {
+            Some(_) => None,
+            None => self.rocket().await.bot.user_by_id(&user.id).await?,
+        };
         let name = user
             .name
             .as_deref()
+            .or(asked.as_ref().and_then(|asked| asked.name.as_deref()))
             .filter(|name| !name.trim().is_empty())
             .unwrap_or(username);
         let name: String = name.chars().take(LONGEST_NAME).collect();

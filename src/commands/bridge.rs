@@ -8,6 +8,7 @@ use crate::bridge::{Bridge, Caller, Failure};
 pub(super) const USAGE: Usage = Usage {
     words: "bridge <channel>",
     what: "mirrors a Rocket.Chat channel into a new room and invites you there",
+    for_everybody: false,
 };
 
 pub(super) async fn run(

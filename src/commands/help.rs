@@ -1,16 +1,28 @@
-//! `help`: what there is.
+//! `help`: what there is for whoever asks, where they ask.
 
 use super::{USAGES, Usage};
 
 pub(super) const USAGE: Usage = Usage {
     words: "help",
     what: "shows this",
+    for_everybody: true,
 };
 
-pub(super) fn text() -> String {
-    let mut text = String::from("Here I take commands; in other rooms put `!rc` before them.");
+/// What the caller may do. In a shared room commands need their prefix.
+pub(super) fn text(is_admin: bool, is_shared: bool) -> String {
+    let mut text = String::from("I am the bridge to Rocket.Chat. ");
+    text.push_str(if is_shared {
+        "In this room put `!rc` before a command: `!rc help`."
+    } else {
+        "Here I take commands; in rooms that we share with others put `!rc` before them."
+    });
     for usage in &USAGES {
-        text.push_str(&format!("\n{} — {}", usage.words, usage.what));
+        if is_admin || usage.for_everybody {
+            text.push_str(&format!("\n{} — {}", usage.words, usage.what));
+        }
     }
+    text.push_str(
+        "\nTo write to somebody on Rocket.Chat, start a direct message with their user here.",
+    );
     text
 }

@@ -7,6 +7,7 @@ use crate::store::PortalKind;
 pub(super) const USAGE: Usage = Usage {
     words: "list",
     what: "shows which channels are mirrored, and what waits or was given up",
+    for_everybody: false,
 };
 
 pub(super) fn text(bridge: &Bridge) -> String {

@@ -20,6 +20,8 @@ pub struct Commands;
 struct Usage {
     words: &'static str,
     what: &'static str,
+    /// Not only for administrators of the bridge.
+    for_everybody: bool,
 }
 
 const USAGES: [Usage; 5] = [
@@ -32,11 +34,7 @@ const USAGES: [Usage; 5] = [
 
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
-        if is_admin(bridge, inviter) {
-            help::text()
-        } else {
-            NOT_ADMIN.to_owned()
-        }
+        help::text(is_admin(bridge, inviter), false)
     }
 
     fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a> {
@@ -44,28 +42,24 @@ impl CommandLine for Commands {
     }
 }
 
-const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration). \
-     `failed` and `resend` are for everybody: what became of your own messages. \
-     To write to somebody on Rocket.Chat, start a direct message with their user here.";
+const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
 
 async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<String, Failure> {
     let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-    let name = name.to_lowercase();
-    match name.as_str() {
+    let is_admin = is_admin(bridge, &caller.user);
+    let is_shared = bridge.store().portal_of_room(&caller.room)?.is_some();
+    match name.to_lowercase().as_str() {
+        "" | "help" => Ok(help::text(is_admin, is_shared)),
         // What became of one's own messages is for everybody to know.
-        "failed" => return resend::failed(bridge, caller),
-        "resend" => return resend::resend(bridge, caller, arguments.trim()).await,
-        _ if !is_admin(bridge, &caller.user) => return Ok(NOT_ADMIN.to_owned()),
-        _ => {}
-    }
-    match name.as_str() {
-        "" | "help" => Ok(help::text()),
+        "failed" => resend::failed(bridge, caller),
+        "resend" => resend::resend(bridge, caller, arguments.trim()).await,
+        "bridge" | "list" if !is_admin => Ok(NOT_ADMIN.to_owned()),
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
-        "list" if bridge.store().portal_of_room(&caller.room)?.is_some() => {
+        "list" if is_shared => {
             Ok("The list names private rooms: ask me in a room of our own.".to_owned())
         }
         "list" => Ok(list::text(bridge)),
-        unknown => Ok(unknown_command(unknown)),
+        unknown => Ok(unknown_command(unknown, is_shared)),
     }
 }
 
@@ -78,7 +72,8 @@ fn is_admin(bridge: &Bridge, user: &UserId) -> bool {
         .any(|admin| admin == user)
 }
 
-fn unknown_command(name: &str) -> String {
+fn unknown_command(name: &str, is_shared: bool) -> String {
+    let prefix = if is_shared { "!rc " } else { "" };
     let nearest = USAGES
         .iter()
         .filter_map(|usage| usage.words.split_whitespace().next())
@@ -86,8 +81,10 @@ fn unknown_command(name: &str) -> String {
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 2);
     match nearest {
-        Some((_, known)) => format!("There is no such command; did you mean `{known}`?"),
-        None => "There is no such command; `help` shows what there is.".to_owned(),
+        Some((_, known)) => {
+            format!("There is no such command; did you mean `{prefix}{known}`?")
+        }
+        None => format!("There is no such command; `{prefix}help` shows what there is."),
     }
 }
 
@@ -97,8 +94,8 @@ mod tests {
 
     #[test]
     fn a_mistyped_command_suggests_the_nearest() {
-        assert!(unknown_command("brigde").contains("`bridge`"));
-        assert!(unknown_command("lst").contains("`list`"));
-        assert!(unknown_command("xylophone").contains("`help`"));
+        assert!(unknown_command("brigde", false).contains("`bridge`"));
+        assert!(unknown_command("lst", true).contains("`!rc list`"));
+        assert!(unknown_command("xylophone", false).contains("`help`"));
     }
 }

@@ -9,11 +9,13 @@ use crate::store::{DeadLetter, Origin, StoreError};
 pub(super) const FAILED: Usage = Usage {
     words: "failed",
     what: "shows what could not be delivered: yours, and to administrators everybody's",
+    for_everybody: true,
 };
 
 pub(super) const RESEND: Usage = Usage {
     words: "resend [number]",
     what: "tries all of that again, or what has that number in `failed`",
+    for_everybody: true,
 };
 
 /// How many are shown; the rest is counted.
@@ -40,16 +42,20 @@ pub(super) fn failed(bridge: &Bridge, caller: &Caller) -> Result<String, Failure
         .iter()
         .take(MOST_SHOWN)
         .map(|(number, letter)| {
-            let to = match letter.origin {
-                Origin::Matrix => "to Rocket.Chat",
-                Origin::RocketChat => "to Matrix",
+            let what = match letter.origin {
+                Origin::Matrix => format!(
+                    "https://matrix.to/#/{}/{} to Rocket.Chat",
+                    letter.room_id, letter.id
+                ),
+                Origin::RocketChat => format!("message {} to Matrix", letter.id),
             };
-            format!(
-                "{number}: {} {to}, of {}: {}",
-                letter.id,
-                crate::clock::shown(letter.at),
-                letter.reason
-            )
+            let why = if letter.told.is_empty() {
+                &letter.reason
+            } else {
+                &letter.told
+            };
+            let at = crate::clock::shown(letter.at);
+            format!("{number}: {what}, given up {at}: {why}")
         })
         .collect();
     if letters.len() > MOST_SHOWN {
@@ -85,8 +91,9 @@ pub(super) async fn resend(
             Err(failure) => return Err(failure),
         }
     }
+    let messages = if tried == 1 { "message" } else { "messages" };
     let mut lines = vec![format!(
-        "Tried again: {tried}. What fails again is told, and kept."
+        "Trying {tried} {messages} again. What fails again is told, and kept."
     )];
     lines.extend(refused);
     Ok(lines.join("\n"))

@@ -378,8 +378,11 @@ pub struct DeadLetter {
     pub room_id: OwnedRoomId,
     /// Its id where it was written.
     pub id: String,
-    /// Why it was given up.
+    /// Why it was given up, for the administrator.
     pub reason: String,
+    /// The same as it was told to the person.
+    #[serde(default)]
+    pub told: String,
     /// When (ms since the epoch).
     pub at: i64,
     /// What was to be delivered.
@@ -407,6 +410,7 @@ impl DeadLetter {
             room_id,
             id: id.to_owned(),
             reason,
+            told: String::new(),
             at: crate::clock::now_ms(),
             content: serde_json::value::to_raw_value(content).unwrap_or_default(),
             sender: None,

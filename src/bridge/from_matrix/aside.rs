@@ -32,6 +32,7 @@ impl Bridge {
         let letter = DeadLetter {
             content: event.json.clone(),
             sender: Some(event.sender.clone()),
+            told: why.clone(),
             ..DeadLetter::new(
                 Origin::Matrix,
                 event.room_id.clone(),

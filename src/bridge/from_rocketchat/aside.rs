@@ -33,13 +33,16 @@ impl Bridge {
             Document::Message(message) => json!({ "sender": message.u.id, "text": message.msg }),
             Document::Deleted { .. } => json!({ "deleted": true }),
         };
-        let letter = DeadLetter::new(
-            Origin::RocketChat,
-            portal.room_id.clone(),
-            document.id().as_str(),
-            failure.to_string(),
-            &said,
-        );
+        let letter = DeadLetter {
+            told: failure.person_text(),
+            ..DeadLetter::new(
+                Origin::RocketChat,
+                portal.room_id.clone(),
+                document.id().as_str(),
+                failure.to_string(),
+                &said,
+            )
+        };
         if let Err(error) = self.store.change().dead_letter(&letter).commit() {
             tracing::error!(%error, "what was set aside could not be written down");
         }
