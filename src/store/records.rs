@@ -277,6 +277,9 @@ pub struct Reaction {
     /// How often it was lost on Rocket.Chat and given again.
     #[serde(default)]
     pub repairs: u8,
+    /// It is being taken away on Matrix: perhaps it is gone.
+    #[serde(default)]
+    pub ending: bool,
 }
 
 /// The reactions to one message.

@@ -83,6 +83,7 @@ impl Bridge {
                 origin: Origin::Matrix,
                 event: event.event_id.clone(),
                 repairs: 0,
+                ending: false,
             });
             self.store.change().reactions(known, &reactions).commit()?;
         }

@@ -125,6 +125,7 @@ impl Bridge {
                     origin: Origin::RocketChat,
                     event,
                     repairs: 0,
+                    ending: false,
                 }))
             }
             Who::Ours(id) => {
@@ -203,7 +204,9 @@ impl Bridge {
         };
         let mut at = 0;
         while let Some(reaction) = reactions.given.get(at).cloned() {
-            if is_there(&reaction) {
+            // One whose removal was begun is taken away to the end, also if it has been
+            // given again since: then it is a new one.
+            if is_there(&reaction) && !reaction.ending {
                 at += 1;
                 continue;
             }
@@ -222,6 +225,11 @@ impl Bridge {
                 }
                 at += 1;
                 continue;
+            }
+            if let Some(stored) = reactions.given.get_mut(at) {
+                stored.ending = true;
+                let part = self.of_part(known, message);
+                self.store.change().reactions(&part, reactions).commit()?;
             }
             reactions.given.remove(at);
             let mut change = self.store.change();
@@ -291,6 +299,7 @@ impl Bridge {
         content["m.relates_to"]["key"] = Value::from(key.clone());
         let same = reactions.given.iter().find(|other| {
             other.user == ghost.user_id
+                && !other.ending
                 && other.origin == Origin::RocketChat
                 && rocketchat_emoji::unicode(&other.emoji) == Some(key.as_str())
         });
