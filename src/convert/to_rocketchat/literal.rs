@@ -25,8 +25,14 @@ pub(super) enum Place {
 }
 
 /// Whether a line of text must be written with backslashes: when two markers might
-/// find each other.
+/// find each other, or a word might be a link. All of the line or nothing of it: a
+/// marker without a backslash may reach for one behind a backslash.
 pub(super) fn looks_like_markup(line: &str) -> bool {
+    // `<main.rs|text>` is a link even with something behind the `<`.
+    let is_link = |word: &str| word.contains('<') && word.contains('|');
+    if line.split(ends_a_word).any(is_link) {
+        return true;
+    }
     let (mut stars, mut tildes, mut ticks, mut underscores) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut underscore_opens = false;
     let mut before = None;
@@ -127,8 +133,6 @@ fn write_word(
     // A word with a dot or an underscore would swallow what touches it.
     let place = match place {
         Place::Plain if touches(before) || touches(after) => Place::AmongMarkup,
-        // `<main.rs|text>` is a link even with something behind the `<`.
-        Place::Plain if word.contains('<') && word.contains('|') => Place::AmongMarkup,
         other => other,
     };
     let with_backslashes = matches!(place, Place::AmongMarkup | Place::Name);

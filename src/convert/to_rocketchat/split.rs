@@ -234,7 +234,14 @@ mod tests {
                     .filter(|c| !c.is_whitespace() && !matches!(c, '`' | '\u{200b}'))
                     .collect()
             };
-            prop_assert_eq!(said(&parts.concat()), said(&text));
+            let (typed, divided) = (said(&text), said(&parts.concat()));
+            if text.contains(FENCE) {
+                // The language of a block is said again where the block is opened again.
+                let mut divided = divided.chars();
+                prop_assert!(typed.chars().all(|c| divided.any(|d| d == c)), "{parts:?}");
+            } else {
+                prop_assert_eq!(divided, typed);
+            }
         }
     }
 }
