@@ -1,13 +1,13 @@
 //! What the store holds. Each record is JSON inside an envelope with the
 //! version of its shape, so that a later program can read an earlier store.
 
-use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::rocketchat::rest::Credentials;
-use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
 /// A kind of record: its name for errors, and the version of its present shape.
 pub(super) trait Record: Serialize + DeserializeOwned {
@@ -212,6 +212,9 @@ pub struct Message {
     /// It is pinned on both sides.
     #[serde(default)]
     pub pinned: bool,
+    /// Its files that were brought to Matrix, in order.
+    #[serde(default)]
+    pub files: Vec<MirroredFile>,
 }
 
 impl Message {
@@ -242,12 +245,18 @@ impl Message {
             foreign_revision: 0,
             mentions: Vec::new(),
             pinned: false,
+            files: Vec::new(),
         }
     }
 
     /// Whether it is known to be on both sides.
     pub fn is_there(&self) -> bool {
         !self.deleted && !self.pending
+    }
+
+    /// The file that one of its events brought to Matrix.
+    pub fn file_of(&self, event: &EventId) -> Option<&MirroredFile> {
+        self.files.iter().find(|file| file.event == event)
     }
 
     /// Its ids on Rocket.Chat, in order.
@@ -258,6 +267,21 @@ impl Message {
 
 impl Record for Message {
     const NAME: &'static str = "message";
+}
+
+/// A file of Rocket.Chat and the event that it became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirroredFile {
+    /// The file.
+    pub id: FileId,
+    /// One of its message's events.
+    pub event: OwnedEventId,
+    /// What the event says of it, without a caption: an edit of the caption says it
+    /// again. Of a file that could not be brought, the words for that.
+    pub content: serde_json::Value,
+    /// A digest of what the event says with its caption, so that an edit of something
+    /// else leaves it alone.
+    pub said: String,
 }
 
 /// Somebody's reaction, on both sides.

@@ -53,7 +53,7 @@ fn whole_message(message: &Message, bytes: usize) {
         .as_ref()
         .and_then(tree_from_json)
         .unwrap_or_default();
-    let said = say(message, &blocks, &Town, &parse, &[]);
+    let said = say(message, &blocks, &Town, &parse, &[], &[]);
     assert!(!said.is_blank(), "a message arrives, whatever is in it");
     hold(&said, bytes);
     hold(

@@ -2,6 +2,7 @@
 //!
 //! * [`render`]: a message's tree as text and HTML.
 //! * [`say`]: all of a message: its tree, what is attached, an app's blocks.
+//! * [`files_of`]: the files that came with it, and the event of each.
 //! * [`fit`], [`split_text`]: what is too long for one event.
 //!
 //! Who and what a name means only the [`Directory`] says, which the caller has made
@@ -9,6 +10,7 @@
 
 mod attachments;
 mod card;
+mod files;
 mod markup;
 mod moment;
 mod plain;
@@ -18,6 +20,10 @@ mod size;
 mod uikit;
 
 pub use attachments::{Parse, quoted, say};
+pub use files::{
+    AttachedFile, OnMatrix, Thumbnail, captioned, event_of, files_of, in_words, text_of,
+    upload_type, without_caption,
+};
 pub use markup::render;
 pub use rendered::{Channel, Directory, Person, Rendered};
 pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};

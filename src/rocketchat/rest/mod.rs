@@ -5,6 +5,7 @@ mod chat;
 mod client;
 mod emoji;
 mod login;
+mod room_files;
 mod rooms;
 mod server;
 mod users;

@@ -1,0 +1,274 @@
+//! The files of a message on their way to Matrix: from Rocket.Chat's answer straight
+//! into the homeserver's request, never whole in memory.
+//!
+//! A file is not brought because a message names it. Whoever writes messages by hand
+//! may name any id, also one of a room whose files the bridge may read and they may not.
+//! So the room's own list of files decides whether one is of this room.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use super::Document;
+use crate::bridge::file_readers::Reader;
+use crate::bridge::{Bridge, Failure, spool};
+use crate::convert::to_matrix::{AttachedFile, OnMatrix, event_of, in_words, upload_type};
+use crate::matrix::Intent;
+use crate::media::{Body, Broken, kind, name, picture, playing};
+use crate::rocketchat::FileId;
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::store::{Portal, PortalKind};
+
+/// How long a transfer may stand still before it is begun again.
+const STANDSTILL: Duration = Duration::from_secs(15);
+
+/// How much of a file is looked at to find out what it is.
+const HEAD: usize = picture::ENOUGH;
+
+/// The most that is kept on disk of a file whose size is not announced, where the
+/// homeserver sets no bound, in bytes.
+const MOST_UNANNOUNCED: u64 = 1 << 30;
+
+/// The largest thumbnail that is brought, in bytes. Those of Rocket.Chat have at most
+/// 480 × 360 pixels.
+const LARGEST_THUMBNAIL: u64 = 2 << 20;
+
+/// What has been brought of the files of one document: the content of each one's event,
+/// by id.
+#[derive(Debug, Default)]
+pub(super) struct Brought(HashMap<String, Value>);
+
+impl Brought {
+    /// The content of a file's event.
+    pub(super) fn content(&self, file: &AttachedFile) -> Option<&Value> {
+        self.0.get(&file.id)
+    }
+
+    /// # Errors
+    /// [`Failure::Wants`] with those that are not there.
+    pub(super) fn has_all<'a>(
+        &self,
+        files: impl Iterator<Item = &'a AttachedFile>,
+    ) -> Result<(), Failure> {
+        let missing: Vec<_> = files
+            .filter(|file| self.content(file).is_none())
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Wants(missing))
+    }
+}
+
+impl Bridge {
+    /// Brings files of a document to Matrix, in order. Each ends as the content of an
+    /// event: of the file, or in words when it cannot be had.
+    ///
+    /// # Errors
+    /// When the store fails for good, or the portal is gone.
+    pub(super) async fn bring_files(
+        &self,
+        rid: &crate::rocketchat::RocketRoomId,
+        document: &Document,
+        wanted: Vec<AttachedFile>,
+        brought: &mut Brought,
+    ) -> Result<(), Failure> {
+        let (Document::Message(message), Some(portal)) = (document, self.store.portal(rid)?) else {
+            return Err(Failure::Refused("There is no such room any more.".into()));
+        };
+        let ids: Vec<_> = wanted.iter().map(|file| file.id.as_str()).collect();
+        let listed = self
+            .persevere(|_| self.files_in_room(&portal, &ids, message.ts))
+            .await;
+        for file in wanted {
+            let content = match &listed {
+                Ok(listed) if listed.contains(&file.id) => {
+                    self.bring_file(&portal, message, &file).await
+                }
+                Ok(_) => words_of(&file, "It is not among the files of this room.", None),
+                Err(failure) => words_of(&file, &failure.person_text(), None),
+            };
+            brought.0.insert(file.id, content);
+        }
+        Ok(())
+    }
+
+    async fn bring_file(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        file: &AttachedFile,
+    ) -> Value {
+        let transferred = self
+            .persevere_with_file(|_| self.transfer(portal, message, file))
+            .await;
+        let failure = match transferred {
+            Ok(content) => return content,
+            Err(failure) => failure,
+        };
+        tracing::info!(message = %message.id, file = file.id, %failure, "a file is told in words");
+        let (why, may_be_had) = match &failure {
+            Failure::Transfer(Broken::TooLarge { .. }) => {
+                ("It is larger than this homeserver takes.".to_owned(), true)
+            }
+            Failure::Transfer(broken) => {
+                (format!("It could not be brought here: {broken}."), true)
+            }
+            Failure::RocketChat(error) if is_gone(error) => {
+                ("It is no longer there.".to_owned(), false)
+            }
+            Failure::Refused(why) => (why.clone(), false),
+            other => (other.person_text(), true),
+        };
+        let link = if may_be_had {
+            self.link_of(portal, message, file).await
+        } else {
+            None
+        };
+        words_of(file, &why, link.as_ref())
+    }
+
+    /// One attempt, from the start.
+    async fn transfer(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        file: &AttachedFile,
+    ) -> Result<Value, Failure> {
+        let ghost = self.ghost_of(&message.u).await?;
+        let intent = self.as_ghost(&ghost);
+        let limit = self.upload_limit().await?;
+        let id = FileId::new(file.id.as_str());
+        let (reader, download) = self.open_file(portal, &id).await?;
+        let body = download.body.stalling_after(STANDSTILL).checked();
+        if let (Some(length), Some(limit)) = (body.length, limit)
+            && length > limit
+        {
+            return Err(Broken::TooLarge { limit }.into());
+        }
+        let (head, body) = body.peek(HEAD).await?;
+        let claimed = download.media_type.or_else(|| file.claimed_type.clone());
+        let media_type = kind::of(&head, claimed.as_deref(), &file.name);
+        let (size, body) = self.of_known_length(body, limit).await?;
+        let name = name::clean_of_type(&file.name, &media_type);
+        let uploaded = intent
+            .upload_body(body, upload_type(&media_type), Some(&name))
+            .await;
+        let url = match uploaded {
+            Err(error) if error.code() == Some("M_TOO_LARGE") || error.status() == Some(413) => {
+                self.forget_upload_limit();
+                return Err(Broken::TooLarge { limit: size.saturating_sub(1) }.into());
+            }
+            outcome => outcome?,
+        };
+        let is_image = kind::shown(&media_type) == kind::Shown::Image;
+        let playing = playing::of(&head, Some(size));
+        let thumbnail = match is_image {
+            true => self.bring_thumbnail(portal, file, &reader, &intent).await,
+            false => None,
+        };
+        Ok(event_of(
+            file,
+            &OnMatrix {
+                url: &url,
+                media_type: &media_type,
+                size,
+                dimensions: match is_image {
+                    true => picture::dimensions(&head),
+                    false => playing.size,
+                },
+                duration: playing.duration_ms,
+                blurhash: file
+                    .preview
+                    .as_deref()
+                    .filter(|_| is_image)
+                    .and_then(picture::blurhash),
+                thumbnail: thumbnail
+                    .as_ref()
+                    .map(|(url, media_type, size, dimensions)| {
+                        (&**url, media_type.as_str(), *size, *dimensions)
+                    }),
+            },
+        ))
+    }
+
+    /// The same file with its length: the homeserver wants to know that beforehand. What
+    /// comes without is kept on disk for as long, in a file without a name.
+    async fn of_known_length(
+        &self,
+        body: Body,
+        limit: Option<u64>,
+    ) -> Result<(u64, Body), Failure> {
+        match body.length {
+            Some(length) => Ok((length, body)),
+            None => {
+                let body = body.bounded(limit.unwrap_or(MOST_UNANNOUNCED));
+                Ok(spool::to_disk(body).await?)
+            }
+        }
+    }
+
+    /// The smaller image that Rocket.Chat made of one, in a direct message only. Nothing
+    /// tells of which room a thumbnail is: none of the lists has them. In a direct
+    /// message the reader is the puppet of the one who is shown it; elsewhere clients
+    /// have the homeserver make one.
+    async fn bring_thumbnail(
+        &self,
+        portal: &Portal,
+        file: &AttachedFile,
+        reader: &Reader,
+        intent: &Intent,
+    ) -> Option<(ruma::OwnedMxcUri, String, u64, Option<(u32, u32)>)> {
+        let thumbnail = file.thumbnail.as_ref()?;
+        if !matches!(portal.kind, PortalKind::Direct { .. }) {
+            return None;
+        }
+        let brought = async {
+            let id = FileId::new(thumbnail.id.as_str());
+            let download = self.read_file(reader, &id).await?;
+            let body = download.body.stalling_after(STANDSTILL).checked();
+            let (head, body) = body.bounded(LARGEST_THUMBNAIL).peek(HEAD).await?;
+            let media_type = kind::of(&head, download.media_type.as_deref(), "");
+            if kind::shown(&media_type) != kind::Shown::Image {
+                return Err(Failure::Refused("It is no picture.".into()));
+            }
+            let (size, body) = self.of_known_length(body, None).await?;
+            let url = intent.upload_body(body, &media_type, None).await?;
+            Ok((url, media_type, size, picture::dimensions(&head)))
+        };
+        match brought.await {
+            Ok(brought) => Some(brought),
+            // A picture does not wait for a smaller one of itself.
+            Err(failure) => {
+                tracing::debug!(file = file.id, %failure, "its thumbnail is not on Matrix");
+                None
+            }
+        }
+    }
+
+    async fn link_of(
+        &self,
+        _portal: &Portal,
+        _message: &RocketMessage,
+        _file: &AttachedFile,
+    ) -> Option<Url> {
+        None
+    }
+}
+
+fn is_gone(error: &crate::rocketchat::Error) -> bool {
+    matches!(error.code(), Some("http-404"))
+}
+
+fn words_of(file: &AttachedFile, why: &str, link: Option<&Url>) -> Value {
+    in_words(
+        file,
+        file.claimed_type.as_deref(),
+        file.claimed_size,
+        why,
+        link,
+    )
+}
