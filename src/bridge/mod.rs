@@ -82,6 +82,8 @@ pub struct Bridge {
     to_matrix: Queues<RocketRoomId, Job>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
+    /// Shared by all who move a file; taken before a place among those who try.
+    transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
@@ -164,6 +166,7 @@ impl Bridge {
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
                 attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
+                transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
