@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// How long what has another form is tried in its own.
 const PATIENCE: Duration = Duration::from_secs(50);
 
+/// How often it has failed by then at the least: a large file takes its time.
+const LEAST_STRIKES: u32 = 2;
+
 /// How long after logging in anew that is not tried again.
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(60);
 
@@ -40,9 +43,9 @@ pub(super) struct Attempt {
     /// An earlier one may have succeeded although its answer was lost.
     pub maybe_done: bool,
     /// How many have failed although their server answered others.
-    strikes: u32,
-    /// When the first of them did.
-    struck: Option<Instant>,
+    pub strikes: u32,
+    /// When the first of them began.
+    pub struck: Option<Instant>,
 }
 
 impl Attempt {
@@ -52,12 +55,13 @@ impl Attempt {
     }
 
     /// Whether it is time for another form of what does not succeed, where there is
-    /// one: some attempts, or a minute, have gone into it, and others wait behind it.
+    /// one: some attempts and about a minute have gone into it, and others wait behind
+    /// it.
     pub(super) fn is_last(&self) -> bool {
         let is_late = self
             .struck
             .is_some_and(|first| first.elapsed() >= PATIENCE);
-        is_late || self.strikes + 1 >= STRIKES
+        (is_late && self.strikes >= LEAST_STRIKES) || self.strikes + 1 >= STRIKES
     }
 }
 
@@ -101,6 +105,7 @@ impl Bridge {
         let mut backoff = Backoff::new(Duration::from_millis(100), LONGEST_PAUSE);
         let mut attempt = Attempt::default();
         loop {
+            let began;
             let tried = {
                 let _transfer = match transfers {
                     Some(transfers) => Some(transfers.acquire().await),
@@ -109,6 +114,7 @@ impl Bridge {
                 // Given back before the pause: what waits must not keep others
                 // from working. Never closed.
                 let _slot = self.attempts.acquire().await;
+                began = Instant::now();
                 operation(attempt).await
             };
             let failure = match tried {
@@ -135,7 +141,7 @@ impl Bridge {
                 continue;
             }
             attempt.strikes += 1;
-            attempt.struck.get_or_insert_with(Instant::now);
+            attempt.struck.get_or_insert(began);
             if attempt.strikes >= STRIKES {
                 return Err(failure);
             }
