@@ -87,6 +87,8 @@ pub struct Bridge {
     attempts: tokio::sync::Semaphore,
     upload_limit_seen: upload_limit::LastSeen,
     last_readers: file_readers::LastReaders,
+    /// Shared by all who move a file; taken before a place among those who try.
+    transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
@@ -171,6 +173,7 @@ impl Bridge {
                 attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
                 upload_limit_seen: upload_limit::LastSeen::default(),
                 last_readers: file_readers::LastReaders::default(),
+                transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),

@@ -4,8 +4,8 @@ use ruma::{EventId, RoomId, UserId};
 
 use super::keys::{self, Key};
 use super::records::{
-    CustomEmoji, DeadLetter, Ghost, InboxEvent, Message, MessageRef, Number, Portal, Puppet,
-    Reactions, Record, Text, Thread, encode,
+    CustomEmoji, DeadLetter, EventRef, FilePost, Ghost, InboxEvent, Message, MessageRef, Number,
+    Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
 use super::{Store, StoreError};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
@@ -109,6 +109,42 @@ impl<'a> Change<'a> {
             self = self.set(keys::continued(&message.rid, id), &first);
         }
         self.set(keys::message(&message.rid, &message.id), message)
+    }
+
+    /// Adds or replaces what is known of a file on its way, found by its event and by
+    /// its uploads.
+    pub(super) fn file_post(mut self, post: &FilePost) -> Self {
+        let draft = &post.draft;
+        let Some(event) = draft.events.first() else {
+            return self;
+        };
+        let reference = EventRef {
+            room: draft.room_id.clone(),
+            event: event.clone(),
+        };
+        for upload in &post.uploads {
+            let key = match &upload.file {
+                Some(file) => keys::upload(file.as_str()),
+                None => keys::one_step(&draft.rid, &post.puppet, event),
+            };
+            self = self.set(key, &reference);
+        }
+        self.set(keys::file_post(&draft.room_id, event), post)
+    }
+
+    /// Forgets a file that was on its way.
+    pub(super) fn no_file_post(mut self, post: &FilePost) -> Self {
+        let draft = &post.draft;
+        let Some(event) = draft.events.first() else {
+            return self;
+        };
+        for upload in &post.uploads {
+            self = self.unset(match &upload.file {
+                Some(file) => keys::upload(file.as_str()),
+                None => keys::one_step(&draft.rid, &post.puppet, event),
+            });
+        }
+        self.unset(keys::file_post(&draft.room_id, event))
     }
 
     /// Notes that an event edits a message.

@@ -146,6 +146,29 @@ pub(super) fn reaction_event(room: &RoomId, event: &EventId) -> Key {
     key(b'x', &[room.as_str(), event.as_str()])
 }
 
+/// How far the file of an event has come on its way to Rocket.Chat.
+pub(super) fn file_post(room: &RoomId, event: &EventId) -> Key {
+    key(b'f', &[room.as_str(), event.as_str()])
+}
+
+/// All of them.
+pub(super) const FILE_POSTS: &[u8] = b"f";
+
+/// Whose upload a file on Rocket.Chat is.
+pub(super) fn upload(file: &str) -> Key {
+    key(b'F', &[file])
+}
+
+/// That a file of a puppet is, or was, on its way into a room in one step.
+pub(super) fn one_step(rid: &RocketRoomId, puppet: &RocketUserId, event: &EventId) -> Key {
+    key(b'h', &[rid.as_str(), puppet.as_str(), event.as_str()])
+}
+
+/// All files of a puppet that went into a room in one step.
+pub(super) fn one_steps(rid: &RocketRoomId, puppet: &RocketUserId) -> Key {
+    key(b'h', &[rid.as_str(), puppet.as_str()])
+}
+
 /// A thread, by its first message on Rocket.Chat.
 pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
     key(b't', &[rid.as_str(), first.as_str()])

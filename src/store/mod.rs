@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod files;
 mod flush;
 mod inbox;
 mod keys;
@@ -24,8 +25,8 @@ use thiserror::Error;
 pub use change::Change;
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    BegunReaction, CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, MirroredFile,
-    Origin, Portal, PortalKind, Puppet, Reaction, Reactions, Thread,
+    BegunReaction, CustomEmoji, DeadLetter, FilePost, Ghost, Identity, InboxEvent, Message,
+    MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction, Reactions, Thread, Upload,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};

@@ -215,6 +215,9 @@ pub struct Message {
     /// Its files that were brought to Matrix, in order.
     #[serde(default)]
     pub files: Vec<MirroredFile>,
+    /// The file of Matrix that it brought to Rocket.Chat.
+    #[serde(default)]
+    pub media: Option<OwnedMxcUri>,
 }
 
 impl Message {
@@ -246,6 +249,7 @@ impl Message {
             mentions: Vec::new(),
             pinned: false,
             files: Vec::new(),
+            media: None,
         }
     }
 
@@ -282,6 +286,75 @@ pub struct MirroredFile {
     /// A digest of what the event says with its caption, so that an edit of something
     /// else leaves it alone.
     pub said: String,
+}
+
+/// A file of Matrix on its way to Rocket.Chat. The server takes no id of the sender's
+/// for a message with a file: this record takes its place, and stays for as long as a
+/// repeat may show itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePost {
+    /// The message that comes of it. Its id counts only in `posted`.
+    pub draft: Message,
+    /// The account that posts it.
+    pub puppet: RocketUserId,
+    /// What was uploaded for it, the last of them being the one that is to be posted.
+    pub uploads: Vec<Upload>,
+    /// The one message that it became, or is to become.
+    pub posted: Option<RocketMessageId>,
+    /// The words that are posted instead, once that is decided.
+    #[serde(default)]
+    pub instead: Option<String>,
+}
+
+/// One upload of a file to Rocket.Chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The file there; unknown of what goes in one step (servers before 6.10).
+    pub file: Option<FileId>,
+    /// Its name.
+    pub name: String,
+    /// Bytes, if the homeserver said.
+    pub size: Option<u64>,
+    /// When it was begun (ms).
+    pub at: i64,
+    /// It may have been posted: no answer that says otherwise came.
+    pub maybe_posted: bool,
+}
+
+impl FilePost {
+    /// The message, now that its id is known. It is pending until all of it is done.
+    pub fn message(&self, id: RocketMessageId) -> Message {
+        Message {
+            id,
+            pending: true,
+            ..self.draft.clone()
+        }
+    }
+
+    /// When the first upload was begun (ms).
+    pub fn begun_at(&self) -> Option<i64> {
+        self.uploads.first().map(|upload| upload.at)
+    }
+
+    /// Whether it may have been posted already.
+    pub fn maybe_posted(&self) -> bool {
+        self.uploads.iter().any(|upload| upload.maybe_posted)
+    }
+}
+
+impl Record for FilePost {
+    const NAME: &'static str = "file on its way";
+}
+
+/// Points from an upload to the event whose file it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct EventRef {
+    pub room: OwnedRoomId,
+    pub event: OwnedEventId,
+}
+
+impl Record for EventRef {
+    const NAME: &'static str = "event reference";
 }
 
 /// Somebody's reaction, on both sides.

@@ -158,7 +158,10 @@ impl Bridge {
                 at: None,
             },
         };
-        let attempt = Attempt { maybe_done: true };
+        let attempt = Attempt {
+            maybe_done: true,
+            ..Attempt::default()
+        };
         let mut brought = Brought::default();
         loop {
             let done = self

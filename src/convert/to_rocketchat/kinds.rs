@@ -64,30 +64,109 @@ pub fn event(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<Str
 
 /// `[kind: name]` and the caption, if there is one (MSC2530).
 fn file(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<String> {
+    let mut lines = vec![file_label(file_kind(kind, content), file_name(content))];
+    lines.extend(caption_lines(content, with));
+    finished(&lines)
+}
+
+/// What stands on Rocket.Chat in place of a file that does not get there.
+#[derive(Debug, Clone, Copy)]
+pub struct InPlace<'a> {
+    /// Its size and type, as far as known.
+    pub details: &'a str,
+    /// Why it is not there; may be empty.
+    pub why: &'a str,
+    /// Where it is to be had.
+    pub link: Option<&'a str>,
+}
+
+/// The text in place of a file: what it is, and the caption, if there is one. `kind` is
+/// the type of the event.
+pub fn in_place_of_file(
+    kind: &str,
+    content: &Value,
+    said: InPlace<'_>,
+    with: &Surroundings<'_>,
+) -> Option<String> {
+    let (what, name) = match kind {
+        "m.sticker" => ("sticker", fallback(content)),
+        _ => {
+            let kind = content.get("msgtype").and_then(Value::as_str);
+            let what = file_kind(kind.unwrap_or_default(), content);
+            (what, file_name(content))
+        }
+    };
+    let mut label = match file_label(what, name) {
+        Line::Pieces { pieces, .. } => pieces,
+        Line::Verbatim(_) => Vec::new(),
+    };
+    if !said.details.is_empty() {
+        label.push(Piece::text(format!(" {}", on_one_line(said.details))));
+    }
+    let mut lines = vec![line_of(label)];
+    let mut reason = Vec::new();
+    if !said.why.is_empty() {
+        reason.push(Piece::text(on_one_line(said.why)));
+    }
+    if let Some(link) = said.link {
+        if !reason.is_empty() {
+            reason.push(Piece::text(" "));
+        }
+        reason.push(Piece {
+            what: What::Url(link.to_owned()),
+            style: Style::PLAIN,
+        });
+    }
+    if !reason.is_empty() {
+        lines.push(line_of(reason));
+    }
+    if kind != "m.sticker" {
+        lines.extend(caption_lines(content, with));
+    }
+    finished(&lines)
+}
+
+/// What a message with a file says beside it (MSC2530), if it says anything.
+pub fn caption(content: &Value, with: &Surroundings<'_>) -> Option<String> {
+    finished(&caption_lines(content, with))
+}
+
+/// What a file is called in front of people, by the `msgtype`.
+fn file_kind<'a>(kind: &'a str, content: &Value) -> &'a str {
     let voice = ["m.voice", "org.matrix.msc3245.voice"]
         .iter()
         .any(|key| content.get(key).is_some());
-    let what = match kind.strip_prefix("m.") {
+    match kind.strip_prefix("m.") {
         Some("audio") if voice => "voice message",
         Some(what) => what,
         None => "file",
-    };
-    let body = content.get("body").and_then(Value::as_str);
-    let name = content.get("filename").and_then(Value::as_str);
-    let name = name.filter(|name| !name.trim().is_empty());
-    let shown = name.or(body).filter(|shown| !shown.trim().is_empty());
-    let mut lines = vec![match shown {
-        Some(shown) => labelled(what, &clean(shown)),
-        None => line_of(vec![Piece::text(format!("[{what}]"))]),
-    }];
-    if name.is_some()
-        && body != name
-        && let Some(caption) = said(content, Style::PLAIN, with)
-        && finished(&caption).is_some()
-    {
-        lines.extend(caption);
     }
-    finished(&lines)
+}
+
+fn file_name(content: &Value) -> Option<&str> {
+    let text = |key| content.get(key).and_then(Value::as_str);
+    let name = text("filename").filter(|name| !name.trim().is_empty());
+    name.or(text("body"))
+}
+
+fn file_label(what: &str, name: Option<&str>) -> Line {
+    match name.filter(|name| !name.trim().is_empty()) {
+        Some(name) => labelled(what, &clean(name)),
+        None => line_of(vec![Piece::text(format!("[{what}]"))]),
+    }
+}
+
+/// The body is a caption only where the name of the file stands elsewhere, and is
+/// another.
+fn caption_lines(content: &Value, with: &Surroundings<'_>) -> Vec<Line> {
+    let text = |key| content.get(key).and_then(Value::as_str);
+    let name = text("filename").filter(|name| !name.trim().is_empty());
+    if name.is_none() || text("body") == name {
+        return Vec::new();
+    }
+    said(content, Style::PLAIN, with)
+        .filter(|caption| finished(caption).is_some())
+        .unwrap_or_default()
 }
 
 /// What the place is called, and where it is on a map.

@@ -17,7 +17,7 @@ mod tests;
 mod urls;
 mod write;
 
-pub use kinds::event;
+pub use kinds::{InPlace, caption, event, in_place_of_file};
 pub use late::late;
 pub use split::split;
 
