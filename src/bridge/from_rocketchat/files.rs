@@ -12,6 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Document;
+use crate::bridge::failure::Side;
 use crate::bridge::file_readers::Reader;
 use crate::bridge::{Bridge, Failure, spool};
 use crate::convert::to_matrix::{AttachedFile, OnMatrix, event_of, in_words, upload_type};
@@ -103,22 +104,34 @@ impl Bridge {
         file: &AttachedFile,
     ) -> Value {
         let transferred = self
-            .persevere_with_file(|_| self.transfer(portal, message, file))
+            .persevere_with_file(|attempt| async move {
+                let outcome = self.transfer(portal, message, file).await;
+                let Err(failure) = outcome else {
+                    return Ok(outcome);
+                };
+                // While a server is away it waits, as everything does.
+                let is_there = match failure.side() {
+                    Some(side) => self.is_there(side).await,
+                    None => true,
+                };
+                if attempt.is_last() && is_there && !failure.is_rate_limit() {
+                    return Ok(Err(failure));
+                }
+                Err(failure)
+            })
             .await;
-        let failure = match transferred {
+        let failure = match transferred.and_then(|outcome| outcome) {
             Ok(content) => return content,
             Err(failure) => failure,
         };
         tracing::info!(message = %message.id, file = file.id, %failure, "a file is told in words");
         let (why, may_be_had) = match &failure {
-            Failure::Transfer(Broken::TooLarge { .. }) => {
-                ("It is larger than this homeserver takes.".to_owned(), true)
-            }
-            Failure::Transfer(broken) => {
-                (format!("It could not be brought here: {broken}."), true)
-            }
-            Failure::RocketChat(error) if is_gone(error) => {
-                ("It is no longer there.".to_owned(), false)
+            Failure::Transfer {
+                why: Broken::TooLarge { .. },
+                ..
+            } => ("It is larger than this homeserver takes.".to_owned(), true),
+            Failure::RocketChat(error) if error.code() == Some("invalid-file") => {
+                (error.person_text(), false)
             }
             Failure::Refused(why) => (why.clone(), false),
             other => (other.person_text(), true),
@@ -147,9 +160,9 @@ impl Bridge {
         if let (Some(length), Some(limit)) = (body.length, limit)
             && length > limit
         {
-            return Err(Broken::TooLarge { limit }.into());
+            return Err(broken(Broken::TooLarge { limit }));
         }
-        let (head, body) = body.peek(HEAD).await?;
+        let (head, body) = body.peek(HEAD).await.map_err(broken)?;
         let claimed = download.media_type.or_else(|| file.claimed_type.clone());
         let media_type = kind::of(&head, claimed.as_deref(), &file.name);
         let (size, body) = self.of_known_length(body, limit).await?;
@@ -160,7 +173,8 @@ impl Bridge {
         let url = match uploaded {
             Err(error) if error.code() == Some("M_TOO_LARGE") || error.status() == Some(413) => {
                 self.forget_upload_limit();
-                return Err(Broken::TooLarge { limit: size.saturating_sub(1) }.into());
+                let limit = size.saturating_sub(1);
+                return Err(broken(Broken::TooLarge { limit }));
             }
             outcome => outcome?,
         };
@@ -206,7 +220,7 @@ impl Bridge {
             Some(length) => Ok((length, body)),
             None => {
                 let body = body.bounded(limit.unwrap_or(MOST_UNANNOUNCED));
-                Ok(spool::to_disk(body).await?)
+                spool::to_disk(body).await.map_err(broken)
             }
         }
     }
@@ -230,7 +244,8 @@ impl Bridge {
             let id = FileId::new(thumbnail.id.as_str());
             let download = self.read_file(reader, &id).await?;
             let body = download.body.stalling_after(STANDSTILL).checked();
-            let (head, body) = body.bounded(LARGEST_THUMBNAIL).peek(HEAD).await?;
+            let body = body.bounded(LARGEST_THUMBNAIL);
+            let (head, body) = body.peek(HEAD).await.map_err(broken)?;
             let media_type = kind::of(&head, download.media_type.as_deref(), "");
             if kind::shown(&media_type) != kind::Shown::Image {
                 return Err(Failure::Refused("It is no picture.".into()));
@@ -259,8 +274,10 @@ impl Bridge {
     }
 }
 
-fn is_gone(error: &crate::rocketchat::Error) -> bool {
-    matches!(error.code(), Some("http-404"))
+/// A file that broke on its way from Rocket.Chat.
+fn broken(why: Broken) -> Failure {
+    let from = Side::RocketChat;
+    Failure::Transfer { from, why }
 }
 
 fn words_of(file: &AttachedFile, why: &str, link: Option<&Url>) -> Value {
