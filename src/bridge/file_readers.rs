@@ -12,8 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use ruma::OwnedUserId;
 
 use super::{Bridge, Failure};
+use crate::media::Download;
 use crate::rocketchat::documents::{RoomType, Timestamp};
-use crate::rocketchat::rest::{Download, Session};
+use crate::rocketchat::rest::Session;
 use crate::rocketchat::{self, FileId, RocketRoomId};
 use crate::store::{Portal, PortalKind};
 
