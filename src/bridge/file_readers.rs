@@ -6,7 +6,7 @@
 //! does, if it is a member; otherwise a puppet that is one; otherwise the bridge's account
 //! joins, if the channel is public. Into a private group it is never put for that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use ruma::OwnedUserId;
@@ -89,7 +89,7 @@ impl Bridge {
     }
 
     /// Which of these files are a portal's, by Rocket.Chat's own list of the room's
-    /// files. `at` is when their message was written.
+    /// files, with their sizes in bytes. `at` is when their message was written.
     ///
     /// # Errors
     /// [`Failure::Refused`] when nobody of the bridge may see the list.
@@ -98,7 +98,7 @@ impl Bridge {
         portal: &Portal,
         ids: &[&str],
         at: Timestamp,
-    ) -> Result<HashSet<String>, Failure> {
+    ) -> Result<HashMap<String, Option<u64>>, Failure> {
         for reader in self.readers_in(portal)? {
             match self.files_in_room_as(&reader, portal, ids, at).await {
                 Err(Failure::RocketChat(error)) if is_no_member(&error) => {}
@@ -114,14 +114,14 @@ impl Bridge {
         portal: &Portal,
         ids: &[&str],
         at: Timestamp,
-    ) -> Result<HashSet<String>, Failure> {
+    ) -> Result<HashMap<String, Option<u64>>, Failure> {
         let kind = match portal.kind {
             PortalKind::Channel => RoomType::Channel,
             PortalKind::Group => RoomType::Group,
             PortalKind::Direct { .. } => RoomType::Direct,
         };
         let (rid, kind) = (&portal.rid, &kind);
-        let mut found = HashSet::new();
+        let mut found = HashMap::new();
         let mut offset = 0;
         for _ in 0..MOST_PAGES {
             let page = self
@@ -135,8 +135,9 @@ impl Bridge {
                 last.uploaded_at
                     .is_some_and(|uploaded| uploaded.0 < at.0.saturating_sub(OLDEST_UPLOAD))
             });
-            let listed = page.items.into_iter().map(|file| file.id.into_string());
-            found.extend(listed.filter(|id| ids.contains(&id.as_str())));
+            let wanted = page.items.into_iter();
+            let wanted = wanted.filter(|file| ids.contains(&file.id.as_str()));
+            found.extend(wanted.map(|file| (file.id.into_string(), file.size)));
             if is_end || is_past || found.len() == ids.len() {
                 break;
             }

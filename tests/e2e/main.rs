@@ -17,6 +17,7 @@ mod direct_changes;
 mod durability;
 mod edits;
 mod feedback;
+mod files_to_matrix;
 mod formatting;
 mod hostile;
 mod kinds;

@@ -86,10 +86,10 @@ impl Bridge {
             .await;
         for file in wanted {
             let content = match &listed {
-                Ok(listed) if listed.contains(&file.id) => {
-                    self.bring_file(&portal, message, &file).await
-                }
-                Ok(_) => words_of(&file, "It is not among the files of this room.", None),
+                Ok(listed) => match listed.get(&file.id) {
+                    Some(size) => self.bring_file(&portal, message, &file, *size).await,
+                    None => words_of(&file, "It is not among the files of this room.", None),
+                },
                 Err(failure) => words_of(&file, &failure.person_text(), None),
             };
             brought.0.insert(file.id, content);
@@ -102,10 +102,13 @@ impl Bridge {
         portal: &Portal,
         message: &RocketMessage,
         file: &AttachedFile,
+        listed_size: Option<u64>,
     ) -> Value {
         let transferred = self
             .persevere_with_file(|attempt| async move {
-                let outcome = self.transfer(portal, message, file).await;
+                // What has another size twice has that size.
+                let size = listed_size.filter(|_| !attempt.is_repeat());
+                let outcome = self.transfer(portal, message, file, size).await;
                 let Err(failure) = outcome else {
                     return Ok(outcome);
                 };
@@ -144,12 +147,14 @@ impl Bridge {
         words_of(file, &why, link.as_ref())
     }
 
-    /// One attempt, from the start.
+    /// One attempt, from the start. A file that does not have the given size is taken for
+    /// broken.
     async fn transfer(
         &self,
         portal: &Portal,
         message: &RocketMessage,
         file: &AttachedFile,
+        listed_size: Option<u64>,
     ) -> Result<Value, Failure> {
         let ghost = self.ghost_of(&message.u).await?;
         let intent = self.as_ghost(&ghost);
@@ -161,6 +166,11 @@ impl Bridge {
             && length > limit
         {
             return Err(broken(Broken::TooLarge { limit }));
+        }
+        if let (Some(came), Some(announced)) = (body.length, listed_size)
+            && came != announced
+        {
+            return Err(broken(Broken::Short { announced, came }));
         }
         let (head, body) = body.peek(HEAD).await.map_err(broken)?;
         let claimed = download.media_type.or_else(|| file.claimed_type.clone());

@@ -14,6 +14,9 @@ pub struct UploadedFile {
     pub id: FileId,
     /// The room that it was uploaded to.
     pub rid: RocketRoomId,
+    /// Bytes.
+    #[serde(default, deserialize_with = "lenient::opt")]
+    pub size: Option<u64>,
     /// When.
     #[serde(default, rename = "uploadedAt", deserialize_with = "lenient::opt")]
     pub uploaded_at: Option<Timestamp>,
