@@ -189,7 +189,12 @@ impl Bridge {
         reader: &Reader,
         file: &FileId,
     ) -> Result<Download, Failure> {
-        let read = || self.act_as(reader, |session| async move { session.download(file).await });
+        let read = || {
+            self.act_as(
+                reader,
+                |session| async move { session.download(file).await },
+            )
+        };
         match (read().await, reader) {
             (Err(Failure::RocketChat(error)), Reader::Puppet(_)) if is_no_member(&error) => {
                 // A token that is no longer accepted is answered alike.

@@ -254,7 +254,9 @@ impl Bridge {
         match self.upload_limit().await {
             Ok(Some(limit)) => tracing::info!(limit, "the largest file that the homeserver takes"),
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the homeserver does not say how large files may be"),
+            Err(error) => {
+                tracing::warn!(%error, "the homeserver does not say how large files may be")
+            }
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
         Ok(())

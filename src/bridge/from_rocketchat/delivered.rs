@@ -163,7 +163,9 @@ fn file_in(id: FileId, event: &OwnedEventId, content: &Value) -> MirroredFile {
     let bare = without_caption(content).unwrap_or_else(|| {
         let mut words = content.clone();
         if let Some(words) = words.as_object_mut() {
-            words.retain(|key, _| ["msgtype", "body", "format", "formatted_body"].contains(&key.as_str()));
+            words.retain(|key, _| {
+                ["msgtype", "body", "format", "formatted_body"].contains(&key.as_str())
+            });
         }
         words
     });

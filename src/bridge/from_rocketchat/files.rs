@@ -16,7 +16,7 @@ use crate::bridge::failure::Side;
 use crate::bridge::file_readers::Reader;
 use crate::bridge::{Bridge, Failure, spool};
 use crate::convert::to_matrix::{AttachedFile, OnMatrix, event_of, in_words, upload_type};
-use crate::matrix::Intent;
+use crate::matrix::{self, Intent};
 use crate::media::{Body, Broken, kind, name, picture, playing};
 use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
@@ -181,12 +181,12 @@ impl Bridge {
             .upload_body(body, upload_type(&media_type), Some(&name))
             .await;
         let url = match uploaded {
-            Err(error) if error.code() == Some("M_TOO_LARGE") || error.status() == Some(413) => {
+            Err(error) if error.is_request_too_large() => {
                 self.forget_upload_limit();
                 let limit = size.saturating_sub(1);
                 return Err(broken(Broken::TooLarge { limit }));
             }
-            outcome => outcome?,
+            outcome => outcome.map_err(of_upload)?,
         };
         let is_image = kind::shown(&media_type) == kind::Shown::Image;
         let playing = playing::of(&head, Some(size));
@@ -261,7 +261,8 @@ impl Bridge {
                 return Err(Failure::Refused("It is no picture.".into()));
             }
             let (size, body) = self.of_known_length(body, None).await?;
-            let url = intent.upload_body(body, &media_type, None).await?;
+            let url = intent.upload_body(body, &media_type, None).await;
+            let url = url.map_err(of_upload)?;
             Ok((url, media_type, size, picture::dimensions(&head)))
         };
         match brought.await {
@@ -281,6 +282,14 @@ impl Bridge {
         _file: &AttachedFile,
     ) -> Option<Url> {
         None
+    }
+}
+
+/// What went wrong with an upload: perhaps on Rocket.Chat's side.
+fn of_upload(error: matrix::Error) -> Failure {
+    match error.kind() {
+        matrix::Kind::Source(why) => broken(why.clone()),
+        _ => error.into(),
     }
 }
 

@@ -49,9 +49,16 @@ impl Bridge {
         } else {
             delivered
         };
-        brought.has_all(content.parts.iter().enumerate().filter_map(|(number, part)| {
-            part.file().filter(|_| delivered.event(message, number).is_none())
-        }))?;
+        brought.has_all(
+            content
+                .parts
+                .iter()
+                .enumerate()
+                .filter_map(|(number, part)| {
+                    part.file()
+                        .filter(|_| delivered.event(message, number).is_none())
+                }),
+        )?;
         let mut events = Vec::with_capacity(of);
         let mut files = Vec::new();
         for number in 0..of {
@@ -367,7 +374,10 @@ fn originals_of<'a>(parts: &[Says], known: &'a Message) -> Vec<Option<&'a OwnedE
         .filter(|event| known.file_of(event).is_none());
     let originals = parts.iter().map(|part| match part.file() {
         Some(file) => {
-            let known = known.files.iter().find(|known| known.id.as_str() == file.id);
+            let known = known
+                .files
+                .iter()
+                .find(|known| known.id.as_str() == file.id);
             known.map(|known| &known.event)
         }
         None => words.next(),

@@ -129,7 +129,8 @@ impl Bridge {
         };
         match document {
             Document::Message(message) => {
-                self.mirror_message(&portal, message, attempt, brought).await
+                self.mirror_message(&portal, message, attempt, brought)
+                    .await
             }
             Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
         }?;
@@ -180,7 +181,10 @@ impl Bridge {
                 known
             }
             None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
-            None => self.mirror_new(portal, message, &delivered, brought).await?,
+            None => {
+                self.mirror_new(portal, message, &delivered, brought)
+                    .await?
+            }
         };
         self.mirror_reactions(portal, message, &known).await?;
         self.mirror_pin(portal, message, &known).await

@@ -175,12 +175,7 @@ pub(super) fn is_among(files: &[AttachedFile], attachment: usize) -> bool {
 impl AttachedFile {
     /// What is said beside the file by its own attachment: `description`, and whatever
     /// else somebody put there. May be blank. It mentions nobody, as on Rocket.Chat.
-    pub fn caption(
-        &self,
-        message: &Message,
-        people: &dyn Directory,
-        parse: Parse<'_>,
-    ) -> Rendered {
+    pub fn caption(&self, message: &Message, people: &dyn Directory, parse: Parse<'_>) -> Rendered {
         let attachment = self.attachment.and_then(|at| message.attachments.get(at));
         match attachment {
             Some(attachment) if self.is_main => {

@@ -190,7 +190,12 @@ fn the_kind_of_event_follows_from_what_the_file_is() {
         assert_eq!(content["info"]["size"], 7);
         assert_eq!(content["body"], content["filename"]);
     }
-    for markup in ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"] {
+    for markup in [
+        "text/html",
+        "image/svg+xml",
+        "application/xhtml+xml",
+        "text/javascript",
+    ] {
         assert_eq!(upload_type(markup), "application/octet-stream");
     }
     assert_eq!(upload_type("image/png"), "image/png");
@@ -260,13 +265,22 @@ fn a_caption_takes_the_body_and_goes_again() {
     let mut sent = with;
     sent["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": "$x" } });
     assert_eq!(without_caption(&sent), Some(content));
-    assert_eq!(without_caption(&json!({ "msgtype": "m.text", "body": "x" })), None);
+    assert_eq!(
+        without_caption(&json!({ "msgtype": "m.text", "body": "x" })),
+        None
+    );
 }
 
 #[test]
 fn what_cannot_be_brought_is_told_in_words() {
     let link = Url::parse("https://bridge.example.org/f?a=1&b=2").unwrap();
-    let words = in_words(&one("a <b>.html"), Some("text/html"), Some(12_345_678), "No.", Some(&link));
+    let words = in_words(
+        &one("a <b>.html"),
+        Some("text/html"),
+        Some(12_345_678),
+        "No.",
+        Some(&link),
+    );
     assert_eq!(
         words["body"],
         "[file: a _b_.html, 12.3 MB, text/html] No. [Download](https://bridge.example.org/f?a=1&b=2)"
@@ -274,7 +288,10 @@ fn what_cannot_be_brought_is_told_in_words() {
     assert_eq!(words["msgtype"], "m.text");
     let html = words["formatted_body"].as_str().unwrap();
     assert_eq!(disallowed_in(html), None);
-    assert!(html.contains("href=\"https://bridge.example.org/f?a=1&amp;b=2\""), "{html}");
+    assert!(
+        html.contains("href=\"https://bridge.example.org/f?a=1&amp;b=2\""),
+        "{html}"
+    );
     let caption = Rendered::of_text("the caption");
     let both = captioned(&words, &caption);
     assert!(both["body"].as_str().unwrap().ends_with("\nthe caption"));
@@ -312,7 +329,8 @@ proptest! {
         for file in &files {
             prop_assert!(is_id(&file.id));
             prop_assert!(seen.insert(file.id.clone()));
-            prop_assert!(!file.name.contains(['/', '\\', '\n', '\u{202e}']) && !file.name.is_empty());
+            let is_name = !file.name.contains(['/', '\\', '\n', '\u{202e}']) && !file.name.is_empty();
+            prop_assert!(is_name, "{:?}", file.name);
         }
         prop_assert!(files.len() <= MOST_FILES);
     }
