@@ -17,7 +17,7 @@ use crate::bridge::file_readers::Reader;
 use crate::bridge::{Bridge, Failure, spool};
 use crate::convert::to_matrix::{AttachedFile, OnMatrix, event_of, in_words, upload_type};
 use crate::matrix::{self, Intent};
-use crate::media::{Body, Broken, kind, name, picture, playing};
+use crate::media::{Body, Broken, kind, picture, playing};
 use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{Portal, PortalKind};
@@ -176,9 +176,8 @@ impl Bridge {
         let claimed = download.media_type.or_else(|| file.claimed_type.clone());
         let media_type = kind::of(&head, claimed.as_deref(), &file.name);
         let (size, body) = self.of_known_length(body, limit).await?;
-        let name = name::clean_of_type(&file.name, &media_type);
         let uploaded = intent
-            .upload_body(body, upload_type(&media_type), Some(&name))
+            .upload_body(body, upload_type(&media_type), Some(&file.name))
             .await;
         let url = match uploaded {
             Err(error) if error.is_request_too_large() => {

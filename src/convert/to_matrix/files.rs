@@ -246,7 +246,7 @@ pub fn event_of(file: &AttachedFile, on_matrix: &OnMatrix<'_>) -> Value {
         }
         info["thumbnail_info"] = of;
     }
-    let name = name::clean_of_type(&file.name, on_matrix.media_type);
+    let name = &file.name;
     let mut content = json!({
         "msgtype": msgtype,
         "body": name,
