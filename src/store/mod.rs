@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod file_links;
 mod flush;
 mod inbox;
 mod keys;
@@ -24,8 +25,8 @@ use thiserror::Error;
 pub use change::Change;
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    BegunReaction, CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal,
-    PortalKind, Puppet, Reaction, Reactions, Thread,
+    BegunReaction, CustomEmoji, DeadLetter, FileLink, FileSource, Ghost, Identity, InboxEvent,
+    LinkedFile, Message, Origin, Portal, PortalKind, Puppet, Reaction, Reactions, Thread,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
