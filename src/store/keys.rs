@@ -189,6 +189,31 @@ pub(super) fn custom_emoji_by_image(image: &MxcUri) -> Key {
     key(b'Z', &[image.as_str()])
 }
 
+/// A file that is linked to, by the id in its link.
+pub(super) fn linked_file(id: &str) -> Key {
+    key(b'f', &[id])
+}
+
+/// All of them.
+pub(super) const LINKED_FILES: &[u8] = b"f";
+
+/// That a link was made for a message.
+pub(super) fn link_of_message(rid: &RocketRoomId, message: &RocketMessageId, id: &str) -> Key {
+    key(b'F', &[rid.as_str(), message.as_str(), id])
+}
+
+/// All of a message.
+pub(super) fn links_of_message(rid: &RocketRoomId, message: &RocketMessageId) -> Key {
+    key(b'F', &[rid.as_str(), message.as_str()])
+}
+
+/// The last part of a key.
+pub(super) fn last_part(key: &[u8]) -> Option<&str> {
+    let parts = key.strip_suffix(&[0])?;
+    let last = parts.rsplit(|byte| *byte == 0).next()?;
+    std::str::from_utf8(last).ok()
+}
+
 /// When the homeserver was last known to be well.
 pub(super) fn homeserver_well() -> Key {
     key(b'!', &["homeserver well"])
@@ -227,6 +252,15 @@ mod tests {
         let one = message(&room("ab"), &RocketMessageId::new("c"));
         let other = message(&room("a"), &RocketMessageId::new("bc"));
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn the_links_of_a_message_are_its_own() {
+        let (room, of) = (RocketRoomId::new("r"), RocketMessageId::new);
+        let link = link_of_message(&room, &of("m1"), "id");
+        assert!(link.starts_with(&links_of_message(&room, &of("m1"))));
+        assert!(!link.starts_with(&links_of_message(&room, &of("m"))));
+        assert_eq!(last_part(&link), Some("id"));
     }
 
     #[test]

@@ -835,6 +835,11 @@ async fn a_large_file_is_never_in_memory() -> Result<()> {
                 .find(|one| one.text("/filename") == "large.bin"))
         })
         .await?;
-    assert!(most < 60 << 20, "{} MiB resident, before {}", most >> 20, before >> 20);
+    assert!(
+        most < 60 << 20,
+        "{} MiB resident, before {}",
+        most >> 20,
+        before >> 20
+    );
     assert_whole(&alice, &event, &large).await
 }

@@ -3,11 +3,13 @@
 //! * [`render`]: a message's tree as text and HTML.
 //! * [`say`]: all of a message: its tree, what is attached, an app's blocks.
 //! * [`files_of`]: the files that came with it, and the event of each.
+//! * [`absent`]: what stands in place of a file.
 //! * [`fit`], [`split_text`]: what is too long for one event.
 //!
 //! Who and what a name means only the [`Directory`] says, which the caller has made
 //! for this message: a tree has names as they were typed.
 
+mod absent;
 mod attachments;
 mod card;
 mod files;
@@ -19,6 +21,7 @@ mod safe;
 mod size;
 mod uikit;
 
+pub use absent::absent;
 pub use attachments::{Parse, quoted, say};
 pub use files::{
     AttachedFile, OnMatrix, Thumbnail, captioned, event_of, files_of, in_words, text_of,
