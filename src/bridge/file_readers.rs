@@ -74,6 +74,12 @@ impl Bridge {
         Ok(readers)
     }
 
+    /// Who read in a portal's room last, or would be the first to be asked.
+    pub(super) fn last_reader(&self, portal: &Portal) -> Option<Reader> {
+        let last = self.last_readers.of(&portal.rid);
+        last.or_else(|| self.readers_in(portal).ok()?.into_iter().next())
+    }
+
     async fn act_as<T, F, Fut>(&self, reader: &Reader, act: F) -> Result<T, Failure>
     where
         F: Fn(Session) -> Fut,

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_matrix::{
-    AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, in_words, say, split_text,
-    text_of,
+    AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, say, split_text, text_of,
 };
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Message as RocketMessage;
@@ -66,7 +65,8 @@ impl Content {
             (Some(Says::File(_, caption)), Some(file)) => captioned(file, caption),
             // Never without a file: it is named, then.
             (Some(Says::File(file, caption)), None) => {
-                captioned(&in_words(file, None, None, "", None), caption)
+                let named = Rendered::of_text(&format!("[file: {}]", file.name));
+                captioned(&text_of(&named), caption)
             }
             (Some(Says::Words(words)), _) => text_of(words),
             (None, _) => text_of(&Rendered::of_text(NOTHING)),

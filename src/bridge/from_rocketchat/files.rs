@@ -15,12 +15,13 @@ use super::Document;
 use crate::bridge::failure::Side;
 use crate::bridge::file_readers::Reader;
 use crate::bridge::{Bridge, Failure, spool};
-use crate::convert::to_matrix::{AttachedFile, OnMatrix, event_of, in_words, upload_type};
+use crate::convert::absent::{Absent, Why};
+use crate::convert::to_matrix::{AttachedFile, OnMatrix, absent, event_of, text_of, upload_type};
 use crate::matrix::{self, Intent};
 use crate::media::{Body, Broken, kind, picture, playing};
 use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
-use crate::store::{Portal, PortalKind};
+use crate::store::{FileSource, LinkedFile, Portal, PortalKind};
 
 /// How long a transfer may stand still before it is begun again.
 const STANDSTILL: Duration = Duration::from_secs(15);
@@ -88,9 +89,12 @@ impl Bridge {
             let content = match &listed {
                 Ok(listed) => match listed.get(&file.id) {
                     Some(size) => self.bring_file(&portal, message, &file, *size).await,
-                    None => words_of(&file, "It is not among the files of this room.", None),
+                    None => {
+                        let why = Why::Other("It is not among the files of this room.");
+                        words_of(&file, why, None)
+                    }
                 },
-                Err(failure) => words_of(&file, &failure.person_text(), None),
+                Err(failure) => words_of(&file, Why::Other(&failure.person_text()), None),
             };
             brought.0.insert(file.id, content);
         }
@@ -128,23 +132,24 @@ impl Bridge {
             Err(failure) => failure,
         };
         tracing::info!(message = %message.id, file = file.id, %failure, "a file is told in words");
+        let told = failure.person_text();
         let (why, may_be_had) = match &failure {
             Failure::Transfer {
-                why: Broken::TooLarge { .. },
+                why: Broken::TooLarge { limit },
                 ..
-            } => ("It is larger than this homeserver takes.".to_owned(), true),
+            } => (Why::TooLarge(Some(*limit)), true),
             Failure::RocketChat(error) if error.code() == Some("invalid-file") => {
-                (error.person_text(), false)
+                (Why::Other(&told), false)
             }
-            Failure::Refused(why) => (why.clone(), false),
-            other => (other.person_text(), true),
+            Failure::Refused(_) => (Why::Other(&told), false),
+            _ => (Why::Other(&told), true),
         };
         let link = if may_be_had {
             self.link_of(portal, message, file).await
         } else {
             None
         };
-        words_of(file, &why, link.as_ref())
+        words_of(file, why, link)
     }
 
     /// One attempt, from the start. A file that does not have the given size is taken for
@@ -274,13 +279,33 @@ impl Bridge {
         }
     }
 
+    /// Where a file can be had that is not on Matrix; none when links are switched off, or
+    /// none can be made: the words arrive without.
     async fn link_of(
         &self,
-        _portal: &Portal,
-        _message: &RocketMessage,
-        _file: &AttachedFile,
-    ) -> Option<Url> {
-        None
+        portal: &Portal,
+        message: &RocketMessage,
+        file: &AttachedFile,
+    ) -> Option<(Url, i64)> {
+        let reader = match self.last_reader(portal)? {
+            Reader::Bot => None,
+            Reader::Puppet(user) => Some(user),
+        };
+        let linked = LinkedFile {
+            source: FileSource::RocketChat {
+                file: FileId::new(file.id.as_str()),
+                reader,
+            },
+            name: file.name.clone(),
+            media_type: claimed_type_of(file).to_owned(),
+            size: file.claimed_size,
+            rid: portal.rid.clone(),
+            message: message.id.clone(),
+        };
+        self.link_to(linked).await.unwrap_or_else(|failure| {
+            tracing::warn!(%failure, "a file cannot be linked to");
+            None
+        })
     }
 }
 
@@ -298,12 +323,17 @@ fn broken(why: Broken) -> Failure {
     Failure::Transfer { from, why }
 }
 
-fn words_of(file: &AttachedFile, why: &str, link: Option<&Url>) -> Value {
-    in_words(
-        file,
-        file.claimed_type.as_deref(),
-        file.claimed_size,
+/// What stands in place of a file that is not on Matrix.
+fn words_of(file: &AttachedFile, why: Why<'_>, link: Option<(Url, i64)>) -> Value {
+    text_of(&absent(&Absent {
+        name: &file.name,
+        media_type: claimed_type_of(file),
+        size: file.claimed_size,
         why,
-        link,
-    )
+        link: link.as_ref().map(|(link, until)| (link, *until)),
+    }))
+}
+
+fn claimed_type_of(file: &AttachedFile) -> &str {
+    file.claimed_type.as_deref().unwrap_or(kind::UNKNOWN)
 }

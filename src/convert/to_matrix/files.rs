@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use rocketchat_markdown::{Block, Inline};
 use ruma::MxcUri;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::attachments::{Parse, aside};
-use super::{Directory, Rendered, card, safe};
+use super::{Directory, Rendered, card};
 use crate::media::{kind, name};
 use crate::rocketchat::documents::{Attachment, Dimensions, FileRef, Message};
 
@@ -273,34 +271,6 @@ pub fn upload_type(media_type: &str) -> &str {
     if is_markup { kind::UNKNOWN } else { media_type }
 }
 
-/// A file that is not on Matrix, in words: what it is, why, and where else it can be
-/// had.
-pub fn in_words(
-    file: &AttachedFile,
-    media_type: Option<&str>,
-    size: Option<u64>,
-    why: &str,
-    link: Option<&Url>,
-) -> Value {
-    let mut what = safe::file_name(&file.name);
-    if let Some(size) = size {
-        what = format!("{what}, {}", in_units(size));
-    }
-    if let Some(media_type) = media_type.and_then(kind::essence) {
-        what = format!("{what}, {media_type}");
-    }
-    let mut line = vec![Inline::Text(format!("[file: {what}] {why}"))];
-    if let Some(link) = link {
-        line.push(Inline::Text(" ".to_owned()));
-        line.push(Inline::Link {
-            src: link.as_str().to_owned(),
-            label: vec![Inline::Text("Download".to_owned())],
-        });
-    }
-    let said = super::markup::render(&[Block::Paragraph(line)], &Nobody).silent();
-    text_of(&said)
-}
-
 /// The same file with a caption (MSC2530, Matrix specification 1.10, "Media captions");
 /// a file in words gets it beneath.
 pub fn captioned(content: &Value, caption: &Rendered) -> Value {
@@ -361,49 +331,6 @@ pub fn text_of(said: &Rendered) -> Value {
         content["formatted_body"] = html.as_str().into();
     }
     content
-}
-
-/// A number of bytes as people read it.
-fn in_units(bytes: u64) -> String {
-    let mut unit = "bytes";
-    let (mut whole, mut tenth) = (bytes, None);
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if whole < 1000 {
-            break;
-        }
-        tenth = Some(whole % 1000 / 100);
-        whole /= 1000;
-        unit = larger;
-    }
-    match tenth {
-        Some(tenth) if whole < 100 => format!("{whole}.{tenth} {unit}"),
-        _ => format!("{whole} {unit}"),
-    }
-}
-
-/// Knows nobody: our own words mention nobody.
-struct Nobody;
-
-impl Directory for Nobody {
-    fn user(&self, _: &str) -> Option<super::Person> {
-        None
-    }
-
-    fn calls_everybody(&self, _: &str) -> bool {
-        false
-    }
-
-    fn channel(&self, _: &str) -> Option<super::Channel> {
-        None
-    }
-
-    fn custom_emoji(&self, _: &str) -> Option<ruma::OwnedMxcUri> {
-        None
-    }
-
-    fn emoji(&self, _: &str) -> Option<String> {
-        None
-    }
 }
 
 #[cfg(test)]

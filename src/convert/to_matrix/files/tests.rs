@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ruma::mxc_uri;
 use serde_json::json;
 
-use super::super::testing::{Town, disallowed_in, parse};
+use super::super::testing::{Town, parse};
 use super::super::{quoted, say};
 use super::*;
 
@@ -272,44 +272,19 @@ fn a_caption_takes_the_body_and_goes_again() {
 }
 
 #[test]
-fn what_cannot_be_brought_is_told_in_words() {
-    let link = Url::parse("https://bridge.example.org/f?a=1&b=2").unwrap();
-    let words = in_words(
-        &one("a <b>.html"),
-        Some("text/html"),
-        Some(12_345_678),
-        "No.",
-        Some(&link),
-    );
+fn what_stands_in_place_of_a_file_gets_its_caption_beneath() {
+    let words = text_of(&Rendered {
+        body: "[file: a]\nNo.".into(),
+        html: Some("[file: a]<br>No.".into()),
+        ..Rendered::default()
+    });
+    let both = captioned(&words, &Rendered::of_text("the <caption>"));
+    assert_eq!(both["msgtype"], "m.text");
+    assert_eq!(both["body"], "[file: a]\nNo.\nthe <caption>");
     assert_eq!(
-        words["body"],
-        "[file: a _b_.html, 12.3 MB, text/html] No. [Download](https://bridge.example.org/f?a=1&b=2)"
+        both["formatted_body"],
+        "[file: a]<br>No.<br>the &lt;caption&gt;"
     );
-    assert_eq!(words["msgtype"], "m.text");
-    let html = words["formatted_body"].as_str().unwrap();
-    assert_eq!(disallowed_in(html), None);
-    assert!(
-        html.contains("href=\"https://bridge.example.org/f?a=1&amp;b=2\""),
-        "{html}"
-    );
-    let caption = Rendered::of_text("the caption");
-    let both = captioned(&words, &caption);
-    assert!(both["body"].as_str().unwrap().ends_with("\nthe caption"));
-}
-
-#[test]
-fn sizes_are_read_by_people() {
-    let table = [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (150_000, "150 kB"),
-        (12_345_678, "12.3 MB"),
-        (5_000_000_000_000_000, "5000 TB"),
-    ];
-    for (bytes, text) in table {
-        assert_eq!(in_units(bytes), text);
-    }
 }
 
 proptest! {
