@@ -76,6 +76,35 @@ pub enum Action {
     },
     /// Do, then close the connection.
     DoWithoutAnswering,
+    /// Read so many bytes of the request's body, then close the connection.
+    CutUpload {
+        /// Bytes.
+        after: u64,
+    },
+    /// Read so many bytes of the request's body, wait, then go on.
+    StallUpload {
+        /// Bytes.
+        after: u64,
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Do, then close the connection after so many bytes of the answer's body.
+    CutDownload {
+        /// Bytes.
+        after: u64,
+    },
+    /// Do, then wait after so many bytes of the answer's body, then go on.
+    StallDownload {
+        /// Bytes.
+        after: u64,
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Do, then answer only the beginning of the body as if it were the whole.
+    ShortenDownload {
+        /// Bytes.
+        to: u64,
+    },
     /// Answer 429 as the server's limiter does beyond so many calls.
     RateLimit {
         /// Calls within a window.
@@ -194,6 +223,14 @@ pub struct Behaviour {
     pub new_markdown: Option<bool>,
     /// Milliseconds between reading and writing reactions; what comes between is lost.
     pub reaction_race_ms: Option<u64>,
+}
+
+/// `POST /_sim/files/expire`: as if so much time had passed for files that wait for their message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expire {
+    /// Milliseconds; 24 hours end the waiting of all.
+    pub ms: i64,
 }
 
 /// `POST /_sim/permissions`: gives a permission to these roles and no others.
@@ -364,6 +401,13 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
                 "no_md": state.options.no_md, "new_markdown": state.options.new_markdown,
                 "reaction_race_ms": state.options.reaction_race_ms,
             }))
+        }
+        ("POST", "files/expire") => {
+            let wanted: Expire = parse(body)?;
+            let at = crate::time::now_ms().saturating_add(wanted.ms);
+            let removed = state.expire_files(at);
+            state.journal.flush();
+            Ok(json!({ "removed": removed }))
         }
         ("POST", "permissions") => {
             let wanted: Permission = parse(body)?;

@@ -1,9 +1,13 @@
 //! REST: the table of routes, and what happens around every handler (facts 0.3: authentication,
 //! limiter, schema, permission, second factor, handler).
 
+pub mod avatars;
 pub mod call;
 pub mod chat;
+pub mod downloads;
 pub mod emoji;
+pub mod faulty;
+pub mod form;
 pub mod history;
 pub mod info;
 pub mod login;
@@ -16,6 +20,7 @@ pub mod rooms;
 pub mod subscriptions;
 pub mod threads;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod webhooks;
 
@@ -27,6 +32,8 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use call::Handler;
+
+use crate::profile::VersionProfile;
 
 /// One route and verb.
 #[derive(Clone, Copy)]
@@ -92,12 +99,23 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             webhooks::ROUTES,
             history::ROUTES,
             method_call::ROUTES,
+            uploads::ROUTES,
+            avatars::ROUTES,
         ];
         for route in families.into_iter().flatten() {
             table.entry(route.path).or_default().push(*route);
         }
         table
     })
+}
+
+/// Whether a version has a path at all; other paths are not asked about.
+pub fn exists(path: &str, profile: VersionProfile) -> bool {
+    match path.split('/').next() {
+        Some("rooms.upload") => profile.one_step_upload(),
+        Some("rooms.media" | "rooms.mediaConfirm") => profile.two_step_upload(),
+        _ => true,
+    }
 }
 
 /// The verbs of a path and the parameter in it; `None` for unknown paths.
