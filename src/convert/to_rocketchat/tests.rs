@@ -352,7 +352,10 @@ fn each_kind_of_message_has_its_form() {
     let of = |kind: &str, body: &str| shown(text(&json!({ "msgtype": kind, "body": body })));
     assert_eq!(of("m.notice", "hi"), "hi");
     assert_eq!(of("m.emote", "waves\ntwice"), "_waves_\n_twice_");
-    assert_eq!(of("m.emote", "uses snake_case_"), "·* uses snake\\_case\\_");
+    assert_eq!(
+        of("m.emote", "uses snake_case_"),
+        "·\\* uses snake\\_case\\_"
+    );
     assert_eq!(of("m.image", "cat.png"), "[image: cat.png]");
     assert_eq!(of("m.file", "a:b:c main.rs"), "[file: a:·b:·c main\\.rs]");
     assert_eq!(of("org.example", "x"), "[org\\.example: x]");
@@ -633,6 +636,14 @@ proptest! {
             .replace("&amp;", "&");
         let written = message(&html(&source), &around(true)).unwrap_or_default();
         prop_assert_eq!(letters(&written), letters(&plain), "{}", written);
+    }
+
+    #[test]
+    fn any_html_is_read_as_it_was_said(parts in prop::collection::vec(node(4), 1..4)) {
+        let content = html(&parts.concat());
+        let said = said(&content, Style::PLAIN, &around(true)).unwrap_or_default();
+        let written = write::lines(&said).text;
+        prop_assert_eq!(proof::misread(&said, &written), Vec::<usize>::new(), "{:?}", written);
     }
 
     #[test]

@@ -137,6 +137,12 @@ pub(super) fn encoded(url: &str) -> String {
     out
 }
 
+/// Whether an address ends with what 0.31 takes for the end of a sentence, even between
+/// the parentheses of a link.
+pub(super) fn ends_a_sentence(url: &str) -> bool {
+    url.ends_with(['.', ',', '!', '%', '~', '*', '"', '\'', ':', ';', '='])
+}
+
 /// Whether a link may lead there: what the specification lets clients follow.
 pub(super) fn is_followed(url: &str) -> bool {
     url.split_once(':').is_some_and(|(scheme, rest)| {
