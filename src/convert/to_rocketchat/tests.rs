@@ -142,10 +142,13 @@ fn nothing_said_is_nothing() {
 fn addresses_stay_links() {
     check(
         "addresses that Rocket.Chat links by itself",
-        &[(
-            "see https://example.org/a_b*c ok",
-            "see https://example.org/a_b*c ok",
-        )],
+        &[
+            (
+                "see https://example.org/a_b*c ok",
+                "see https://example.org/a_b*c ok",
+            ),
+            ("https://example.org/x_ ok", "https://example.org/x_ ok"),
+        ],
         plain,
     );
     check(
@@ -154,6 +157,15 @@ fn addresses_stay_links() {
             (
                 "https://example.org/x.",
                 "<https://example.org/x|https://example.org/x>.",
+            ),
+            (
+                "https://example.org/x* and https://example.org/?y=",
+                "<https://example.org/x*|https://example.org/x*> and \
+                 <https://example.org/?y=|https://example.org/?y=>",
+            ),
+            (
+                "_https://example.org/x_",
+                "\\_<https://example.org/x|https://example.org/x>\\_",
             ),
             (
                 "README.md foo_bar@example.org",
@@ -297,6 +309,22 @@ fn formatting_becomes_the_dialect() {
             (
                 "[1] <a href=\"https://example.org\">a *b*</a>",
                 "[1] <https://example.org|a *b*>",
+            ),
+            (
+                "<a href=\"https://example.org/?y=\">site</a>, ok",
+                "<https://example.org/?y=|site>, ok",
+            ),
+            (
+                "<a href=\"example.org:8080/x\">site</a> <a href=\"x:80\">x</a>",
+                "[site](https://example.org:8080/x) x (x:·80)",
+            ),
+            (
+                "<a href=\"https://example.org/\">a > b</a>",
+                "a > b (<https://example.org/|https://example.org/>)",
+            ),
+            (
+                "<b>a <code>b</code></b> <b>a<code>b</code></b>",
+                "*a `b`* a`b`",
             ),
             (
                 "<a href=\"javascript:alert(1)\">x</a>",
