@@ -678,7 +678,7 @@ async fn what_breaks_off_on_its_way_arrives_whole_and_once() -> Result<()> {
         .map(|after| json!({ "cut_download": { "after": after } }))
         .chain([
             json!({ "shorten_download": { "to": 1000 } }),
-            json!({ "stall_download": { "after": 100_000, "ms": 2_000 } }),
+            json!({ "stall_download": { "after": 100_000, "ms": 60_000 } }),
             json!({ "status": { "status": 502 } }),
             json!("refuse"),
         ])

@@ -16,11 +16,13 @@ use crate::bridge::failure::Side;
 use crate::bridge::file_readers::Reader;
 use crate::bridge::{Bridge, Failure, spool};
 use crate::convert::absent::{Absent, Why};
-use crate::convert::to_matrix::{AttachedFile, OnMatrix, absent, event_of, text_of, upload_type};
+use crate::convert::to_matrix::{
+    AttachedFile, OnMatrix, SmallImage, absent, event_of, text_of, upload_type,
+};
 use crate::matrix::{self, Intent};
 use crate::media::{Body, Broken, kind, picture, playing};
-use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
+use crate::rocketchat::{FileId, RocketRoomId};
 use crate::store::{FileSource, LinkedFile, Portal, PortalKind};
 
 /// How long a transfer may stand still before it is begun again.
@@ -73,7 +75,7 @@ impl Bridge {
     /// When the store fails for good, or the portal is gone.
     pub(super) async fn bring_files(
         &self,
-        rid: &crate::rocketchat::RocketRoomId,
+        rid: &RocketRoomId,
         document: &Document,
         wanted: Vec<AttachedFile>,
         brought: &mut Brought,
@@ -214,11 +216,7 @@ impl Bridge {
                     .as_deref()
                     .filter(|_| is_image)
                     .and_then(picture::blurhash),
-                thumbnail: thumbnail
-                    .as_ref()
-                    .map(|(url, media_type, size, dimensions)| {
-                        (&**url, media_type.as_str(), *size, *dimensions)
-                    }),
+                thumbnail,
             },
         ))
     }
@@ -249,7 +247,7 @@ impl Bridge {
         file: &AttachedFile,
         reader: &Reader,
         intent: &Intent,
-    ) -> Option<(ruma::OwnedMxcUri, String, u64, Option<(u32, u32)>)> {
+    ) -> Option<SmallImage> {
         let thumbnail = file.thumbnail.as_ref()?;
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
             return None;
@@ -267,7 +265,12 @@ impl Bridge {
             let (size, body) = self.of_known_length(body, None).await?;
             let url = intent.upload_body(body, &media_type, None).await;
             let url = url.map_err(of_upload)?;
-            Ok((url, media_type, size, picture::dimensions(&head)))
+            Ok(SmallImage {
+                url,
+                media_type,
+                size,
+                dimensions: picture::dimensions(&head),
+            })
         };
         match brought.await {
             Ok(brought) => Some(brought),

@@ -399,3 +399,82 @@ fn replacement(new: Value, original: &OwnedEventId, added: &[OwnedUserId]) -> Va
     content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": original });
     content
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::convert::to_matrix::{Rendered, files_of};
+    use crate::rocketchat::RocketRoomId;
+    use crate::store::PortalKind;
+
+    fn parts(files: &[&str], words: usize) -> Vec<Says> {
+        let attachments: Vec<Value> = files
+            .iter()
+            .map(|id| json!({ "title_link": format!("/file-upload/{id}/x") }))
+            .collect();
+        let message: RocketMessage = serde_json::from_value(json!({
+            "_id": "m", "rid": "r", "u": { "_id": "u" }, "attachments": attachments,
+        }))
+        .unwrap();
+        let files = files_of(&message).into_iter();
+        files
+            .map(|file| Says::File(file, Rendered::default()))
+            .chain((0..words).map(|_| Says::Words(Rendered::of_text("w"))))
+            .collect()
+    }
+
+    /// A message of the files `a` and `b` and one text.
+    fn known() -> Message {
+        let portal = Portal {
+            rid: RocketRoomId::new("r"),
+            room_id: ruma::owned_room_id!("!r:example.org"),
+            kind: PortalKind::Channel,
+            name: String::new(),
+            since: 0,
+        };
+        let events: Vec<OwnedEventId> = ["$a", "$b", "$w"]
+            .into_iter()
+            .map(|id| id.try_into().unwrap())
+            .collect();
+        let file = |n: usize, id: &str| MirroredFile {
+            id: FileId::new(id),
+            event: events[n].clone(),
+            content: json!({}),
+            said: String::new(),
+        };
+        Message {
+            files: vec![file(0, "a"), file(1, "b")],
+            ..Message::new(
+                &portal,
+                crate::rocketchat::RocketMessageId::new("m"),
+                events.clone(),
+                ruma::owned_user_id!("@g:example.org"),
+                Origin::RocketChat,
+            )
+        }
+    }
+
+    #[test]
+    fn an_edit_finds_the_event_of_each_file_and_text() {
+        let known = known();
+        let table: [(&[&str], usize, &[&str]); 6] = [
+            (&["a", "b"], 1, &["$a", "$b", "$w"]),
+            // One was taken out, or put in, or all of them.
+            (&["b"], 1, &["$b", "$w"]),
+            (&["b", "c", "a"], 0, &["$b", "", "$a"]),
+            (&["c"], 2, &["", "$w", ""]),
+            (&[], 1, &["$w"]),
+            (&["a"], 0, &["$a"]),
+        ];
+        for (files, words, expected) in table {
+            let parts = parts(files, words);
+            let found: Vec<_> = originals_of(&parts, &known)
+                .into_iter()
+                .map(|event| event.map_or("", |event| event.as_str()))
+                .collect();
+            assert_eq!(found, expected, "{files:?} and {words}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ruma::MxcUri;
+use ruma::{MxcUri, OwnedMxcUri};
 use serde_json::{Value, json};
 
 use super::attachments::{Parse, aside};
@@ -196,6 +196,19 @@ impl AttachedFile {
     }
 }
 
+/// A smaller image that is on Matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmallImage {
+    /// Where.
+    pub url: OwnedMxcUri,
+    /// Its type, by its bytes.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Width and height in pixels, by its bytes.
+    pub dimensions: Option<(u32, u32)>,
+}
+
 /// What is known of a file that is on Matrix.
 #[derive(Debug)]
 pub struct OnMatrix<'a> {
@@ -211,8 +224,8 @@ pub struct OnMatrix<'a> {
     pub duration: Option<u64>,
     /// Its colours, blurred (`xyz.amorgan.blurhash`, MSC2448).
     pub blurhash: Option<String>,
-    /// A smaller image of it: address, type, size in bytes, pixels.
-    pub thumbnail: Option<(&'a MxcUri, &'a str, u64, Option<(u32, u32)>)>,
+    /// A smaller image of it.
+    pub thumbnail: Option<SmallImage>,
 }
 
 /// The content of a file's event, without a caption.
@@ -235,10 +248,10 @@ pub fn event_of(file: &AttachedFile, on_matrix: &OnMatrix<'_>) -> Value {
     if let Some(blurhash) = &on_matrix.blurhash {
         info["xyz.amorgan.blurhash"] = blurhash.as_str().into();
     }
-    if let Some((url, media_type, size, dimensions)) = on_matrix.thumbnail {
-        info["thumbnail_url"] = url.as_str().into();
-        let mut of = json!({ "mimetype": media_type, "size": size });
-        if let Some((width, height)) = dimensions {
+    if let Some(small) = &on_matrix.thumbnail {
+        info["thumbnail_url"] = small.url.as_str().into();
+        let mut of = json!({ "mimetype": small.media_type, "size": small.size });
+        if let Some((width, height)) = small.dimensions {
             of["w"] = width.into();
             of["h"] = height.into();
         }

@@ -24,8 +24,8 @@ mod uikit;
 pub use absent::absent;
 pub use attachments::{Parse, quoted, say};
 pub use files::{
-    AttachedFile, OnMatrix, Thumbnail, captioned, event_of, files_of, text_of, upload_type,
-    without_caption,
+    AttachedFile, OnMatrix, SmallImage, Thumbnail, captioned, event_of, files_of, text_of,
+    upload_type, without_caption,
 };
 pub use markup::render;
 pub use rendered::{Channel, Directory, Person, Rendered};

@@ -203,14 +203,19 @@ fn the_kind_of_event_follows_from_what_the_file_is() {
 
 #[test]
 fn what_is_known_of_a_picture_is_told() {
-    let thumbnail = mxc_uri!("mxc://example.org/small");
+    let thumbnail = SmallImage {
+        url: mxc_uri!("mxc://example.org/small").to_owned(),
+        media_type: "image/jpeg".into(),
+        size: 3,
+        dimensions: Some((480, 360)),
+    };
     let content = event_of(
         &one("a.png"),
         &OnMatrix {
             dimensions: Some((800, 600)),
             duration: Some(5),
             blurhash: Some("hash".into()),
-            thumbnail: Some((thumbnail, "image/jpeg", 3, Some((480, 360)))),
+            thumbnail: Some(thumbnail),
             ..on_matrix("image/png")
         },
     );
