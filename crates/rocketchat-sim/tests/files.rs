@@ -218,6 +218,10 @@ async fn pictures_of_people_come_and_go() {
     assert_ne!(changed, "Thu, 01 Jan 2015 00:00:00 GMT");
     let picture = image::load_from_memory(&bytes).unwrap();
     assert_eq!((picture.width(), picture.height()), (200, 200));
+    let since = format!("/avatar/alice?rc_uid={}&rc_token={}", bob.uid, bob.token);
+    let request = bob.request("GET", &since);
+    let request = request.header("if-modified-since", changed.as_str());
+    assert_eq!(request.send().await.unwrap().status(), 304);
     let (_, headers, _) = bob.fetch("/avatar/alice").await;
     assert_eq!(
         headers["content-type"], "image/svg+xml",

@@ -614,11 +614,15 @@ fn own_stars(value: &mut Value, uid: &str) {
     }
 }
 
-/// With real names on, REST shows those of who reacted beside the usernames (facts 4.1).
+/// With real names on, REST shows people in messages by the names that they have now (capture 60),
+/// and those of who reacted beside the usernames (facts 4.1).
 fn real_names(state: &State, value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(|one| real_names(state, one)),
         Value::Object(map) => {
+            if map.contains_key("msg") && map.contains_key("u") {
+                current_names(state, map);
+            }
             for (key, inner) in map.iter_mut() {
                 let Value::Object(reactions) = inner else {
                     real_names(state, inner);
@@ -641,6 +645,22 @@ fn real_names(state: &State, value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// Puts the present names of its author and of who is mentioned into a message.
+fn current_names(state: &State, message: &mut Doc) {
+    let rename = |person: &mut Value| {
+        let user = person["_id"].as_str().and_then(|uid| state.users.get(uid));
+        if let Some(user) = user.filter(|user| !user.shown_name().is_empty()) {
+            person["name"] = json!(user.shown_name());
+        }
+    };
+    if let Some(author) = message.get_mut("u") {
+        rename(author);
+    }
+    if let Some(Value::Array(mentions)) = message.get_mut("mentions") {
+        mentions.iter_mut().for_each(rename);
     }
 }
 
