@@ -18,6 +18,8 @@ pub mod samples;
 pub struct Known {
     pub texts: HashMap<String, String>,
     dates: BTreeMap<i64, i64>,
+    /// Files whose text the recording shows when they are downloaded, by their SHA-256.
+    pub contents: HashMap<String, String>,
 }
 
 pub fn is_id(text: &str) -> bool {

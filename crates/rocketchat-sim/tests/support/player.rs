@@ -120,7 +120,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
     let (mut gone, mut closed) = (Vec::<String>::new(), BTreeSet::<String>::new());
     let mut remaining: HashMap<String, i64> = HashMap::new();
     prepare(&name, &lines, &setup, &mut known).await;
-    let contents = downloaded(&lines);
+    known.contents = downloaded(&lines);
     let (mut expected, mut all) = (
         BTreeMap::<String, Vec<Value>>::new(),
         BTreeMap::<String, Vec<Value>>::new(),
@@ -153,7 +153,6 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                         &mut outcome,
                         &name,
                         &mut remaining,
-                        &contents,
                     )
                     .await;
                 }
@@ -349,7 +348,7 @@ fn downloaded(lines: &[Value]) -> HashMap<String, String> {
 }
 
 /// A form with parts like the recorded ones: texts as they were, files of the same kind and length.
-fn form(parts: &[Value], known: &Known, contents: &HashMap<String, String>, at: i64) -> Vec<u8> {
+fn form(parts: &[Value], known: &Known, at: i64) -> Vec<u8> {
     let mut body = Vec::new();
     for part in parts {
         let text = |key: &str| part[key].as_str();
@@ -369,7 +368,7 @@ fn form(parts: &[Value], known: &Known, contents: &HashMap<String, String>, at: 
             body.extend_from_slice(known.text(value, at).as_bytes());
         } else {
             let length = part["length"].as_u64().unwrap() as usize;
-            let bytes = match contents.get(text("sha256").unwrap()) {
+            let bytes = match known.contents.get(text("sha256").unwrap()) {
                 Some(content) => content.clone().into_bytes(),
                 None => samples::like(text("sha256").unwrap(), length),
             };
@@ -452,7 +451,6 @@ async fn rest(
     outcome: &mut Outcome,
     name: &str,
     remaining: &mut HashMap<String, i64>,
-    contents: &HashMap<String, String>,
 ) {
     let (request, response) = (&line["request"], &line["response"]);
     let path = request["path"].as_str().unwrap();
@@ -499,7 +497,7 @@ async fn rest(
         Value::String(raw) => call.body(raw.clone()),
         _ if parts.is_some() => call
             .header("content-type", "multipart/form-data; boundary=edge")
-            .body(form(parts.unwrap(), known, contents, at)),
+            .body(form(parts.unwrap(), known, at)),
         body => call.body(known.value(body, at).to_string()),
     };
     let left = response["headers"]["x-ratelimit-remaining"]
