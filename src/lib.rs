@@ -7,6 +7,7 @@
 //! * [`bridge`]: the domain: what is mirrored, to whom, in which order.
 //! * [`convert`]: content, both ways, without I/O.
 //! * [`commands`]: what people may ask of the bridge.
+//! * [`media`]: files on their way, without I/O of their own.
 //! * [`matrix`]: the appservice listener and the client of the homeserver.
 //! * [`rocketchat`]: the REST and the realtime client of Rocket.Chat.
 //! * [`store`]: what must not be forgotten.
@@ -32,6 +33,7 @@ pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod matrix;
+pub mod media;
 pub mod retry;
 pub mod rocketchat;
 pub mod secret;

@@ -115,6 +115,10 @@ id!(
     RocketMessageId
 );
 id!(
+    /// The `_id` of an uploaded file, or of a thumbnail of one.
+    FileId
+);
+id!(
     /// The name after the `@`: unique regardless of case, case preserved, may
     /// change during the life of a user.
     Username

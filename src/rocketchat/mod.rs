@@ -17,4 +17,4 @@ pub mod rest;
 pub mod version;
 
 pub use error::Error;
-pub use ids::{RocketMessageId, RocketRoomId, RocketUserId, Username};
+pub use ids::{FileId, RocketMessageId, RocketRoomId, RocketUserId, Username};
