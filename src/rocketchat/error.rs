@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::media::Broken;
 use crate::retry::{Advice, Retryable};
 
 /// A text that a server sent. It may repeat what a person wrote, so `Debug` does
@@ -120,7 +121,23 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The file that was being uploaded broke on its way to us. Rocket.Chat has not got
+    /// the whole of it, and did nothing.
+    #[error("the file to be uploaded: {0}")]
+    Source(Broken),
+    /// A file or a picture lies on another server (S3, Google Storage, a provider of
+    /// avatars), to which this one redirects. That is not followed: only the configured
+    /// address is asked for anything.
+    #[error(
+        "Rocket.Chat keeps its files elsewhere and redirects there, which is not followed: \
+         turn on \"Proxy Uploads\" and \"Proxy Avatars\" of the storage in its settings \
+         under File Upload, and no external provider of avatars"
+    )]
+    Redirected,
 }
+
+/// Ends the words about a file that could not be stored.
+const NOT_STORED: &str = "[ufs: cannot upload file]";
 
 fn in_brackets(code: Option<&str>) -> String {
     code.map(|code| format!(" [{code}]")).unwrap_or_default()
@@ -180,12 +197,29 @@ impl Error {
             if [error, text].iter().any(|said| said.as_str().contains("Invalid emoji provided")))
     }
 
+    /// Whether the server could not read a picture, or one that the file was said to be.
+    /// It says so in words only, with a code that stands for any failure to store a
+    /// file (6.14). Under another name and type it takes the same bytes.
+    pub fn is_unreadable_picture(&self) -> bool {
+        matches!(self, Self::Refused { error, code: None, .. }
+            if error.as_str().ends_with(NOT_STORED) && !is_of_the_database(error.as_str()))
+    }
+
+    /// Whether the server found a file too large: its own limit, or that of a proxy
+    /// before it.
+    pub fn is_file_too_large(&self) -> bool {
+        matches!(self.code(), Some("error-file-too-large" | "http-413"))
+    }
+
     /// What to tell the person whose action failed: one line of plain text.
     pub fn person_text(&self) -> String {
         match self {
             Self::Unauthorized { .. } => "Rocket.Chat does not accept the login.".to_owned(),
             Self::TwoFactor { .. } => "Rocket.Chat asks for a second factor.".to_owned(),
             Self::Forbidden { .. } => "Rocket.Chat does not allow this.".to_owned(),
+            Self::Refused { .. } if self.is_unreadable_picture() => {
+                "Rocket.Chat cannot read this picture.".to_owned()
+            }
             Self::Refused { code, text, error } => code
                 .as_deref()
                 .and_then(known_code)
@@ -199,6 +233,11 @@ impl Error {
             }
             Self::Transport { .. } => "Rocket.Chat cannot be reached at the moment.".to_owned(),
             Self::TooLarge { .. } => "The answer of Rocket.Chat is too large.".to_owned(),
+            Self::Source(broken) => format!("The file did not come through: {broken}."),
+            Self::Redirected => {
+                "Rocket.Chat keeps its files on another server, which the bridge does not ask."
+                    .to_owned()
+            }
         }
     }
 }
@@ -237,6 +276,14 @@ fn known_code(code: &str) -> Option<&'static str> {
         "error-license-user-limit-reached" => {
             "The licence of this Rocket.Chat allows no more users."
         }
+        "error-file-too-large" | "http-413" => "The file is too large for Rocket.Chat.",
+        "error-invalid-file-type" => "Rocket.Chat does not take files of this type.",
+        "error-file-upload-disabled" => "Files are switched off on Rocket.Chat.",
+        "error-direct-message-file-upload-not-allowed" => {
+            "Rocket.Chat does not allow files in direct messages."
+        }
+        "file-too-small" => "Rocket.Chat does not take empty files.",
+        "invalid-file" => "Rocket.Chat does not have this file any more.",
         "restricted-workspace" => {
             "This Rocket.Chat is restricted until it reports to the Rocket.Chat cloud."
         }
@@ -366,8 +413,8 @@ impl Error {
     }
 }
 
-/// Whether a refusal without a code is the database's, while it changes its primary
-/// or cannot be reached: what was asked for is not at fault. What it is not is its
+/// Whether a refusal without a code is the database's or the file store's, while it
+/// changes its primary, is full or cannot be reached: what was asked for is not at fault. What it is not is its
 /// complaint about an id that is taken.
 fn is_of_the_database(text: &str) -> bool {
     let text = text.to_lowercase();
@@ -382,6 +429,9 @@ fn is_of_the_database(text: &str) -> bool {
         "econnrefused",
         "econnreset",
         "etimedout",
+        "enospc",
+        "eai_again",
+        "socket hang up",
     ];
     !text.contains("e11000") && words.iter().any(|word| text.contains(word))
 }
@@ -414,7 +464,9 @@ impl Retryable for Error {
             | Self::Forbidden { .. }
             | Self::Refused { .. }
             | Self::EndpointMissing
-            | Self::TooLarge { .. } => Advice::GiveUp,
+            | Self::TooLarge { .. }
+            | Self::Redirected => Advice::GiveUp,
+            Self::Source(broken) => broken.advice(),
         }
     }
 }

@@ -115,7 +115,7 @@ id!(
     RocketMessageId
 );
 id!(
-    /// The `_id` of an uploaded file.
+    /// The `_id` of an uploaded file, or of a thumbnail of one.
     FileId
 );
 id!(

@@ -54,6 +54,19 @@ pub(super) async fn file(response: Response, limit: usize) -> Result<Vec<u8>, Er
     }
 }
 
+/// Why there is no file in an answer that is not a good one. An empty 404 is Rocket.Chat's
+/// for a file that it does not have; of its API it never gives one.
+pub(super) async fn no_file(response: Response) -> Error {
+    let (status, headers) = (response.status(), response.headers().clone());
+    match read_at_most(response, GLANCE).await {
+        Ok(body) if status == StatusCode::NOT_FOUND && body.is_empty() => {
+            Error::refused("invalid-file")
+        }
+        Ok(body) => refusal(status, &headers, &body),
+        Err(error) => error,
+    }
+}
+
 /// Reads an answer that was said to be JSON. It must be an object: serde would take a
 /// list for one, its elements for the fields in their order.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {

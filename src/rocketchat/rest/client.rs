@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::answer;
+use crate::media::Patience;
 use crate::rocketchat::error::Error;
 use crate::rocketchat::ids::RocketUserId;
 use crate::secret::Secret;
@@ -27,6 +28,9 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// For files, which may take as long as they need.
+    pub(super) transfers: reqwest::Client,
+    pub(super) patience: Patience,
     base: Arc<Url>,
 }
 
@@ -99,19 +103,21 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(Error::refused("invalid-server-address"));
         }
-        let http = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(TIMEOUT)
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .build()
-            .map_err(|_| Error::refused("no-tls"))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .user_agent(concat!(
+                    env!("CARGO_PKG_NAME"),
+                    "/",
+                    env!("CARGO_PKG_VERSION")
+                ))
+        };
+        let no_tls = |_| Error::refused("no-tls");
         Ok(Self {
-            http,
+            http: builder().read_timeout(TIMEOUT).build().map_err(no_tls)?,
+            transfers: builder().build().map_err(no_tls)?,
+            patience: Patience::default(),
             base: Arc::new(base),
         })
     }
@@ -131,7 +137,12 @@ impl Client {
         }
     }
 
-    fn address(&self, path: &[&str]) -> Result<Url, Error> {
+    /// # Errors
+    /// `invalid-address` when a part of the path would lead to another place.
+    pub(super) fn address(&self, path: &[&str]) -> Result<Url, Error> {
+        if path.iter().any(|part| matches!(*part, "" | "." | "..")) {
+            return Err(Error::refused("invalid-address"));
+        }
         let mut url = (*self.base).clone();
         url.set_query(None);
         url.set_fragment(None);
@@ -214,7 +225,7 @@ impl Session {
     }
 }
 
-fn auth_headers(user_id: &RocketUserId, token: &Secret) -> Result<HeaderMap, Error> {
+pub(super) fn auth_headers(user_id: &RocketUserId, token: &Secret) -> Result<HeaderMap, Error> {
     // A token that no header can carry was never given out by a server.
     let header = |text: &str| {
         let mut value = HeaderValue::from_str(text).map_err(|_| Error::Unauthorized {

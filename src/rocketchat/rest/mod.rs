@@ -1,19 +1,25 @@
 //! Requests to Rocket.Chat (`/api/v1`), a file per family of endpoints.
 
 mod answer;
+mod avatars;
 mod chat;
 mod client;
 mod emoji;
+mod files;
 mod login;
 mod rooms;
 mod server;
+mod transfer;
 mod users;
 
 pub use chat::{OutgoingMessage, Sent};
 pub use client::{Client, Credentials, Session};
+pub use files::Upload;
 pub use rooms::{DirectRoom, RoomOrder};
 pub use server::ServerInfo;
 pub use users::{NewUser, UserChanges};
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -15,13 +15,13 @@ use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, RocketUserId, Userna
 use crate::secret::Secret;
 
 /// A server that gives each request the next of its answers, byte for byte, and closes.
-struct Server {
+pub(super) struct Server {
     base: url::Url,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn answering(answers: Vec<Vec<u8>>) -> Self {
+    pub(super) async fn answering(answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -41,26 +41,26 @@ impl Server {
         }
     }
 
-    async fn one(answer: Vec<u8>) -> Self {
+    pub(super) async fn one(answer: Vec<u8>) -> Self {
         Self::answering(vec![answer]).await
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::new(self.base.clone()).unwrap()
     }
 
-    fn session(&self) -> Session {
+    pub(super) fn session(&self) -> Session {
         self.client().session(Credentials {
             user_id: RocketUserId::new("uid1"),
             token: Secret::new("hush"),
         })
     }
 
-    fn request(&self, index: usize) -> String {
+    pub(super) fn request(&self, index: usize) -> String {
         self.heard.lock().unwrap()[index].clone()
     }
 
-    fn body(&self, index: usize) -> Value {
+    pub(super) fn body(&self, index: usize) -> Value {
         let request = self.request(index);
         serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
@@ -89,7 +89,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn answer(status: &str, kind: &str, body: &str) -> Vec<u8> {
+pub(super) fn answer(status: &str, kind: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
@@ -97,15 +97,15 @@ fn answer(status: &str, kind: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn ok(body: &Value) -> Vec<u8> {
+pub(super) fn ok(body: &Value) -> Vec<u8> {
     answer("200 OK", "application/json", &body.to_string())
 }
 
-fn refused(body: &Value) -> Vec<u8> {
+pub(super) fn refused(body: &Value) -> Vec<u8> {
     answer("400 Bad Request", "application/json", &body.to_string())
 }
 
-fn stored() -> Value {
+pub(super) fn stored() -> Value {
     json!({ "_id": "m1", "rid": "r1", "msg": "hi", "ts": "2024-10-15T12:00:00.000Z", "u": { "_id": "uid1" } })
 }
 

@@ -1,10 +1,12 @@
 //! Accounts.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::answer;
 use super::client::{Request, Session};
-use crate::rocketchat::documents::User;
+use crate::rocketchat::documents::{Page, User, read_each};
 use crate::rocketchat::error::Error;
 use crate::rocketchat::ids::{RocketUserId, Username};
 use crate::secret::Secret;
@@ -47,6 +49,14 @@ pub struct UserChanges<'a> {
 #[derive(Deserialize)]
 struct UserAnswer {
     user: User,
+}
+
+#[derive(Deserialize)]
+struct ListAnswer<'a> {
+    #[serde(borrow)]
+    users: Vec<&'a RawValue>,
+    #[serde(default)]
+    total: usize,
 }
 
 impl Session {
@@ -107,6 +117,30 @@ impl Session {
             Err(error) if error.code() == Some("error-invalid-user") => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// One page of all accounts, by name: deactivated ones, bots and apps among them. At
+    /// most 100 rows. Of an account it has id, names, picture and whether it is active,
+    /// and what else the caller may see. Somebody who is renamed between two pages can be
+    /// on both of them or on neither.
+    ///
+    /// # Errors
+    /// What any request may give.
+    pub async fn users_page(&self, offset: usize, count: usize) -> Result<Page<User>, Error> {
+        let request = Request::get(&["api", "v1", "users.list"])
+            .query("offset", offset.to_string())
+            // None would be all of them.
+            .query("count", count.clamp(1, 100).to_string());
+        let body = self.bytes(request).await?;
+        let answer: ListAnswer<'_> = answer::parse(&body)?;
+        let (items, unreadable) = read_each(&answer.users);
+        Ok(Page {
+            items,
+            offset,
+            sent: answer.users.len(),
+            total: answer.total,
+            unreadable,
+        })
     }
 
     /// Changes an account.
