@@ -93,6 +93,8 @@ pub(super) struct Instead {
     pub known: Known,
     /// It cannot be had now, neither here nor there: its sender is told.
     pub is_lost: bool,
+    /// It follows from the settings of Rocket.Chat.
+    pub by_setting: bool,
     /// There is something to be had behind a link.
     pub has_bytes: bool,
 }
@@ -104,7 +106,16 @@ impl Instead {
             why: why.into(),
             known,
             is_lost: false,
+            by_setting: false,
             has_bytes: true,
+        }
+    }
+
+    /// As [`Instead::not_taken`], because of how Rocket.Chat is set up.
+    pub(super) fn by_setting(why: impl Into<String>, known: Known) -> Self {
+        Self {
+            by_setting: true,
+            ..Self::not_taken(why, known)
         }
     }
 
@@ -117,6 +128,7 @@ impl Instead {
                 media_type: None,
             },
             is_lost: false,
+            by_setting: false,
             has_bytes: false,
         }
     }
@@ -127,6 +139,7 @@ impl Instead {
             why: why.into(),
             known,
             is_lost: true,
+            by_setting: false,
             has_bytes: true,
         }
     }

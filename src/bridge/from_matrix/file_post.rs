@@ -21,6 +21,7 @@ use super::message::{References, done, record};
 use crate::bridge::failure::Side;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
+use crate::bridge::server_settings::ServerSettings;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::matrix;
@@ -334,10 +335,28 @@ impl Bridge {
         carried: &Carried<'_>,
         known: &mut Known,
     ) -> Result<Result<Ready, Instead>, Failure> {
+        let settings = self.server_settings().await?;
+        let fetched = self.fetch_under(carried, &settings, known).await?;
+        if matches!(&fetched, Err(instead) if instead.by_setting) {
+            // Nothing is refused because of settings of some minutes ago.
+            let now = self.settings_now().await?;
+            if !Arc::ptr_eq(&now, &settings) {
+                *known = Known::default();
+                return self.fetch_under(carried, &now, known).await;
+            }
+        }
+        Ok(fetched)
+    }
+
+    async fn fetch_under(
+        &self,
+        carried: &Carried<'_>,
+        settings: &ServerSettings,
+        known: &mut Known,
+    ) -> Result<Result<Ready, Instead>, Failure> {
         let file = carried.file;
         let encryption = file.encryption()?;
-        let settings = self.server_settings().await?;
-        let refusal = |why: &str| Ok(Err(Instead::not_taken(why, Known::default())));
+        let refusal = |why: &str| Ok(Err(Instead::by_setting(why, Known::default())));
         if !settings.files_allowed {
             return refusal("Files are switched off on Rocket.Chat.");
         }
@@ -381,7 +400,7 @@ impl Bridge {
         if !settings.accepts(&media_type) {
             let known = std::mem::take(known);
             let why = "Rocket.Chat does not take files of this type.";
-            return Ok(Err(Instead::not_taken(why, known)));
+            return Ok(Err(Instead::by_setting(why, known)));
         }
         Ok(Ok(Ready {
             name: name::clean_of_type(file.name(), &media_type),
@@ -860,7 +879,7 @@ fn too_large(limit: Option<u64>, known: Known) -> Instead {
         ),
         None => "It is too large for Rocket.Chat.".to_owned(),
     };
-    Instead::not_taken(why, known)
+    Instead::by_setting(why, known)
 }
 
 /// The same file under a name and a type that the server does not look into.

@@ -371,6 +371,43 @@ fn each_kind_of_message_has_its_form() {
 }
 
 #[test]
+fn a_caption_is_what_is_said_beside_the_name() {
+    let of = |content: Value| shown(caption(&content, &Surroundings::EMPTY));
+    let named = |body: &str| json!({ "msgtype": "m.file", "filename": "a.txt", "body": body });
+    assert_eq!(of(named("look: *here*")), "look: \\*here\\*");
+    assert_eq!(of(named("a.txt")), "nothing");
+    assert_eq!(of(named(" ")), "nothing");
+    assert_eq!(
+        of(json!({ "msgtype": "m.file", "body": "a.txt" })),
+        "nothing",
+        "without a name the body is the name"
+    );
+}
+
+#[test]
+fn in_place_of_a_file_stands_what_is_known_of_it() {
+    let of = |kind: &str, content: Value, link| {
+        let said = InPlace {
+            details: "(1.2 MB, image/png)",
+            why: "It is too large.",
+            link,
+        };
+        shown(in_place_of_file(kind, &content, said, &Surroundings::EMPTY))
+    };
+    let image = json!({ "msgtype": "m.image", "filename": "cat", "body": "my cat" });
+    assert_eq!(
+        of("m.room.message", image, Some("https://bridge.example.org/f/x_y_z")),
+        "[image: cat] (1.2 MB, image/png)\nIt is too large. \
+         https://bridge.example.org/f/x_y_z\nmy cat"
+    );
+    let sticker = json!({ "body": "cat [waving](x)" });
+    assert_eq!(
+        of("m.sticker", sticker, None),
+        "[sticker: cat \\[waving](x)] (1.2 MB, image/png)\nIt is too large."
+    );
+}
+
+#[test]
 fn other_events_say_what_they_are() {
     let of = |kind: &str, content: Value| shown(event(kind, &content, &around(false)));
     assert_eq!(of("m.sticker", json!({ "body": "cat" })), "[sticker: cat]");
