@@ -76,6 +76,35 @@ pub enum Action {
     },
     /// Do, then close the connection.
     DoWithoutAnswering,
+    /// Read so many bytes of the request's body, then close the connection.
+    CutUpload {
+        /// Bytes.
+        after: u64,
+    },
+    /// Read so many bytes of the request's body, wait, then go on.
+    StallUpload {
+        /// Bytes.
+        after: u64,
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Do, then close the connection after so many bytes of the answer's body.
+    CutDownload {
+        /// Bytes.
+        after: u64,
+    },
+    /// Do, then wait after so many bytes of the answer's body, then go on.
+    StallDownload {
+        /// Bytes.
+        after: u64,
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Do, then answer only the beginning of the body as if it were the whole.
+    ShortenDownload {
+        /// Bytes.
+        to: u64,
+    },
     /// Answer 429 as the server's limiter does beyond so many calls.
     RateLimit {
         /// Calls within a window.

@@ -10,6 +10,7 @@
 //! | `rest/` | routes by family, the envelopes, authentication around them |
 //! | `realtime/` | the socket, DDP, methods, who hears what |
 //! | `permissions`, `settings`, `profile` | who may what, what is switched on, which version |
+//! | `media_types`, `pictures` | types of files, thumbnails and avatars |
 //! | `limiter`, `misbehave`, `control` | limits, faults on request, the API that orders them |
 //! | `journal` | what survives a crash |
 
@@ -20,9 +21,11 @@ pub mod ids;
 pub mod journal;
 pub mod json;
 pub mod limiter;
+pub mod media_types;
 pub mod misbehave;
 pub mod options;
 pub mod permissions;
+pub mod pictures;
 pub mod profile;
 pub mod realtime;
 pub mod rest;

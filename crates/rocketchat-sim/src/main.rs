@@ -29,7 +29,7 @@ struct Arguments {
     /// Value of the header X-Sim-Control; without it the control API is off.
     #[arg(long, env = "SIM_CONTROL_TOKEN")]
     control_token: Option<String>,
-    /// Version to imitate: 6.14, 7.7 or 8.0.
+    /// Version to imitate: 6.9, 6.14, 7.7 or 8.0.
     #[arg(long, default_value = "6.14")]
     version_profile: VersionProfile,
     /// Start with the REST limiter and the DDP limits on.

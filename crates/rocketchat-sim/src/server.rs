@@ -11,9 +11,6 @@ use actix_web::{App, HttpServer, rt::System, web};
 
 use crate::{options::Options, realtime, rest::serve, state::State};
 
-/// Largest request body, in bytes (facts 0.1).
-const MAX_BODY: usize = 50 * 1024 * 1024;
-
 /// The state that all requests share.
 pub struct Shared {
     state: Mutex<State>,
@@ -86,7 +83,6 @@ impl Sim {
                     let server = HttpServer::new(move || {
                         App::new()
                             .app_data(data.clone())
-                            .app_data(web::PayloadConfig::new(MAX_BODY))
                             .route("/websocket", web::get().to(realtime::open))
                             .default_service(web::to(serve::serve))
                     })

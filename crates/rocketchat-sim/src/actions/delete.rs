@@ -60,6 +60,9 @@ impl State {
         let shown =
             self.settings.on("Message_ShowDeletedStatus") || json::number(&doc, "tcount") > 0;
         let now = time::now_ms();
+        if !keep {
+            self.remove_files_of(&doc);
+        }
         if keep && shown {
             self.keep_copy(uid, &doc, now);
         }
@@ -155,6 +158,14 @@ impl State {
             return 0;
         }
         for id in &ids {
+            // Only the file itself: its thumbnail is left behind.
+            let file = self
+                .messages
+                .get(id)
+                .and_then(|one| one.doc.get("file")?["_id"].as_str().map(str::to_owned));
+            if let Some(file) = file {
+                self.remove_file(&file);
+            }
             self.bury_message(id);
         }
         let (lower, upper) = if clean.inclusive {

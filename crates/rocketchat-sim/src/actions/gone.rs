@@ -125,7 +125,14 @@ impl State {
             .map(|one| json::text(&one.doc, "_id").to_owned())
             .collect();
         match erasure.as_str() {
-            "Delete" => written.iter().for_each(|id| self.bury_message(id)),
+            "Delete" => {
+                for id in &written {
+                    if let Some(doc) = self.messages.get(id).map(|one| one.doc.clone()) {
+                        self.remove_files_of(&doc);
+                    }
+                    self.bury_message(id);
+                }
+            }
             "Unlink" => {
                 for id in &written {
                     self.change_message(id, |doc| {

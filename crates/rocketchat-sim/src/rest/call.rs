@@ -1,5 +1,7 @@
 //! A REST call as its handler sees it, and the parameters that many share (facts 0.4).
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,6 +26,8 @@ pub struct Call {
     pub code: Option<String>,
     /// What the path ends with on routes with a parameter.
     pub parameter: String,
+    /// The form of an upload, to be taken by who stores it.
+    pub form: RefCell<Option<Result<super::form::Form, Failure>>>,
 }
 
 /// What a handler came to.
@@ -47,6 +51,8 @@ pub enum Shape {
     Message,
     /// `{ts, channel, message}`.
     Posted(String),
+    /// `{message}`: the first one of the caller with this file, which has its message now.
+    File(String),
 }
 
 /// What a handler returns.

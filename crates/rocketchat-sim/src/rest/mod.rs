@@ -3,7 +3,10 @@
 
 pub mod call;
 pub mod chat;
+pub mod downloads;
 pub mod emoji;
+pub mod faulty;
+pub mod form;
 pub mod history;
 pub mod info;
 pub mod login;
@@ -16,6 +19,7 @@ pub mod rooms;
 pub mod subscriptions;
 pub mod threads;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod webhooks;
 
@@ -27,6 +31,8 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use call::Handler;
+
+use crate::profile::VersionProfile;
 
 /// One route and verb.
 #[derive(Clone, Copy)]
@@ -92,12 +98,22 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             webhooks::ROUTES,
             history::ROUTES,
             method_call::ROUTES,
+            uploads::ROUTES,
         ];
         for route in families.into_iter().flatten() {
             table.entry(route.path).or_default().push(*route);
         }
         table
     })
+}
+
+/// Whether a version has a path at all; other paths are not asked about.
+pub fn exists(path: &str, profile: VersionProfile) -> bool {
+    match path.split('/').next() {
+        Some("rooms.upload") => profile.one_step_upload(),
+        Some("rooms.media" | "rooms.mediaConfirm") => profile.two_step_upload(),
+        _ => true,
+    }
 }
 
 /// The verbs of a path and the parameter in it; `None` for unknown paths.

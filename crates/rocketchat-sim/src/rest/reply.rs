@@ -65,10 +65,14 @@ pub fn failure(failure: &Failure, profile: VersionProfile) -> (StatusCode, Value
             }
             (bad, body)
         }
-        Failure::Schema(text) if profile == VersionProfile::V6_14 => (
-            bad,
-            json!({ "success": false, "error": format!("{text} [invalid-params]"), "errorType": "invalid-params" }),
-        ),
+        Failure::Schema(text)
+            if matches!(profile, VersionProfile::V6_9 | VersionProfile::V6_14) =>
+        {
+            (
+                bad,
+                json!({ "success": false, "error": format!("{text} [invalid-params]"), "errorType": "invalid-params" }),
+            )
+        }
         Failure::Schema(text) => (
             bad,
             json!({ "success": false, "errorType": "error-invalid-params", "error": text }),
@@ -87,7 +91,9 @@ pub fn failure(failure: &Failure, profile: VersionProfile) -> (StatusCode, Value
         Failure::NotLoggedIn => {
             let text = "You must be logged in to do this.";
             let body = match profile {
-                VersionProfile::V6_14 => json!({ "status": "error", "message": text }),
+                VersionProfile::V6_9 | VersionProfile::V6_14 => {
+                    json!({ "status": "error", "message": text })
+                }
                 VersionProfile::V7_7 => {
                     json!({ "success": false, "error": text, "status": "error", "message": text })
                 }

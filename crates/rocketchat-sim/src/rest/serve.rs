@@ -7,12 +7,15 @@ use actix_web::{
     http::{StatusCode, header::HeaderName, header::HeaderValue},
     web,
 };
+use futures_util::StreamExt;
 use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::{
     Route,
     call::{Answer, Call, Reply, Shape},
+    downloads, faulty,
+    form::{self, Form, Incoming, Wanted},
     info, reply,
 };
 use crate::{
@@ -27,6 +30,9 @@ use crate::{
     time,
 };
 
+/// Largest request body that is no file, in bytes (facts 0.1).
+const MAX_BODY: usize = 50 * 1024 * 1024;
+
 const BAD_REQUEST: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n<body>\n<pre>Bad Request</pre>\n</body>\n</html>\n";
 
 /// The page of the web app, as long as the real one so that nobody takes it for a small answer.
@@ -39,10 +45,13 @@ fn web_app() -> HttpResponse {
 /// Answers every request but the socket's.
 pub async fn serve(
     request: HttpRequest,
-    body: web::Bytes,
+    body: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     if request.path().starts_with("/_sim/") {
+        let Some(body) = whole(Box::pin(body)).await else {
+            return HttpResponse::PayloadTooLarge().finish();
+        };
         let answer = control::handle(&mut shared.lock(), &request, &body);
         return answer.unwrap_or_else(|| unknown(&request));
     }
@@ -67,22 +76,24 @@ pub async fn serve(
         }
         HttpResponse::ServiceUnavailable().force_close().finish()
     };
+    let mut body: Incoming = Box::pin(body);
     match rule.map(|applied| (applied.action.clone(), applied)) {
-        None => answer(&request, &body, &shared).await,
+        None => answer(&request, body, &shared).await,
         Some((Action::Refuse, _)) => cut(),
         Some((Action::Delay { ms }, _)) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
-            answer(&request, &body, &shared).await
+            answer(&request, body, &shared).await
         }
         Some((
             Action::Status {
                 status,
-                body,
+                body: text,
                 content_type,
                 headers,
             },
             _,
         )) => {
+            form::drain(body).await;
             let mut response = HttpResponse::build(
                 StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             );
@@ -93,27 +104,53 @@ pub async fn serve(
             for (name, value) in headers {
                 response.insert_header((name, value));
             }
-            response.body(body)
+            response.body(text)
         }
         Some((Action::AnswerAfterDelay { ms }, _)) => {
-            let response = answer(&request, &body, &shared).await;
+            let response = answer(&request, body, &shared).await;
             tokio::time::sleep(Duration::from_millis(ms)).await;
             response
         }
         Some((Action::DoWithoutAnswering, _)) => {
-            answer(&request, &body, &shared).await;
+            answer(&request, body, &shared).await;
             cut()
         }
+        Some((Action::CutUpload { after }, _)) => {
+            body = faulty::upload(body, after, None);
+            // What came of half a body is nobody's business any more.
+            answer(&request, body, &shared).await;
+            cut()
+        }
+        Some((Action::StallUpload { after, ms }, _)) => {
+            body = faulty::upload(body, after, Some(Duration::from_millis(ms)));
+            answer(&request, body, &shared).await
+        }
+        Some((Action::CutDownload { after }, _)) => {
+            let response = answer(&request, body, &shared).await;
+            faulty::download(response, faulty::Fault::Cut { after, wire })
+        }
+        Some((Action::StallDownload { after, ms }, _)) => {
+            let response = answer(&request, body, &shared).await;
+            let pause = Duration::from_millis(ms);
+            faulty::download(response, faulty::Fault::Stall { after, pause })
+        }
+        Some((Action::ShortenDownload { to }, _)) => {
+            let response = answer(&request, body, &shared).await;
+            faulty::download(response, faulty::Fault::Short { to })
+        }
         Some((Action::RateLimit { calls, .. }, Applied { limited, .. })) => match limited {
-            Some(count) if !count.allowed => too_many(calls, count),
-            Some(count) => with_limits(answer(&request, &body, &shared).await, calls, count),
-            None => answer(&request, &body, &shared).await,
+            Some(count) if !count.allowed => {
+                form::drain(body).await;
+                too_many(calls, count)
+            }
+            Some(count) => with_limits(answer(&request, body, &shared).await, calls, count),
+            None => answer(&request, body, &shared).await,
         },
     }
 }
 
 /// Who calls, by `X-User-Id` and `X-Auth-Token`: id, name, raw token.
-fn caller(state: &State, request: &HttpRequest) -> Option<(String, String, String)> {
+pub(super) fn caller(state: &State, request: &HttpRequest) -> Option<(String, String, String)> {
     let header = |name: &str| {
         request
             .headers()
@@ -122,13 +159,58 @@ fn caller(state: &State, request: &HttpRequest) -> Option<(String, String, Strin
     };
     let (uid, token) = (header("x-user-id")?, header("x-auth-token")?);
     let user = state.users.get(uid)?;
+    is_valid(state, uid, token).then(|| (uid.to_owned(), user.name().to_owned(), token.to_owned()))
+}
+
+/// Whether a raw token is one of an active user, and not too old.
+pub(super) fn is_valid(state: &State, uid: &str, token: &str) -> bool {
     let hash = token_hash(token);
     let life = state.settings.number("Accounts_LoginExpiration") * 86_400_000;
-    let valid = user.active()
-        && user.tokens.iter().any(|one| {
-            one.hash == hash && (one.name.is_some() || one.when + life > time::now_ms())
-        });
-    valid.then(|| (uid.to_owned(), user.name().to_owned(), token.to_owned()))
+    state.users.get(uid).is_some_and(|user| {
+        user.active()
+            && user.tokens.iter().any(|one| {
+                one.hash == hash && (one.name.is_some() || one.when + life > time::now_ms())
+            })
+    })
+}
+
+/// A body that is no file; `None` when it is too large.
+async fn whole(mut body: Incoming) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let Ok(chunk) = chunk else {
+            return Some(bytes);
+        };
+        if bytes.len() + chunk.len() > MAX_BODY {
+            form::drain(body).await;
+            return None;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes)
+}
+
+/// How the form of a route is to be read; `None` for routes that take none.
+fn wanted(state: &State, path: &str) -> Option<Wanted> {
+    let limit = state.settings.number("FileUpload_MaxFileSize");
+    let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0);
+    let path = path.strip_prefix("/api/v1/")?;
+    let of_room = path.starts_with("rooms.media/") || path.starts_with("rooms.upload/");
+    if of_room {
+        Some(Wanted {
+            field: "file",
+            limit,
+            strip_exif: state.settings.on("Message_Attachments_Strip_Exif"),
+            look: true,
+        })
+    } else {
+        (path == "users.setAvatar").then_some(Wanted {
+            field: "image",
+            limit,
+            strip_exif: false,
+            look: false,
+        })
+    }
 }
 
 /// What is not the API's: the web app for readers, 405 for everybody else (capture 02).
@@ -142,7 +224,36 @@ fn unknown(request: &HttpRequest) -> HttpResponse {
     }
 }
 
-async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResponse {
+async fn answer(request: &HttpRequest, body: Incoming, shared: &Shared) -> HttpResponse {
+    let path = request.path();
+    if let Some(response) = downloads::answer(request, shared).await {
+        return response;
+    }
+    let form = if request.method() == "POST" {
+        let state = shared.lock();
+        wanted(&state, path).map(|wanted| (wanted, state.files.directory().to_owned()))
+    } else {
+        None
+    };
+    if let Some((wanted, directory)) = form
+        && request.content_type() != "application/json"
+    {
+        let form = form::read(request, body, &wanted, &directory).await;
+        return routed(request, &[], Some(form), shared).await;
+    }
+    match whole(body).await {
+        Some(body) => routed(request, &body, None, shared).await,
+        None => HttpResponse::PayloadTooLarge().finish(),
+    }
+}
+
+/// Answers what is no file.
+async fn routed(
+    request: &HttpRequest,
+    body: &[u8],
+    form: Option<Result<Form, Failure>>,
+    shared: &Shared,
+) -> HttpResponse {
     let path = request.path();
     if path == "/api/info" && request.method() == "GET" {
         let state = shared.lock();
@@ -165,7 +276,12 @@ async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResp
     if path.starts_with("/.well-known/") {
         return HttpResponse::NotFound().finish();
     }
-    let Some((routes, parameter)) = path.strip_prefix("/api/v1/").and_then(super::find) else {
+    let profile = shared.lock().options.profile;
+    let found = path
+        .strip_prefix("/api/v1/")
+        .filter(|path| super::exists(path, profile))
+        .and_then(super::find);
+    let Some((routes, parameter)) = found else {
         return unknown(request);
     };
     let verb = request.method().as_str();
@@ -191,7 +307,7 @@ async fn answer(request: &HttpRequest, body: &[u8], shared: &Shared) -> HttpResp
         set(&mut response, "allow", &allowed.join(", "));
         return response;
     };
-    let (response, denied) = call(request, route, parameter, body, shared).await;
+    let (response, denied) = call(request, route, parameter, (body, form), shared).await;
     if denied && shared.lock().options.delay_denials {
         let pause = rand::rng().random_range(500..1000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -248,7 +364,7 @@ fn read_body(request: &HttpRequest, body: &[u8]) -> Option<Doc> {
     }
 }
 
-fn pairs(text: &str) -> Vec<(String, String)> {
+pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text.as_bytes())
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
         .collect()
@@ -295,7 +411,7 @@ async fn call(
     request: &HttpRequest,
     route: &Route,
     parameter: String,
-    body: Doc,
+    body: (Doc, Option<Result<Form, Failure>>),
     shared: &Shared,
 ) -> (HttpResponse, bool) {
     let begun = begin(&mut shared.lock(), request, route, parameter, body);
@@ -309,6 +425,11 @@ async fn call(
                 Shape::Message => json!({ "message": doc }),
                 Shape::Posted(channel) => {
                     json!({ "ts": time::now_ms(), "channel": channel, "message": doc })
+                }
+                Shape::File(file) => {
+                    let mut state = shared.lock();
+                    state.confirm_file(&file);
+                    json!({ "message": state.first_with_file(&call.uid, &file) })
                 }
             })
         }),
@@ -354,7 +475,7 @@ fn begin(
     request: &HttpRequest,
     route: &Route,
     parameter: String,
-    body: Doc,
+    (body, form): (Doc, Option<Result<Form, Failure>>),
 ) -> Result<Begun, Box<(HttpResponse, bool)>> {
     let mut limits = None;
     *state
@@ -397,6 +518,7 @@ fn begin(
         body,
         code,
         parameter,
+        form: form.into(),
     };
     let outcome = (route.handler)(state, &call);
     Ok((call, limits, outcome))
@@ -437,6 +559,12 @@ fn finish(
     } else {
         reply::plain_reply(status, body.to_string())
     };
+    if request.path().starts_with("/api/v1/rooms.upload/") {
+        let text = "The endpoint \"/api/v1/rooms.upload/:rid\" is deprecated and will be removed on version 8.0.0 ( Please use the alternative(s): rooms.media)";
+        set(&mut response, "x-deprecation-type", "endpoint-deprecation");
+        set(&mut response, "x-deprecation-message", text);
+        set(&mut response, "x-deprecation-version", "8.0.0");
+    }
     if profile.query_parameter()
         && let Some((name, _)) = call
             .query

@@ -2,6 +2,7 @@
 //! each stores, notes in the journal and shows on the streams, in this order.
 
 pub mod emoji;
+pub mod files;
 pub mod messages;
 pub mod rooms;
 pub mod users;
@@ -24,6 +25,7 @@ use crate::{
     time,
 };
 use emoji::{CustomEmoji, Emoji};
+use files::{Files, Upload};
 use messages::{Deleted, Message, Messages};
 use rooms::{Removed, Rooms, SavedRoom, Sub};
 use users::{User, Users, password_digest};
@@ -53,6 +55,8 @@ pub struct State {
     pub messages: Messages,
     /// Uploaded emoji.
     pub emoji: Emoji,
+    /// Uploaded files.
+    pub files: Files,
     /// Incoming webhooks by id.
     pub webhooks: BTreeMap<String, Doc>,
     /// Connected sockets and their streams.
@@ -89,6 +93,7 @@ impl State {
             rooms: Rooms::default(),
             messages: Messages::default(),
             emoji: Emoji::default(),
+            files: Files::new(options.data.as_ref().map(|data| data.join("files")))?,
             webhooks: BTreeMap::new(),
             hub: Hub::default(),
             journal: Journal::default(),
@@ -172,6 +177,9 @@ impl State {
                 Some("emoji") => {
                     self.emoji.forget(id);
                 }
+                Some("files") => {
+                    self.files.forget(id);
+                }
                 Some("webhooks") => {
                     self.webhooks.remove(id);
                 }
@@ -199,6 +207,9 @@ impl State {
                 .map(|gone| self.rooms.removed_subs.push(gone)),
             "emoji" => {
                 serde_json::from_value::<CustomEmoji>(document).map(|emoji| self.emoji.store(emoji))
+            }
+            "files" => {
+                serde_json::from_value::<Upload>(document).map(|file| self.files.store(file))
             }
             "webhooks" => {
                 let hook = json::doc(document);
@@ -246,6 +257,12 @@ impl State {
                 .all
                 .iter()
                 .map(|emoji| json!({ "c": "emoji", "d": emoji })),
+        );
+        lines.extend(
+            self.files
+                .in_order()
+                .into_iter()
+                .map(|file| json!({ "c": "files", "d": file })),
         );
         lines.extend(
             self.users

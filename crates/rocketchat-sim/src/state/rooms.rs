@@ -318,6 +318,7 @@ impl State {
         self.rooms.removed_rooms.push(removed);
         self.rooms.forget(rid);
         self.messages.forget_room(rid);
+        self.remove_files_in(rid);
     }
 
     /// Sets or removes one key of a room and shows it.
