@@ -513,7 +513,11 @@ async fn transfers_that_are_cut_begin_again() -> Result<()> {
     let control = world.rocketchat.control();
     let file = bytes(b"\x00", 2_000_000, 1);
     for (number, after) in [0_u64, 1000, 777_777, 1_999_999].into_iter().enumerate() {
-        control.add_rule(cut_upload(after).times(2)).await?;
+        let rule = json!({
+            "match": { "path": "/api/v1/rooms.media/", "times": 2 },
+            "action": { "cut_upload": { "after": after } },
+        });
+        control.call("POST", "rules", Some(&rule)).await?;
         let name = format!("cut-{number}.bin");
         let sent = content(&alice, "m.file", &name, "application/octet-stream", &file).await?;
         alice.send_event(&room, "m.room.message", sent).await?;
@@ -530,10 +534,6 @@ async fn transfers_that_are_cut_begin_again() -> Result<()> {
     let names: Vec<_> = (0..4).map(|number| format!("cut-{number}.bin")).collect();
     assert_eq!(files_in(&carol, &channel).await?, [names, vec!["late.bin".into()]].concat());
     Ok(())
-}
-
-fn cut_upload(after: u64) -> Rule {
-    Rule::on("/api/v1/rooms.media/").cut_upload(after)
 }
 
 /// How a bridge is interrupted around the moment when a file is posted.
@@ -568,8 +568,7 @@ impl Moment {
     }
 }
 
-async fn interrupted(world: &World, moments: &[Moment], sim: &[&str]) -> Result<()> {
-    let _ = sim;
+async fn interrupted(world: &World, moments: &[Moment]) -> Result<()> {
     let control = world.rocketchat.control();
     let alice = world.matrix_user("alice").await?;
     let carol = world.rocket_user("carol").await?;
@@ -648,5 +647,5 @@ async fn killed_twenty_times_around_posting_each_file_is_there_once() -> Result<
         Moment::Posted,
     ];
     let moments: Vec<_> = round.into_iter().cycle().take(24).collect();
-    interrupted(&world, &moments, &[]).await
+    interrupted(&world, &moments).await
 }
