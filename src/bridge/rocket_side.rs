@@ -167,6 +167,7 @@ impl Bridge {
             vec![
                 Stream::MyMessages,
                 Stream::Own(OwnEvent::SubscriptionsChanged),
+                Stream::All("public-settings-changed".to_owned()),
             ],
         ));
         self.rocket.send_replace(Some(Arc::new(RocketSide {

@@ -34,6 +34,7 @@ impl Bridge {
                     }
                 }
                 Event::Unauthorized => self.renew_bot().await,
+                Event::Setting { id, .. } => self.setting_changed(&id),
                 event => self.route_room_event(event),
             }
         }

@@ -207,6 +207,14 @@ impl Bridge {
         Ok(settings)
     }
 
+    /// Rocket.Chat says that a setting is another. Several may change at once: they are
+    /// asked for anew when the next one is needed.
+    pub(super) fn setting_changed(&self, id: &str) {
+        if ASKED_FOR.contains(&id) {
+            self.forget_settings();
+        }
+    }
+
     /// Lets the settings be asked for anew: the server may be another since.
     pub(super) fn forget_settings(&self) {
         *self

@@ -3,6 +3,9 @@
 mod answer;
 #[cfg(test)]
 mod tests;
+mod transfer;
+#[cfg(test)]
+mod transfer_tests;
 mod transport;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::media::Broken;
 use crate::retry::{Advice, Retryable};
 
 /// A call to the homeserver that failed: which one, and how.
@@ -89,6 +90,9 @@ pub enum Kind {
         /// What was wrong with it.
         reason: String,
     },
+    /// The file that was being uploaded broke on its way to us. The homeserver has not
+    /// got the whole of it, and keeps nothing.
+    Source(Broken),
 }
 
 impl Error {
@@ -154,6 +158,19 @@ impl Error {
         }
     }
 
+    /// The homeserver has no such endpoint. Synapse says so with status 404; others,
+    /// and older ones, with 400 or 405.
+    pub fn is_unrecognized(&self) -> bool {
+        self.code() == Some("M_UNRECOGNIZED")
+    }
+
+    /// The homeserver, or a proxy before it, found what we sent too large: a file above
+    /// `m.upload.size`.
+    pub fn is_request_too_large(&self) -> bool {
+        self.code() == Some("M_TOO_LARGE")
+            || matches!(&self.kind, Kind::TooLarge { maybe_done, .. } if !maybe_done)
+    }
+
     /// The homeserver does not know the appservice's token: no call will succeed
     /// until the registration is mended.
     pub fn is_unknown_token(&self) -> bool {
@@ -207,6 +224,7 @@ impl Retryable for Error {
                     maybe_done: false,
                 }
             }
+            Kind::Source(broken) => broken.advice(),
             Kind::Api { .. } | Kind::TooLarge { .. } | Kind::Request { .. } => Advice::GiveUp,
         }
     }
@@ -252,6 +270,7 @@ impl fmt::Display for Error {
             ),
             Kind::TooLarge { reason, .. } => write!(f, ": {reason}"),
             Kind::Request { reason } => write!(f, ": the request cannot be sent: {reason}"),
+            Kind::Source(broken) => write!(f, ": the file to be sent: {broken}"),
         }
     }
 }

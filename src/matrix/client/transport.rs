@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as _;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use http::header::AUTHORIZATION;
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::answer::{self, Answer};
 use crate::matrix::error::{Call, Error, Kind};
+use crate::media::Patience;
 use crate::secret::Secret;
 
 /// Paths are those of this version; later ones kept them.
@@ -28,8 +30,10 @@ pub struct Limits {
     pub connect: Duration,
     /// For a whole call, from sending to the last byte of the answer.
     pub overall: Duration,
-    /// The largest answer that is read, in bytes.
+    /// The largest answer that is read, in bytes; files are not among these.
     pub answer_bytes: usize,
+    /// For files, which have no bound on the whole.
+    pub patience: Patience,
 }
 
 impl Default for Limits {
@@ -38,6 +42,11 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             overall: Duration::from_secs(60),
             answer_bytes: 16 * 1024 * 1024,
+            patience: Patience {
+                // It fetches the whole of a file of another homeserver first.
+                opening: Duration::from_secs(180),
+                ..Patience::default()
+            },
         }
     }
 }
@@ -66,10 +75,14 @@ pub(crate) fn call_of<R: Metadata>(acting_as: Option<&UserId>) -> Call {
 /// Connections, address, token and bounds: what every call needs.
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// For files, which may take as long as they need.
+    pub(super) transfers: reqwest::Client,
     base: String,
-    token: Secret,
+    pub(super) token: Secret,
     versions: SupportedVersions,
-    limits: Limits,
+    pub(super) limits: Limits,
+    /// The homeserver hands files out by the endpoint of before 1.11 only.
+    pub(super) old_media: AtomicBool,
 }
 
 impl Transport {
@@ -101,23 +114,28 @@ impl Transport {
                 "as_token is empty or has characters that cannot stand in a header".to_owned(),
             ));
         }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(limits.connect)
-            .timeout(limits.overall)
-            // Shorter than what servers keep: less often is a request sent into
-            // a connection that is just being closed.
-            .pool_idle_timeout(Duration::from_secs(20))
-            .build()
-            .map_err(|error| refused(chain(&error)))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!(
+                    env!("CARGO_PKG_NAME"),
+                    "/",
+                    env!("CARGO_PKG_VERSION")
+                ))
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(limits.connect)
+                // Shorter than what servers keep: less often is a request sent into
+                // a connection that is just being closed.
+                .pool_idle_timeout(Duration::from_secs(20))
+        };
+        let no_client = |error| refused(chain(&error));
         Ok(Self {
-            http,
+            http: builder()
+                .timeout(limits.overall)
+                .build()
+                .map_err(no_client)?,
+            transfers: builder().build().map_err(no_client)?,
+            old_media: AtomicBool::new(false),
             base: homeserver.as_str().trim_end_matches('/').to_owned(),
             token,
             versions: SupportedVersions {
@@ -139,20 +157,29 @@ impl Transport {
         R::Authentication: ForToken,
         R::PathBuilder: Versioned,
     {
-        let call = call_of::<R>(acting_as);
-        let built = request
-            .try_into_http_request::<Vec<u8>>(
-                &self.base,
-                SendAccessToken::Always(self.token.expose()),
-                Cow::Borrowed(&self.versions),
-            )
-            .and_then(|mut built| {
-                if let Some(user) = acting_as {
-                    AppserviceUserIdentity::new(user).maybe_add_to_uri(built.uri_mut())?;
-                }
-                Ok(built)
-            });
-        self.finish::<R>(built, call).await
+        let token = SendAccessToken::Always(self.token.expose());
+        let built = self.built(request, token, acting_as);
+        self.finish::<R>(built, call_of::<R>(acting_as)).await
+    }
+
+    /// A request as it is sent.
+    pub(super) fn built<R>(
+        &self,
+        request: R,
+        token: SendAccessToken<'_>,
+        acting_as: Option<&UserId>,
+    ) -> Built
+    where
+        R: OutgoingRequest,
+        R::Authentication: ForToken,
+        R::PathBuilder: Versioned,
+    {
+        let versions = Cow::Borrowed(&self.versions);
+        let mut built = request.try_into_http_request::<Vec<u8>>(&self.base, token, versions)?;
+        if let Some(user) = acting_as {
+            AppserviceUserIdentity::new(user).maybe_add_to_uri(built.uri_mut())?;
+        }
+        Ok(built)
     }
 
     /// One attempt that tells nothing of who we are.
@@ -171,29 +198,24 @@ impl Transport {
 
     async fn finish<R: OutgoingRequest>(
         &self,
-        built: Result<http::Request<Vec<u8>>, ruma::api::error::IntoHttpError>,
+        built: Built,
         call: Call,
     ) -> Result<R::IncomingResponse, Error> {
-        let request = match built {
-            Ok(request) => request,
-            Err(error) => {
-                let reason = error.to_string();
-                return Err(Error::new(call, Kind::Request { reason }));
-            }
+        let exchange = async {
+            let answer = self.exchange(prepared(built)?).await?;
+            read_as::<R>(&answer)
         };
+        self.noted(call, exchange).await
+    }
+
+    /// Waits for what comes of a call, and logs how it went.
+    pub(super) async fn noted<T>(
+        &self,
+        call: Call,
+        exchange: impl Future<Output = Result<T, Kind>>,
+    ) -> Result<T, Error> {
         let started = Instant::now();
-        let outcome = self.exchange(request).await;
-        let outcome = outcome.and_then(|answer| {
-            let body = answer.body.as_slice();
-            let mut response = http::Response::new(body);
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers.clone();
-            R::IncomingResponse::try_from_http_response(response).map_err(|_| Kind::NotMatrix {
-                status: answer.status.as_u16(),
-                reason: answer::what_is_odd(&answer.headers, body),
-                maybe_done: true,
-            })
-        });
+        let outcome = exchange.await;
         tracing::debug!(
             method = %call.method,
             path = call.path,
@@ -206,29 +228,13 @@ impl Transport {
     }
 
     /// Sends, and returns an answer of success with its whole body.
-    async fn exchange(&self, request: http::Request<Vec<u8>>) -> Result<Answer, Kind> {
-        let written = request.uri().path().to_owned();
-        let mut request = reqwest::Request::try_from(request).map_err(|_| Kind::Request {
-            reason: "the address cannot be written".to_owned(),
-        })?;
-        // URLs resolve `.` and `..`, also percent-encoded: such an id or state
-        // key would make it another request than the one meant.
-        if request.url().path() != written {
-            return Err(Kind::Request {
-                reason: "an id or a key does not survive in a path".to_owned(),
-            });
-        }
-        if let Some(token) = request.headers_mut().get_mut(AUTHORIZATION) {
-            token.set_sensitive(true);
-        }
-        let response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|error| Kind::Transport {
-                maybe_done: !(error.is_connect() || error.is_builder()),
-                reason: chain(&error),
-            })?;
+    pub(super) async fn exchange(&self, request: reqwest::Request) -> Result<Answer, Kind> {
+        let response = self.http.execute(request).await.map_err(|e| unsent(&e))?;
+        self.judged(response).await
+    }
+
+    /// An answer of success with its whole body.
+    pub(super) async fn judged(&self, response: reqwest::Response) -> Result<Answer, Kind> {
         let (answer, cut) = self.read(response).await;
         answer::judge(answer, cut, &self.token)
     }
@@ -254,8 +260,54 @@ impl Transport {
     }
 }
 
+/// A request, or why it cannot be written.
+pub(super) type Built = Result<http::Request<Vec<u8>>, ruma::api::error::IntoHttpError>;
+
+/// A request as the connection takes it.
+pub(super) fn prepared(built: Built) -> Result<reqwest::Request, Kind> {
+    let request = built.map_err(|error| Kind::Request {
+        reason: error.to_string(),
+    })?;
+    let written = request.uri().path().to_owned();
+    let mut request = reqwest::Request::try_from(request).map_err(|_| Kind::Request {
+        reason: "the address cannot be written".to_owned(),
+    })?;
+    // URLs resolve `.` and `..`, also percent-encoded: such an id or state
+    // key would make it another request than the one meant.
+    if request.url().path() != written {
+        return Err(Kind::Request {
+            reason: "an id or a key does not survive in a path".to_owned(),
+        });
+    }
+    if let Some(token) = request.headers_mut().get_mut(AUTHORIZATION) {
+        token.set_sensitive(true);
+    }
+    Ok(request)
+}
+
+/// Reads an answer of success for what was asked for.
+pub(super) fn read_as<R: OutgoingRequest>(answer: &Answer) -> Result<R::IncomingResponse, Kind> {
+    let body = answer.body.as_slice();
+    let mut response = http::Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers.clone();
+    R::IncomingResponse::try_from_http_response(response).map_err(|_| Kind::NotMatrix {
+        status: answer.status.as_u16(),
+        reason: answer::what_is_odd(&answer.headers, body),
+        maybe_done: true,
+    })
+}
+
+/// What became of a request without an answer.
+pub(super) fn unsent(error: &reqwest::Error) -> Kind {
+    Kind::Transport {
+        maybe_done: !(error.is_connect() || error.is_builder()),
+        reason: chain(error),
+    }
+}
+
 /// All causes of a failure in a row, without the address: it holds ids.
-fn chain(error: &reqwest::Error) -> String {
+pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "timed out".to_owned()
     } else if error.is_connect() {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::stream::Stream;
 use crate::rocketchat::documents::{Message, Room, RoomType, Subscription, Timestamp};
 use crate::rocketchat::error::Error;
-use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
+use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, RocketUserId, Username};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,13 +86,8 @@ pub enum Event {
     Ephemeral(Box<Message>),
     /// A notification ([`super::OwnEvent::Notification`]), as it came.
     Notification(Value),
-    /// An event for everybody logged in.
-    Logged {
-        /// `Users:NameChanged`, …
-        name: String,
-        /// Its arguments, a list.
-        args: Value,
-    },
+    /// Something for everybody logged in ([`super::Stream::Logged`]).
+    Logged(Logged),
     /// A public setting changed.
     Setting {
         /// Its id.
@@ -112,6 +107,57 @@ pub enum Event {
     Unauthorized,
     /// A frame could not be understood and was left out.
     Unreadable(Unreadable),
+}
+
+/// What everybody logged in is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Logged {
+    /// `updateAvatar`: a picture was set or taken away. Of a person it comes about half a
+    /// second before everybody is served the new one.
+    Avatar {
+        /// Whose.
+        of: Pictured,
+        /// The mark of the new picture; none when it was taken away. After a room's
+        /// removal its record may show yet another one: only asking tells.
+        etag: Option<String>,
+    },
+    /// `Users:NameChanged`: the user name changed, or the display name, the latter only
+    /// where `UI_Use_Real_Name` is on.
+    Name {
+        /// Whose.
+        id: RocketUserId,
+        /// The display name; the old one when both changed.
+        name: Option<String>,
+        /// The user name.
+        username: Option<Username>,
+    },
+    /// `updateEmojiCustom`, `deleteEmojiCustom`: custom emoji are others than before.
+    Emoji,
+    /// Another one.
+    Other {
+        /// Its name.
+        name: String,
+        /// Its arguments, a list.
+        args: Value,
+    },
+}
+
+impl Logged {
+    /// The event of [`Self::Avatar`].
+    pub const AVATAR: &'static str = "updateAvatar";
+    /// The event of [`Self::Name`].
+    pub const NAME: &'static str = "Users:NameChanged";
+    /// The events of [`Self::Emoji`].
+    pub const EMOJI: [&'static str; 2] = ["updateEmojiCustom", "deleteEmojiCustom"];
+}
+
+/// Who or what has a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pictured {
+    /// A person, by the name at that time.
+    User(Username),
+    /// A room.
+    Room(RocketRoomId),
 }
 
 /// What `__my_messages__` says of a message's room.

@@ -4,11 +4,12 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::event::{Change, Event};
+use super::event::{Change, Event, Logged, Pictured};
 use super::frame::Frame;
 use super::translate::event_of_frame as hear;
 use crate::rocketchat::documents::Timestamp;
 use crate::rocketchat::error::Error;
+use crate::rocketchat::ids::{RocketRoomId, RocketUserId, Username};
 
 const FRAMES: &str = include_str!("../../../tests/data/rocketchat/frames.jsonl");
 
@@ -89,7 +90,11 @@ fn every_recorded_frame_is_understood() {
                 None => assert!(name.ends_with("/userData"), "{line}"),
                 Some(other) => panic!("{line}\nbecame {other:?}"),
             },
-            (Some("stream-notify-logged"), Some(Event::Logged { .. })) => {}
+            (Some("stream-notify-logged"), Some(Event::Logged(logged))) => {
+                let typed =
+                    [Logged::AVATAR, Logged::NAME].contains(&name) || Logged::EMOJI.contains(&name);
+                assert_eq!(!typed, matches!(logged, Logged::Other { .. }), "{line}");
+            }
             (collection, None) => assert!(
                 !collection
                     .is_some_and(|name| name.contains("notify") || name.contains("messages")),
@@ -100,6 +105,85 @@ fn every_recorded_frame_is_understood() {
         events += 1;
     }
     assert!(events > 50);
+}
+
+#[test]
+fn pictures_and_names_that_change_are_told_of_whom() {
+    let news = |event: &str, args: Value| match hear(&changed("stream-notify-logged", event, args))
+    {
+        Ok(Some(Event::Logged(logged))) => Some(logged),
+        Err(unreadable) => {
+            assert!(!unreadable.maybe_message, "nothing is to be read back");
+            None
+        }
+        other => panic!("{other:?}"),
+    };
+    let user = || Pictured::User(Username::new("face93tl6k"));
+    let room = || Pictured::Room(RocketRoomId::new("6b009de291f7307ee0dac1de"));
+    let tag = |tag: &str| Some(tag.to_owned());
+    // As they were recorded.
+    for (args, of, etag) in [
+        (
+            json!([{ "username": "face93tl6k", "etag": "5Y2AKMZ77Y7npdfAK" }]),
+            user(),
+            tag("5Y2AKMZ77Y7npdfAK"),
+        ),
+        (json!([{ "username": "face93tl6k" }]), user(), None),
+        (
+            json!([{ "rid": "6b009de291f7307ee0dac1de", "etag": "KeaAWiFJ5Cy8pthiy" }]),
+            room(),
+            tag("KeaAWiFJ5Cy8pthiy"),
+        ),
+        (json!([{ "rid": "6b009de291f7307ee0dac1de" }]), room(), None),
+        (
+            json!([{ "username": "face93tl6k", "etag": 5 }]),
+            user(),
+            None,
+        ),
+    ] {
+        assert_eq!(
+            news("updateAvatar", args),
+            Some(Logged::Avatar { of, etag })
+        );
+    }
+    let name = json!([{ "_id": "WTpPxiuCeJ4zdCwJn", "name": "Temp locky5840w", "username": "ren.n42j1n" }]);
+    let renamed = Logged::Name {
+        id: RocketUserId::new("WTpPxiuCeJ4zdCwJn"),
+        name: tag("Temp locky5840w"),
+        username: Some(Username::new("ren.n42j1n")),
+    };
+    assert_eq!(news("Users:NameChanged", name), Some(renamed));
+    let emoji = json!([{ "emojiData": { "name": "smile", "aliases": [], "extension": "png" } }]);
+    for event in ["updateEmojiCustom", "deleteEmojiCustom"] {
+        assert_eq!(news(event, emoji.clone()), Some(Logged::Emoji));
+    }
+    for odd in [
+        json!([]),
+        json!([{}]),
+        json!([["u1"]]),
+        json!([{ "username": "" }]),
+        json!([{ "_id": 5, "rid": "\n" }]),
+    ] {
+        assert_eq!(news("updateAvatar", odd.clone()), None, "{odd}");
+        assert_eq!(news("Users:NameChanged", odd.clone()), None, "{odd}");
+    }
+}
+
+#[test]
+fn a_setting_that_changes_is_told_with_its_value() {
+    let setting =
+        json!(["updated", { "_id": "FileUpload_MaxFileSize", "value": 1000, "enterprise": false }]);
+    let told = hear(&changed(
+        "stream-notify-all",
+        "public-settings-changed",
+        setting,
+    ))
+    .unwrap();
+    let expected = Event::Setting {
+        id: "FileUpload_MaxFileSize".to_owned(),
+        value: json!(1000),
+    };
+    assert_eq!(told, Some(expected));
 }
 
 #[test]

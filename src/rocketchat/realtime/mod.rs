@@ -18,7 +18,7 @@ mod task;
 mod translate;
 
 pub use client::{Options, Realtime, start};
-pub use event::{Bulk, Change, Event, OnRoom, Unreadable};
+pub use event::{Bulk, Change, Event, Logged, OnRoom, Pictured, Unreadable};
 pub use login::login_once;
 pub use stream::{OwnEvent, Stream};
 pub use translate::event_of_frame;

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::event::{Bulk, Change, Event, OnRoom, Unreadable};
+use super::event::{Bulk, Change, Event, Logged, OnRoom, Pictured, Unreadable};
 use super::frame::Frame;
-use crate::rocketchat::documents::{Message, RoomType, Timestamp, read_one};
+use crate::rocketchat::documents::{Message, RoomType, Timestamp, UserRef, read_one};
 use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
 
 #[derive(Deserialize)]
@@ -59,10 +59,7 @@ pub(super) fn event(collection: &str, fields: &RawValue) -> Result<Option<Event>
         "room-messages" => message(&fields).map(Some),
         "notify-room" => in_room(&fields),
         "notify-user" => own(&fields),
-        "notify-logged" => Ok(Some(Event::Logged {
-            args: fields.values(),
-            name: fields.event_name,
-        })),
+        "notify-logged" => logged(fields).map(|logged| Some(Event::Logged(logged))),
         _ => Ok(Some(for_all(fields))),
     }
 }
@@ -248,6 +245,43 @@ fn change(fields: &Fields<'_>) -> Option<Change> {
         "updated" | "changed" => Some(Change::Updated),
         "removed" => Some(Change::Removed),
         _ => None,
+    }
+}
+
+fn logged(fields: Fields<'_>) -> Result<Logged, Unreadable> {
+    let lost = |what: &str| Unreadable {
+        what: what.to_owned(),
+        maybe_message: false,
+        rid: None,
+    };
+    match fields.event_name.as_str() {
+        Logged::AVATAR => {
+            let told: Value = fields.read(0).unwrap_or_default();
+            let of = match (&told["rid"], &told["username"]) {
+                (Value::String(rid), _) => RocketRoomId::parse(rid.as_str()).map(Pictured::Room),
+                (_, Value::String(name)) => Username::parse(name.as_str()).map(Pictured::User),
+                _ => return Err(lost("a change of a picture")),
+            };
+            Ok(Logged::Avatar {
+                of: of.map_err(|_| lost("a change of a picture"))?,
+                etag: told["etag"].as_str().map(str::to_owned),
+            })
+        }
+        Logged::NAME => {
+            let user: UserRef = fields
+                .document(0)
+                .ok_or_else(|| lost("a change of a name"))?;
+            Ok(Logged::Name {
+                id: user.id,
+                name: user.name,
+                username: user.username,
+            })
+        }
+        name if Logged::EMOJI.contains(&name) => Ok(Logged::Emoji),
+        _ => Ok(Logged::Other {
+            args: fields.values(),
+            name: fields.event_name,
+        }),
     }
 }
 
