@@ -44,15 +44,19 @@ mod ports;
 mod process;
 mod reaper;
 mod rocket;
+mod samples;
 pub mod synapse;
 mod wait;
 mod world;
 
 pub use bridge::{Bridge, BridgeOptions};
 pub use http::{Answer, Evidence};
-pub use matrix::{Event, Invite, MatrixUser, html_content, mentions, pill};
+pub use matrix::{Event, Invite, MatrixUser, html_content, media_content, mentions, pill};
 pub use ports::PortLease;
-pub use rocket::{RocketMessage, RocketSim, RocketUser, Rule, SimControl, SimOptions};
+pub use rocket::{
+    Downloaded, NewFile, RocketMessage, RocketSim, RocketUser, Rule, SimControl, SimOptions,
+};
+pub use samples::{Sample, sha256};
 pub use synapse::{Synapse, SynapseOptions};
 pub use wait::{DEADLINE, eventually};
 pub use world::{World, WorldOptions};

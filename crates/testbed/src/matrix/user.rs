@@ -1,9 +1,9 @@
-//! One account: login, profile, media.
+//! One account: login and profile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Api, Evidence, escape, string_at};
@@ -112,42 +112,6 @@ impl MatrixUser {
         self.api
             .json("GET", &self.profile_path(user_id), None)
             .await
-    }
-
-    /// Uploads media; returns its `mxc://` address.
-    ///
-    /// # Errors
-    /// When the homeserver refuses.
-    pub async fn upload(
-        &self,
-        name: &str,
-        content_type: &str,
-        bytes: impl Into<Vec<u8>>,
-    ) -> Result<String> {
-        let path = format!("/_matrix/media/v3/upload?filename={}", escape(name));
-        let answer = self
-            .api
-            .upload("POST", &path, content_type, bytes.into())
-            .await?;
-        string_at(&answer.body, "/content_uri")
-    }
-
-    /// Downloads media; returns its content type and bytes.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub async fn download(&self, mxc: &str) -> Result<(String, Vec<u8>)> {
-        let id = mxc.strip_prefix("mxc://").context("not an mxc address")?;
-        let path = format!("/_matrix/client/v1/media/download/{id}");
-        let (status, headers, bytes) = self.api.download(&path).await?;
-        if !status.is_success() {
-            bail!("{mxc}: {status}");
-        }
-        let content_type = headers
-            .get("content-type")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        Ok((content_type.to_owned(), bytes))
     }
 
     /// Says online, unavailable or offline.

@@ -10,6 +10,7 @@ mod rooms;
 mod user;
 
 pub use control::{Rule, SimControl};
+pub use files::{Downloaded, NewFile};
 pub use message::RocketMessage;
 pub use process::{RocketSim, SimOptions};
 pub use user::RocketUser;

@@ -45,7 +45,9 @@ pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) ->
         // A client that asks again sees what is there, not what was.
         "caches": { "sync_response_cache_duration": "0s" },
         "url_preview_enabled": false,
+        // Both can be changed by `SynapseOptions::extra_config`.
         "max_upload_size": "100M",
+        "enable_authenticated_media": true,
         // Accounts here protect nothing, and each costs a hash.
         "bcrypt_rounds": 4,
         "rc_message": unlimited,
