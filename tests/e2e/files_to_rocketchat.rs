@@ -190,7 +190,7 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
     // Others answer it, react to it, and go on in its thread.
     carol.react(&four_there.id, ":tada:", true).await?;
     alice
-        .wait_for_reactions(&room, &four, &[("🎉", &world.ghost("carol"))])
+        .wait_for_reactions(&room, &four, &[(&world.ghost("carol"), "🎉")])
         .await?;
     alice.reply(&room, &four, "an answer").await?;
     let answer = carol
@@ -260,7 +260,7 @@ async fn files_go_into_direct_messages_and_private_groups() -> Result<()> {
     ensure_bytes(&carol, &there, &png(20, 20, 1)).await?;
     carol.react(&there.id, ":tada:", true).await?;
     alice
-        .wait_for_reactions(&room, &event, &[("🎉", &world.ghost("carol"))])
+        .wait_for_reactions(&room, &event, &[(&world.ghost("carol"), "🎉")])
         .await?;
     alice.redact(&room, &event).await?;
     carol.wait_until_gone(&dm, &there.id).await?;
