@@ -58,9 +58,7 @@ impl Attempt {
     /// one: some attempts and about a minute have gone into it, and others wait behind
     /// it.
     pub(super) fn is_last(&self) -> bool {
-        let is_late = self
-            .struck
-            .is_some_and(|first| first.elapsed() >= PATIENCE);
+        let is_late = self.struck.is_some_and(|first| first.elapsed() >= PATIENCE);
         (is_late && self.strikes >= LEAST_STRIKES) || self.strikes + 1 >= STRIKES
     }
 }
@@ -90,7 +88,8 @@ impl Bridge {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
-        self.persevere_within(Some(&self.transfers), operation).await
+        self.persevere_within(Some(&self.transfers), operation)
+            .await
     }
 
     async fn persevere_within<T, F, Fut>(

@@ -13,7 +13,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn file_post(&self, room: &RoomId, event: &EventId) -> Result<Option<FilePost>, StoreError> {
+    pub fn file_post(
+        &self,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<Option<FilePost>, StoreError> {
         self.get(&keys::file_post(room, event))
     }
 
@@ -159,7 +163,10 @@ impl Store {
     pub(super) fn forget_old_files(&self, before: i64) -> Result<(), StoreError> {
         for item in self.scan::<FilePost>(keys::FILE_POSTS) {
             let (_, post) = item?;
-            let last = post.uploads.last().map_or(post.draft.begun_at, |last| last.at);
+            let last = post
+                .uploads
+                .last()
+                .map_or(post.draft.begun_at, |last| last.at);
             if last < before {
                 self.change().no_file_post(&post).commit()?;
             }

@@ -368,11 +368,17 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
         maybe_posted: false,
     };
     // One that surely was not posted is forgotten for the next.
-    store.note_upload(new.clone(), upload(Some("F0"), 1)).unwrap();
-    store.note_upload(new.clone(), upload(Some("F1"), 2)).unwrap();
+    store
+        .note_upload(new.clone(), upload(Some("F0"), 1))
+        .unwrap();
+    store
+        .note_upload(new.clone(), upload(Some("F1"), 2))
+        .unwrap();
     let post = store.note_posting(new.clone(), true).unwrap();
     assert!(post.maybe_posted());
-    let post = store.note_upload(new.clone(), upload(Some("F2"), 3)).unwrap();
+    let post = store
+        .note_upload(new.clone(), upload(Some("F2"), 3))
+        .unwrap();
     let files: Vec<_> = post.uploads.iter().flat_map(|one| &one.file).collect();
     assert_eq!(files, [&FileId::from("F1"), &FileId::from("F2")]);
     for file in &files {
@@ -425,5 +431,8 @@ fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
     let (_, was_gone) = store.adopt_file(post, &id, None).unwrap();
     assert!(was_gone);
     let message = store.message(&portal.rid, &id).unwrap().unwrap();
-    assert!(!message.deleted && !message.events.is_empty(), "to be deleted still");
+    assert!(
+        !message.deleted && !message.events.is_empty(),
+        "to be deleted still"
+    );
 }

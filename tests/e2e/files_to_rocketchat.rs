@@ -1,5 +1,6 @@
 //! Files from Matrix: each arrives on Rocket.Chat once, as it was sent.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -103,10 +104,9 @@ async fn every_kind_of_file_of_matrix_arrives_byte_by_byte() -> Result<()> {
     }
     let sticker = png(20, 20, 10);
     let mxc = alice.upload("", "image/png", sticker.clone()).await?;
-    let sticker_event = json!({ "body": "waving cat", "url": mxc, "info": { "mimetype": "image/png" } });
-    alice
-        .send_event(&room, "m.sticker", sticker_event)
-        .await?;
+    let sticker_event =
+        json!({ "body": "waving cat", "url": mxc, "info": { "mimetype": "image/png" } });
+    alice.send_event(&room, "m.sticker", sticker_event).await?;
     let last = wait_for_file(&carol, &channel, "waving cat.png").await?;
     ensure_bytes(&carol, &last, &sticker).await?;
     for (_, name, _, file, there, kind) in &table {
@@ -208,7 +208,8 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
     let edited = carol.wait_for_text(&channel, "now _that_").await?;
     assert_eq!(edited.id, there.id);
     ensure_bytes(&carol, &edited, &png(30, 20, 1)).await?;
-    let bare = json!({ "msgtype": "m.image", "body": "one.png", "url": one_content["url"], "info": {} });
+    let bare =
+        json!({ "msgtype": "m.image", "body": "one.png", "url": one_content["url"], "info": {} });
     alice.edit_content(&room, &one, bare, json!({})).await?;
     carol
         .wait_for_message(&channel, "no caption", |message| {
@@ -229,7 +230,10 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
     let link = four_there.file_link().context("a link")?.to_owned();
     alice.redact(&room, &four).await?;
     carol.wait_until_gone(&channel, &four_there.id).await?;
-    assert!(carol.download(&link).await.is_err(), "the file is there still");
+    assert!(
+        carol.download(&link).await.is_err(),
+        "the file is there still"
+    );
     let dave = world.matrix_user("dave").await?;
     dave.join(&room).await?;
     world.give_power(&room, &dave.user_id, 50).await?;
@@ -237,9 +241,7 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
     carol.wait_until_gone(&channel, &two.id).await?;
     carol.wait_until_gone(&channel, &rest.id).await?;
     // And one goes on Rocket.Chat.
-    carol
-        .request("GET", "/api/v1/me", None)
-        .await?;
+    carol.request("GET", "/api/v1/me", None).await?;
     world.rocket_admin().delete(&channel, &there.id).await?;
     alice.wait_for_redaction(&room, &one).await?;
     Ok(())
@@ -254,7 +256,14 @@ async fn files_go_into_direct_messages_and_private_groups() -> Result<()> {
         room,
         dm,
     } = in_direct().await?;
-    let first = content(&alice, "m.image", "private.png", "image/png", &png(20, 20, 1)).await?;
+    let first = content(
+        &alice,
+        "m.image",
+        "private.png",
+        "image/png",
+        &png(20, 20, 1),
+    )
+    .await?;
     let event = alice.send_event(&room, "m.room.message", first).await?;
     let there = wait_for_file(&carol, &dm, "private.png").await?;
     ensure_bytes(&carol, &there, &png(20, 20, 1)).await?;
@@ -366,8 +375,14 @@ async fn encrypted_files_are_decrypted_and_false_ones_refused() -> Result<()> {
     assert_eq!(there.document["file"]["type"], "image/png");
     let there = wait_for_file(&carol, &channel, "large.bin").await?;
     ensure_bytes(&carol, &there, &large).await?;
-    assert_eq!(files_in(&carol, &channel).await?, ["small.png", "large.bin"]);
-    for (event, why) in [(&forged, "hash is another"), (&keyless, "key is not complete")] {
+    assert_eq!(
+        files_in(&carol, &channel).await?,
+        ["small.png", "large.bin"]
+    );
+    for (event, why) in [
+        (&forged, "hash is another"),
+        (&keyless, "key is not complete"),
+    ] {
         let notice = alice
             .wait_for_message(&room, "the notice", |notice| {
                 notice.in_reply_to() == Some(event.as_str()) && notice.msgtype() == "m.notice"
@@ -400,7 +415,11 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
             .map(|message| plain(&message.text))
     };
     // A new server takes no drawings.
-    send("drawing.svg", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>").await?;
+    send(
+        "drawing.svg",
+        b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+    )
+    .await?;
     let said = words("drawing.svg").await?;
     assert!(said.starts_with("[file: drawing.svg] ("), "{said}");
     assert!(said.contains("does not take files of this type"), "{said}");
@@ -427,28 +446,51 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
         .await?;
 
     // The limit is found out by itself, also one that was set just now.
-    world.change_setting("FileUpload_MaxFileSize", json!(1000)).await?;
+    world
+        .change_setting("FileUpload_MaxFileSize", json!(1000))
+        .await?;
     send("thousand.bin", &bytes(&[0], 1000, 1)).await?;
     let said = words("thousand.bin").await?;
-    assert!(said.contains("(1.0 kB, application/octet-stream)"), "{said}");
+    assert!(
+        said.contains("(1.0 kB, application/octet-stream)"),
+        "{said}"
+    );
     assert!(said.contains("too large for Rocket.Chat"), "{said}");
     send("less.bin", &bytes(&[0], 999, 2)).await?;
     let there = wait_for_file(&carol, &channel, "less.bin").await?;
     ensure_bytes(&carol, &there, &bytes(&[0], 999, 2)).await?;
-    world.change_setting("FileUpload_MaxFileSize", json!(-1)).await?;
+    world
+        .change_setting("FileUpload_MaxFileSize", json!(-1))
+        .await?;
     send("more.bin", &bytes(&[0], 5000, 3)).await?;
     wait_for_file(&carol, &channel, "more.bin").await?;
-    world.change_setting("FileUpload_MediaTypeWhiteList", json!("image/*")).await?;
+    world
+        .change_setting("FileUpload_MediaTypeWhiteList", json!("image/*"))
+        .await?;
     send("only-pictures.bin", &bytes(&[0], 50, 4)).await?;
     words("only-pictures.bin").await?;
-    world.change_setting("FileUpload_MediaTypeWhiteList", json!("")).await?;
-    world.change_setting("FileUpload_Enabled", json!(false)).await?;
+    world
+        .change_setting("FileUpload_MediaTypeWhiteList", json!(""))
+        .await?;
+    world
+        .change_setting("FileUpload_Enabled", json!(false))
+        .await?;
     let off = send("off.bin", &bytes(&[0], 50, 5)).await?;
     let said = words("off.bin").await?;
     assert!(said.contains("switched off"), "{said}");
     // What stands there in words is edited and deleted as any text.
-    let new = content(&alice, "m.file", "off.bin", "application/octet-stream", b"x").await?;
-    let new = with(new, json!({ "filename": "off.bin", "body": "now with words" }));
+    let new = content(
+        &alice,
+        "m.file",
+        "off.bin",
+        "application/octet-stream",
+        b"x",
+    )
+    .await?;
+    let new = with(
+        new,
+        json!({ "filename": "off.bin", "body": "now with words" }),
+    );
     alice.edit_content(&room, &off, new, json!({})).await?;
     let edited = carol
         .wait_for_message(&channel, "the edit", |message| {
@@ -480,7 +522,28 @@ async fn files_that_cannot_be_had_hold_nobody_up_for_ever() -> Result<()> {
         "url": "mxc://gone.invalid/remote", "info": { "mimetype": "image/png", "size": 5 } });
     let event = alice.send_event(&room, "m.room.message", remote).await?;
     alice.send_text(&room, "behind it").await?;
-    // Others go on meanwhile.
+    // Others go on meanwhile, also where Rocket.Chat stops taking one's file.
+    let stalled = bytes(&[0], 20_000_000, 1);
+    let rule = json!({
+        "match": { "path": "/api/v1/rooms.media/", "user": world.puppet("erin"), "times": 1 },
+        "action": { "stall_upload": { "after": 1000, "ms": 90_000 } },
+    });
+    world
+        .rocketchat
+        .control()
+        .call("POST", "rules", Some(&rule))
+        .await?;
+    let erin = world.matrix_user("erin").await?;
+    erin.join(&room).await?;
+    let sent = content(
+        &erin,
+        "m.file",
+        "stalled.bin",
+        "application/octet-stream",
+        &stalled,
+    )
+    .await?;
+    erin.send_event(&room, "m.room.message", sent).await?;
     dave.send_text(&room, "beside it").await?;
     carol.wait_for_text(&channel, "beside it").await?;
     let said = carol
@@ -491,8 +554,25 @@ async fn files_that_cannot_be_had_hold_nobody_up_for_ever() -> Result<()> {
             found.map(|message| plain(&message.text))
         })
         .await?;
-    assert!(said.starts_with("[image: remote.png] (5 bytes, image/png)"), "{said}");
+    assert!(
+        said.starts_with("[image: remote.png] (5 bytes, image/png)"),
+        "{said}"
+    );
     carol.wait_for_text(&channel, "behind it").await?;
+    let there = carol
+        .wait_until_within(
+            PATIENTLY,
+            &channel,
+            "the one that stood still",
+            |documents| {
+                let found = documents
+                    .iter()
+                    .find(|message| message.document["file"]["name"] == "stalled.bin");
+                found.cloned()
+            },
+        )
+        .await?;
+    ensure_bytes(&carol, &there, &stalled).await?;
     alice
         .wait_for_message(&room, "the notice", |notice| {
             notice.in_reply_to() == Some(event.as_str()) && notice.msgtype() == "m.notice"
@@ -528,124 +608,330 @@ async fn transfers_that_are_cut_begin_again() -> Result<()> {
     // The server is away altogether: it waits.
     let rid = Rule::on("/api/v1/rooms.media/").times(3).status(502);
     control.add_rule(rid).await?;
-    let sent = content(&alice, "m.file", "late.bin", "application/octet-stream", &file).await?;
+    let sent = content(
+        &alice,
+        "m.file",
+        "late.bin",
+        "application/octet-stream",
+        &file,
+    )
+    .await?;
     alice.send_event(&room, "m.room.message", sent).await?;
     wait_for_file(&carol, &channel, "late.bin").await?;
     let names: Vec<_> = (0..4).map(|number| format!("cut-{number}.bin")).collect();
-    assert_eq!(files_in(&carol, &channel).await?, [names, vec!["late.bin".into()]].concat());
+    assert_eq!(
+        files_in(&carol, &channel).await?,
+        [names, vec!["late.bin".into()]].concat()
+    );
     Ok(())
 }
 
 /// How a bridge is interrupted around the moment when a file is posted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Moment {
     /// It is uploaded; the answer is on its way.
     Uploaded,
-    /// The server has the request to post it, and has not done it yet.
+    /// The server has the request to post it, and does it while the bridge looks.
     BeforePosting,
+    /// As before, but it does it when the bridge has looked and tried again.
+    PostedLate,
     /// It is posted; the answer is on its way.
     Posted,
     /// It is posted, the answer is lost, and the bridge lives on.
     AnswerLost,
-    /// The server does it so late that the bridge, which lives on, has given it up.
-    PostedLate,
 }
 
 impl Moment {
-    fn rule(self) -> Rule {
-        let media = Rule::on("/api/v1/rooms.media/").times(1);
-        let confirm = Rule::on("/api/v1/rooms.mediaConfirm/").times(1);
+    fn rule(self, in_one_step: bool) -> Rule {
+        let first = match in_one_step {
+            true => "/api/v1/rooms.upload/",
+            false => "/api/v1/rooms.media/",
+        };
+        let second = match in_one_step {
+            true => "/api/v1/rooms.upload/",
+            false => "/api/v1/rooms.mediaConfirm/",
+        };
         match self {
-            Self::Uploaded => media.answer_after_delay(3000),
-            Self::BeforePosting | Self::PostedLate => confirm.delay(1500),
-            Self::Posted => confirm.answer_after_delay(3000),
-            Self::AnswerLost => confirm.do_without_answering(),
+            Self::Uploaded => Rule::on(first).times(1).answer_after_delay(3000),
+            Self::BeforePosting => Rule::on(second).times(1).delay(1000),
+            Self::PostedLate => Rule::on(second).times(1).delay(8000),
+            Self::Posted => Rule::on(second).times(1).answer_after_delay(3000),
+            Self::AnswerLost => Rule::on(second).times(1).do_without_answering(),
         }
-    }
-
-    fn kills(self) -> bool {
-        !matches!(self, Self::AnswerLost)
     }
 }
 
-async fn interrupted(world: &World, moments: &[Moment]) -> Result<()> {
+/// Sends a file for each moment, interrupts the bridge in it, and looks that each file is
+/// there once and whole.
+async fn interrupted(world: &World, moments: &[Moment], in_one_step: bool) -> Result<()> {
     let control = world.rocketchat.control();
     let alice = world.matrix_user("alice").await?;
     let carol = world.rocket_user("carol").await?;
     let channel = carol.join_channel("general").await?;
     let room = alice.join(&world.alias("general")).await?;
+    let file = |number: usize| bytes(&[0], 20_000, number as u64 + 1);
+    let name = |number: usize| format!("file-{number}.bin");
+    let mut events = Vec::new();
     for (number, moment) in moments.iter().enumerate() {
         control.clear_rules().await?;
-        control.add_rule(moment.rule()).await?;
-        let name = format!("file-{number}.bin");
-        let file = bytes(&[0], 20_000, number as u64 + 1);
+        control.add_rule(moment.rule(in_one_step)).await?;
+        // What is taken back can be seen before it goes.
+        control
+            .add_rule(Rule::on("/api/v1/chat.delete").delay(1500))
+            .await?;
+        let (name, file) = (name(number), file(number));
         let sent = content(&alice, "m.file", &name, "application/octet-stream", &file).await?;
-        alice.send_event(&room, "m.room.message", sent).await?;
+        events.push(alice.send_event(&room, "m.room.message", sent).await?);
         world
             .eventually("the request to come", async || {
                 let rules = control.rules().await?;
                 Ok((rules[0]["hits"].as_u64() > Some(0)).then_some(()))
             })
             .await?;
-        if moment.kills() {
-            world.bridge.kill().await?;
-            world.bridge.start()?;
-            world.bridge.ready().await?;
+        if *moment != Moment::AnswerLost {
+            world.bridge.kill_and_restart().await?;
         }
         let text = format!("after {number}");
         alice.send_text(&room, &text).await?;
         carol.wait_for_text(&channel, &text).await?;
+        let copies = async || -> Result<usize> {
+            let all = files_in(&carol, &channel).await?;
+            Ok(all.iter().filter(|other| **other == name).count())
+        };
+        if *moment == Moment::PostedLate {
+            let what = format!("{name} to be posted late");
+            world
+                .eventually(&what, async || Ok((copies().await? == 2).then_some(())))
+                .await?;
+        }
+        let what = format!("{name} to be there once ({moment:?})");
+        world
+            .eventually(&what, async || Ok((copies().await? == 1).then_some(())))
+            .await?;
         let there = wait_for_file(&carol, &channel, &name).await?;
         ensure_bytes(&carol, &there, &file)
             .await
             .with_context(|| format!("{moment:?} {number}"))?;
     }
     control.clear_rules().await?;
-    // What was done late has been taken back: each is there once, and whole.
-    let expected: Vec<_> = (0..moments.len())
-        .map(|number| format!("file-{number}.bin"))
-        .collect();
-    world
-        .eventually("each file to be there once", async || {
-            let mut found = files_in(&carol, &channel).await?;
-            found.sort_by_key(|name| name.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok());
-            Ok((found == expected).then_some(()))
-        })
+    alice.send_text(&room, "marker").await?;
+    carol.wait_for_text(&channel, "marker").await?;
+    let mut found = files_in(&carol, &channel).await?;
+    found.sort();
+    let mut expected: Vec<_> = (0..moments.len()).map(name).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    for (number, event) in events.iter().enumerate() {
+        let there = wait_for_file(&carol, &channel, &name(number)).await?;
+        ensure_bytes(&carol, &there, &file(number)).await?;
+        let event = alice.event(&room, event).await?;
+        assert!(!event.is_redacted(), "{:?} {number}", moments[number]);
+    }
+    // They are the bridge's own still: what is done to them is carried over.
+    let last = events.len() - 1;
+    let there = wait_for_file(&carol, &channel, &name(last)).await?;
+    carol.react(&there.id, ":tada:", true).await?;
+    let carols = world.ghost("carol");
+    alice
+        .wait_for_reactions(&room, &events[last], &[(&carols, "🎉")])
         .await?;
-    for (number, moment) in moments.iter().enumerate() {
-        let there = wait_for_file(&carol, &channel, &expected[number]).await?;
-        let file = bytes(&[0], 20_000, number as u64 + 1);
-        ensure_bytes(&carol, &there, &file)
-            .await
-            .with_context(|| format!("{moment:?} {number}, in the end"))?;
-    }
-    Ok(())
+    alice.redact(&room, &events[0]).await?;
+    carol
+        .wait_until(&channel, "the first to be gone", |documents| {
+            let is_there = documents
+                .iter()
+                .any(|one| one.is_written() && one.document["file"]["name"] == name(0));
+            (!is_there).then_some(())
+        })
+        .await
 }
 
-async fn world_of(version: &str, config: Value) -> Result<World> {
-    let mut options = WorldOptions::new(BRIDGE);
-    options.channels = vec!["general".into()];
-    options.bridge_admins = vec!["admin".into()];
-    options.extra_config = config;
-    options.sim_args = vec!["--version-profile".into(), version.into()];
-    if version == "8.0" {
-        options.sim_args.extend(["--create-tokens-secret".into(), "open sesame".into()]);
-        options.extra_config["rocketchat"]["create_token_secret"] = json!("open sesame");
-    }
-    World::start(options).await
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_twenty_times_around_posting_each_file_is_there_once() -> Result<()> {
     let world = crate::world_with_general().await?;
     let round = [
         Moment::Uploaded,
         Moment::BeforePosting,
         Moment::Posted,
-        Moment::AnswerLost,
         Moment::BeforePosting,
         Moment::Posted,
+        Moment::AnswerLost,
     ];
-    let moments: Vec<_> = round.into_iter().cycle().take(24).collect();
-    interrupted(&world, &moments).await
+    let mut moments: Vec<_> = round.into_iter().cycle().take(22).collect();
+    moments.extend([Moment::PostedLate; 2]);
+    interrupted(&world, &moments, false).await
+}
+
+async fn world_of(version: &str) -> Result<World> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.sim_args = vec!["--version-profile".into(), version.into()];
+    if version == "8.0" {
+        let secret = ["--create-tokens-secret".into(), "open sesame".into()];
+        options.sim_args.extend(secret);
+        options.extra_config = json!({ "rocketchat": { "create_token_secret": "open sesame" } });
+    }
+    World::start(options).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_files_in_one_step_has_each_once() -> Result<()> {
+    let world = world_of("6.9").await?;
+    let moments = [
+        Moment::BeforePosting,
+        Moment::Posted,
+        Moment::AnswerLost,
+        Moment::PostedLate,
+    ];
+    interrupted(&world, &moments, true).await
+}
+
+#[tokio::test]
+async fn a_server_without_the_one_step_takes_files_too() -> Result<()> {
+    let General {
+        world: _world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = general_in(world_of("8.0").await?).await?;
+    let picture = png(30, 20, 1);
+    let sent = content(&alice, "m.image", "cat.png", "image/png", &picture).await?;
+    let sent = with(sent, json!({ "filename": "cat.png", "body": "my cat" }));
+    alice.send_event(&room, "m.room.message", sent).await?;
+    let there = wait_for_file(&carol, &channel, "cat.png").await?;
+    assert_eq!(there.text, "my cat");
+    ensure_bytes(&carol, &there, &picture).await
+}
+
+/// What happens on Rocket.Chat to a message with a file before the bridge knows that it
+/// is there.
+#[tokio::test]
+async fn what_happens_to_a_file_before_its_answer_comes_is_understood() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let control = world.rocketchat.control();
+    control
+        .add_rule(Rule::on("/api/v1/rooms.mediaConfirm/").answer_after_delay(4000))
+        .await?;
+    let send = async |name: &str| {
+        let sent = content(&alice, "m.image", name, "image/png", &png(30, 20, 1)).await?;
+        alice.send_event(&room, "m.room.message", sent).await
+    };
+    let one = send("one.png").await?;
+    let there = wait_for_file(&carol, &channel, "one.png").await?;
+    carol.react(&there.id, ":tada:", true).await?;
+    let carols = world.ghost("carol");
+    alice
+        .wait_for_reactions(&room, &one, &[(&carols, "🎉")])
+        .await?;
+    let answer = carol.quote(&channel, &[there.id.as_str()], "nice").await?;
+    let quoting = alice
+        .wait_for_message(&room, "the answer", |event| event.body().contains("nice"))
+        .await?;
+    assert_eq!(quoting.in_reply_to(), Some(one.as_str()), "{answer}");
+
+    let two = send("two.png").await?;
+    let there = wait_for_file(&carol, &channel, "two.png").await?;
+    world.rocket_admin().delete(&channel, &there.id).await?;
+    alice.wait_for_redaction(&room, &two).await?;
+    // Deleted while the bridge is away and knows nothing of it yet.
+    let three = send("three.png").await?;
+    let there = wait_for_file(&carol, &channel, "three.png").await?;
+    world.bridge.kill().await?;
+    world.rocket_admin().delete(&channel, &there.id).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    alice.wait_for_redaction(&room, &three).await?;
+    control.clear_rules().await?;
+    alice.send_text(&room, "marker").await?;
+    carol.wait_for_text(&channel, "marker").await?;
+    assert_eq!(files_in(&carol, &channel).await?, ["one.png"]);
+    Ok(())
+}
+
+/// The most memory that the bridge takes while something is awaited, in MiB.
+async fn memory_during<T>(world: &World, awaited: impl Future<Output = Result<T>>) -> Result<u64> {
+    let mut awaited = std::pin::pin!(awaited);
+    let mut most = 0;
+    loop {
+        most = most.max(world.bridge.rss_bytes()?);
+        tokio::select! {
+            outcome = &mut awaited => {
+                outcome?;
+                return Ok(most / 1_048_576);
+            }
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_and_many_at_once_take_little_memory() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.synapse_config = json!({ "max_upload_size": "200M" });
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = general_in(World::start(options).await?).await?;
+    let large = bytes(&[0], 100_000_000, 1);
+    let sent = content(
+        &alice,
+        "m.file",
+        "large.bin",
+        "application/octet-stream",
+        &large,
+    )
+    .await?;
+    let most = memory_during(&world, async {
+        alice.send_event(&room, "m.room.message", sent).await?;
+        wait_for_file(&carol, &channel, "large.bin").await
+    })
+    .await?;
+    assert!(most < 60, "{most} MiB for one of 100 MB");
+    let there = wait_for_file(&carol, &channel, "large.bin").await?;
+    ensure_bytes(&carol, &there, &large).await?;
+
+    let mut people = vec![alice];
+    for name in ["dave", "erin", "frank", "grace"] {
+        let person = world.matrix_user(name).await?;
+        person.join(&room).await?;
+        people.push(person);
+    }
+    let mut waiting = Vec::new();
+    for number in 0..20 {
+        let person = &people[number % people.len()];
+        let file = bytes(&[0], 4_000_000, number as u64 + 2);
+        let name = format!("many-{number}.bin");
+        let sent = content(person, "m.file", &name, "application/octet-stream", &file).await?;
+        waiting.push((person, sent, name, file));
+    }
+    let most = memory_during(&world, async {
+        for (person, sent, _, _) in &waiting {
+            person
+                .send_event(&room, "m.room.message", sent.clone())
+                .await?;
+        }
+        for (_, _, name, _) in &waiting {
+            wait_for_file(&carol, &channel, name).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    assert!(most < 60, "{most} MiB for twenty at once");
+    for (_, _, name, file) in &waiting {
+        let there = wait_for_file(&carol, &channel, name).await?;
+        ensure_bytes(&carol, &there, file).await?;
+    }
+    assert_eq!(files_in(&carol, &channel).await?.len(), 21);
+    Ok(())
 }

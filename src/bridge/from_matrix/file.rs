@@ -283,11 +283,19 @@ mod tests {
         assert!(of(message, encrypted));
         assert!(of("m.sticker", json!({ "url": "mxc://a.example/x" })));
         assert!(!of("m.room.topic", image));
-        for bad in ["https://a.example/x", "mxc://a.example", "mxc:///x", "mxc://a/../x/y"] {
+        for bad in [
+            "https://a.example/x",
+            "mxc://a.example",
+            "mxc:///x",
+            "mxc://a/../x/y",
+        ] {
             let content = json!({ "msgtype": "m.image", "url": bad });
             assert!(!of(message, content), "{bad}");
         }
-        assert!(!of(message, json!({ "msgtype": "m.text", "url": "mxc://a.example/x" })));
+        assert!(!of(
+            message,
+            json!({ "msgtype": "m.text", "url": "mxc://a.example/x" })
+        ));
     }
 
     #[test]
@@ -303,7 +311,10 @@ mod tests {
         for (bytes, shown) in table {
             assert_eq!(shown_size(bytes), shown);
         }
-        assert_eq!(details(Some(5), Some("image/PNG; x=y")), "(5 bytes, image/png)");
+        assert_eq!(
+            details(Some(5), Some("image/PNG; x=y")),
+            "(5 bytes, image/png)"
+        );
         assert_eq!(details(None, Some("nonsense")), "");
         assert_eq!(details(None, None), "");
     }

@@ -485,7 +485,10 @@ impl Bridge {
         if is_a_setting {
             self.forget_settings();
         }
-        if is_a_setting || refused.code() == Some("file-too-small") || refused.is_unreadable_picture() {
+        if is_a_setting
+            || refused.code() == Some("file-too-small")
+            || refused.is_unreadable_picture()
+        {
             return Ok(Instead::not_taken(refused.person_text(), known));
         }
         if failure.is_permanent() || failure.is_rate_limit() {

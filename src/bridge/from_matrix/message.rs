@@ -209,7 +209,11 @@ impl Bridge {
 
     /// Whether what an earlier attempt may have posted has been deleted on Rocket.Chat
     /// since. The id of a deleted message is free again: it must not be posted anew.
-    pub(super) async fn is_gone_already(&self, portal: &Portal, begun: &Message) -> Result<bool, Failure> {
+    pub(super) async fn is_gone_already(
+        &self,
+        portal: &Portal,
+        begun: &Message,
+    ) -> Result<bool, Failure> {
         /// The clocks of the two servers need not agree.
         const BEFORE_MS: i64 = 300_000;
         if begun.deleted {

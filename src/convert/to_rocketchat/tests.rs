@@ -396,7 +396,11 @@ fn in_place_of_a_file_stands_what_is_known_of_it() {
     };
     let image = json!({ "msgtype": "m.image", "filename": "cat", "body": "my cat" });
     assert_eq!(
-        of("m.room.message", image, Some("https://bridge.example.org/f/x_y_z")),
+        of(
+            "m.room.message",
+            image,
+            Some("https://bridge.example.org/f/x_y_z")
+        ),
         "[image: cat] (1.2 MB, image/png)\nIt is too large. \
          https://bridge.example.org/f/x_y_z\nmy cat"
     );
