@@ -16,6 +16,7 @@ mod direct;
 mod direct_sockets;
 mod direct_watch;
 mod failure;
+mod file_links;
 mod from_matrix;
 mod from_rocketchat;
 mod gate;
@@ -112,6 +113,7 @@ pub struct Bridge {
     /// Rooms of direct messages in which the Matrix user is known to be.
     persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
+    file_downloads: file_links::Downloads,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
     /// The channels of the configuration have been opened, as far as possible.
@@ -186,6 +188,7 @@ impl Bridge {
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
+                file_downloads: file_links::Downloads::default(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
                 channels_opened: AtomicBool::new(false),
@@ -275,6 +278,11 @@ impl Bridge {
             match tokio::task::block_in_place(|| self.store.forget_old_events()) {
                 Ok(forgotten) => tracing::debug!(forgotten, "old event ids are forgotten"),
                 Err(error) => tracing::error!(%error, "old event ids cannot be forgotten"),
+            }
+            let now = crate::clock::now_ms();
+            match tokio::task::block_in_place(|| self.store.forget_ended_file_links(now)) {
+                Ok(forgotten) => tracing::debug!(forgotten, "links that have ended are forgotten"),
+                Err(error) => tracing::error!(%error, "links that have ended cannot be forgotten"),
             }
         }
     }

@@ -4,8 +4,8 @@ use ruma::{EventId, RoomId, UserId};
 
 use super::keys::{self, Key};
 use super::records::{
-    CustomEmoji, DeadLetter, EventRef, FilePost, Ghost, InboxEvent, Message, MessageRef, Number,
-    Portal, Puppet, Reactions, Record, Text, Thread, encode,
+    CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Ghost, InboxEvent, Message, MessageRef,
+    Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
 use super::{Store, StoreError};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
@@ -188,6 +188,36 @@ impl<'a> Change<'a> {
             keys::custom_emoji_by_image(&emoji.image),
             &Text(emoji.name.clone()),
         )
+    }
+
+    /// Adds or replaces a link to a file.
+    pub fn file_link(self, id: &str, link: &FileLink) -> Self {
+        let file = &link.file;
+        self.set(keys::linked_file(id), link)
+            .mark(keys::link_of_message(&file.rid, &file.message, id))
+    }
+
+    /// Ends a link to a file.
+    pub fn no_file_link(self, id: &str, link: &FileLink) -> Self {
+        let file = &link.file;
+        self.unset(keys::linked_file(id))
+            .unset(keys::link_of_message(&file.rid, &file.message, id))
+    }
+
+    /// Ends all links to files of a message.
+    pub fn no_file_links_of(mut self, rid: &RocketRoomId, message: &RocketMessageId) -> Self {
+        for key in self.store.file_links_of(rid, message) {
+            match key {
+                Ok(key) => {
+                    if let Some(id) = keys::last_part(&key) {
+                        self.batch.remove(keys::linked_file(id));
+                    }
+                    self.batch.remove(key);
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        self
     }
 
     /// Puts an event into the inbox again that has been there before, under a new

@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod file_links;
 mod files;
 mod flush;
 mod inbox;
@@ -25,8 +26,9 @@ use thiserror::Error;
 pub use change::Change;
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    BegunReaction, CustomEmoji, DeadLetter, FilePost, Ghost, Identity, InboxEvent, Message, Origin,
-    Portal, PortalKind, Puppet, Reaction, Reactions, Thread, Upload,
+    BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
+    InboxEvent, LinkedFile, Message, Origin, Portal, PortalKind, Puppet, Reaction, Reactions,
+    Thread, Upload,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};

@@ -1,6 +1,7 @@
 //! What the store holds. Each record is JSON inside an envelope with the
 //! version of its shape, so that a later program can read an earlier store.
 
+use ruma::events::room::EncryptedFile;
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -417,6 +418,58 @@ pub struct CustomEmoji {
 
 impl Record for CustomEmoji {
     const NAME: &'static str = "custom emoji";
+}
+
+/// Where a file is that is linked to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileSource {
+    /// On the homeserver, or one that it knows.
+    Matrix {
+        /// Its address.
+        mxc: OwnedMxcUri,
+        /// How to decrypt it, if it is encrypted.
+        #[serde(default)]
+        encrypted: Option<Box<EncryptedFile>>,
+    },
+    /// On Rocket.Chat.
+    RocketChat {
+        /// Its id.
+        file: FileId,
+        /// Whose puppet may read it; the bridge's own account where none is named.
+        #[serde(default)]
+        reader: Option<OwnedUserId>,
+    },
+}
+
+/// A file that did not fit the other side, and is linked to there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkedFile {
+    /// Where it is.
+    pub source: FileSource,
+    /// Its name, cleaned.
+    pub name: String,
+    /// Its type, sniffed as far as possible.
+    pub media_type: String,
+    /// Its size in bytes, as announced, if it was.
+    pub size: Option<u64>,
+    /// The room on Rocket.Chat that its message is in.
+    pub rid: RocketRoomId,
+    /// Its message there. When that is deleted, on whichever side, the link ends.
+    pub message: RocketMessageId,
+}
+
+/// A link to a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FileLink {
+    /// The file.
+    pub file: LinkedFile,
+    /// Until when the link works (ms).
+    pub until: i64,
+}
+
+impl Record for FileLink {
+    const NAME: &'static str = "linked file";
 }
 
 /// Points from an event to its message.

@@ -436,3 +436,57 @@ fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
         "to be deleted still"
     );
 }
+
+fn linked(message: &str, until: i64) -> FileLink {
+    FileLink {
+        file: LinkedFile {
+            source: FileSource::Matrix {
+                mxc: "mxc://example.org/abc".into(),
+                encrypted: None,
+            },
+            name: "film.mp4".into(),
+            media_type: "video/mp4".into(),
+            size: Some(5),
+            rid: crate::rocketchat::RocketRoomId::new("r"),
+            message: RocketMessageId::new(message),
+        },
+        until,
+    }
+}
+
+#[test]
+fn the_links_of_a_message_end_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let change = store.change().file_link("a", &linked("m1", 10));
+    let change = change.file_link("b", &linked("m1", 10));
+    change.file_link("c", &linked("m", 10)).commit().unwrap();
+    let there = || ["a", "b", "c"].map(|id| store.file_link(id).unwrap().is_some());
+    assert_eq!(there(), [true, true, true]);
+    let of = |message| {
+        let rid = crate::rocketchat::RocketRoomId::new("r");
+        store.end_file_links(&rid, &RocketMessageId::new(message))
+    };
+    of("m1").unwrap();
+    assert_eq!(there(), [false, false, true]);
+    of("m1").unwrap();
+    of("m").unwrap();
+    assert_eq!(there(), [false, false, false]);
+    assert!(
+        store.db.scan_prefix(b"F").next().is_none(),
+        "a mark is left"
+    );
+}
+
+#[test]
+fn links_that_have_ended_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let change = store.change().file_link("old", &linked("m1", 10));
+    change.file_link("new", &linked("m1", 20)).commit().unwrap();
+    assert_eq!(store.forget_ended_file_links(15).unwrap(), 1);
+    assert!(store.file_link("old").unwrap().is_none());
+    assert!(store.file_link("new").unwrap().is_some());
+    assert_eq!(store.db.scan_prefix(b"F").count(), 1);
+    assert!(store.file_link("new\0").unwrap().is_none());
+}

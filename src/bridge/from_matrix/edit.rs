@@ -68,11 +68,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         // Rocket.Chat does not check the right to call everybody at an edit.
         let words = match Attached::of("m.room.message", new) {
-            Some(file) => {
-                let there = known.media.as_deref();
-                self.words_of_edited_file(portal, event, &file, there)
-                    .await?
-            }
+            Some(file) => self.words_of_edited_file(portal, known, &file).await?,
             None => match self.words_of("m.room.message", new, false)? {
                 Some(words) => words,
                 None => return says_nothing("m.room.message", new),

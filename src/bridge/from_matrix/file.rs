@@ -1,16 +1,16 @@
 //! What file a message of Matrix brings, and the words in place of one that cannot be
 //! carried over.
 
-use std::fmt::Write as _;
-
+use ruma::MxcUri;
 use ruma::events::room::EncryptedFile;
-use ruma::{MxcUri, OwnedMxcUri};
 use serde_json::Value;
 
 use crate::bridge::{Bridge, Failure};
-use crate::convert::to_rocketchat::{self, InPlace};
-use crate::media::encrypted;
-use crate::store::{InboxEvent, Portal, Store, StoreError};
+use crate::convert::absent::{Absent, Why};
+use crate::convert::to_rocketchat;
+use crate::media::{encrypted, kind, name};
+use crate::rocketchat::RocketMessageId;
+use crate::store::{FileSource, InboxEvent, LinkedFile, Message, Portal, Store, StoreError};
 
 /// A file in the content of an event.
 #[derive(Debug, Clone, Copy)]
@@ -87,60 +87,51 @@ pub(super) struct Known {
 /// Why a file is not on Rocket.Chat.
 #[derive(Debug)]
 pub(super) struct Instead {
-    /// For everybody, in a full sentence.
-    pub why: String,
+    /// For everybody.
+    pub why: Why<'static>,
+    /// The same in a full sentence, where nothing else says it.
+    pub said: Option<String>,
     /// What had been found out by then.
     pub known: Known,
-    /// It cannot be had now, neither here nor there: its sender is told.
-    pub is_lost: bool,
     /// It follows from the settings of Rocket.Chat.
     pub by_setting: bool,
-    /// There is something to be had behind a link.
-    pub has_bytes: bool,
+    /// It cannot be had now, neither here nor there: its sender is told.
+    pub is_lost: bool,
 }
 
 impl Instead {
     /// Rocket.Chat does not take it.
-    pub(super) fn not_taken(why: impl Into<String>, known: Known) -> Self {
+    pub(super) fn not_taken(why: Why<'static>, known: Known) -> Self {
         Self {
-            why: why.into(),
+            why,
+            said: None,
             known,
-            is_lost: false,
             by_setting: false,
-            has_bytes: true,
+            is_lost: false,
         }
     }
 
     /// As [`Instead::not_taken`], because of how Rocket.Chat is set up.
-    pub(super) fn by_setting(why: impl Into<String>, known: Known) -> Self {
+    pub(super) fn by_setting(why: Why<'static>, known: Known) -> Self {
         Self {
             by_setting: true,
             ..Self::not_taken(why, known)
         }
     }
 
-    /// There is nothing in it.
-    pub(super) fn empty() -> Self {
+    /// It cannot be had, or not be given away.
+    pub(super) fn lost(why: String, known: Known) -> Self {
         Self {
-            why: "There is nothing in it.".into(),
-            known: Known {
-                size: Some(0),
-                media_type: None,
-            },
-            is_lost: false,
-            by_setting: false,
-            has_bytes: false,
+            said: Some(why),
+            is_lost: true,
+            ..Self::not_taken(Why::Other(""), known)
         }
     }
 
-    /// It cannot be had from the homeserver.
-    pub(super) fn lost(why: impl Into<String>, known: Known) -> Self {
-        Self {
-            why: why.into(),
-            known,
-            is_lost: true,
-            by_setting: false,
-            has_bytes: true,
+    fn why(&self) -> Why<'_> {
+        match &self.said {
+            Some(said) => Why::Other(said),
+            None => self.why,
         }
     }
 }
@@ -157,31 +148,52 @@ impl Bridge {
     }
 
     /// The words in place of a file: what it is, why it is not there, where it is to be
-    /// had, and what was said beside it.
+    /// had, and what was said beside it. They stand in `message`, with which the link
+    /// ends.
     pub(super) async fn words_in_place(
         &self,
         portal: &Portal,
-        event: &ruma::EventId,
+        message: &RocketMessageId,
         file: &Attached<'_>,
         instead: &Instead,
     ) -> Result<String, Failure> {
-        let link = match instead.has_bytes {
-            true => self.link_of(portal, event, file, &instead.known).await?,
-            false => None,
+        let claimed = || file.claimed_type().and_then(kind::essence);
+        let media_type = match &instead.known.media_type {
+            Some(media_type) => media_type.clone(),
+            None => claimed().unwrap_or_else(|| kind::UNKNOWN.to_owned()),
         };
-        let known = &instead.known;
-        let said = InPlace {
-            details: &details(
-                known.size.or(file.claimed_size()),
-                known.media_type.as_deref().or(file.claimed_type()),
-            ),
-            why: &instead.why,
-            link: link.as_deref(),
+        let name = name::clean_of_type(file.name(), &media_type);
+        let size = instead.known.size;
+        let link = match instead.why {
+            Why::Empty => None,
+            _ => {
+                let encrypted = file.encryption()?.map(Box::new);
+                let linked = LinkedFile {
+                    source: FileSource::Matrix {
+                        mxc: file.mxc.to_owned(),
+                        encrypted,
+                    },
+                    name: name.clone(),
+                    media_type: media_type.clone(),
+                    size,
+                    rid: portal.rid.clone(),
+                    message: message.clone(),
+                };
+                self.link_to(linked).await?
+            }
         };
-        let words = self.with_surroundings(false, |around| {
-            to_rocketchat::in_place_of_file(file.kind, file.content, said, around)
+        let words = to_rocketchat::absent(&Absent {
+            name: &name,
+            media_type: &media_type,
+            size: size.or(file.claimed_size()),
+            why: instead.why(),
+            link: link.as_ref().map(|(link, until)| (link, *until)),
         });
-        Ok(words.unwrap_or_else(|| "[file]".to_owned()))
+        let caption = self.caption_of(file, false);
+        if caption.is_empty() {
+            return Ok(words);
+        }
+        Ok(format!("{words}\n{caption}"))
     }
 
     /// The text of a message with a file after an edit. Rocket.Chat changes what stands
@@ -189,29 +201,16 @@ impl Bridge {
     pub(super) async fn words_of_edited_file(
         &self,
         portal: &Portal,
-        event: &ruma::EventId,
+        known: &Message,
         file: &Attached<'_>,
-        there: Option<&MxcUri>,
     ) -> Result<String, Failure> {
-        if there == Some(file.mxc) {
-            return Ok(self.caption_of(file, false));
-        }
-        let why = match there {
-            Some(_) => "It takes the place of the file that was here.",
-            None => "",
+        let why = match known.media.as_deref() {
+            Some(there) if there == file.mxc => return Ok(self.caption_of(file, false)),
+            Some(_) => "It takes the place of the file that was sent here.",
+            None => "It is not on Rocket.Chat.",
         };
-        let instead = Instead::not_taken(why, Known::default());
-        self.words_in_place(portal, event, file, &instead).await
-    }
-
-    async fn link_of(
-        &self,
-        _portal: &Portal,
-        _event: &ruma::EventId,
-        _file: &Attached<'_>,
-        _known: &Known,
-    ) -> Result<Option<String>, Failure> {
-        Ok(None)
+        let instead = Instead::not_taken(Why::Other(why), Known::default());
+        self.words_in_place(portal, &known.id, file, &instead).await
     }
 }
 
@@ -226,43 +225,6 @@ pub(super) fn moves_file(store: &Store, event: &InboxEvent) -> Result<bool, Stor
             && store.message_of_event(&event.room_id, &original)?.is_none());
     }
     Ok(Attached::of(&event.kind, content).is_some())
-}
-
-/// Size and type in words.
-fn details(size: Option<u64>, media_type: Option<&str>) -> String {
-    let mut said = size.map(shown_size).unwrap_or_default();
-    if let Some(media_type) = media_type.and_then(crate::media::kind::essence) {
-        if !said.is_empty() {
-            said.push_str(", ");
-        }
-        said.push_str(&media_type);
-    }
-    if said.is_empty() {
-        return said;
-    }
-    format!("({said})")
-}
-
-/// A size for people.
-pub(super) fn shown_size(bytes: u64) -> String {
-    let mut shown = String::new();
-    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
-    match units.iter().find(|(_, unit)| bytes >= *unit) {
-        Some((name, unit)) => {
-            let tenths = bytes / (unit / 10);
-            // Writing to a text cannot fail.
-            let _ = write!(shown, "{}.{} {name}", tenths / 10, tenths % 10);
-        }
-        None => {
-            let _ = write!(shown, "{bytes} bytes");
-        }
-    }
-    shown
-}
-
-/// The address of a file, for the records.
-pub(super) fn owned(file: &Attached<'_>) -> OwnedMxcUri {
-    file.mxc.to_owned()
 }
 
 #[cfg(test)]
@@ -296,26 +258,5 @@ mod tests {
             message,
             json!({ "msgtype": "m.text", "url": "mxc://a.example/x" })
         ));
-    }
-
-    #[test]
-    fn sizes_are_shown_as_people_read_them() {
-        let table = [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1000, "1.0 kB"),
-            (1_234_567, "1.2 MB"),
-            (300_000_000, "300.0 MB"),
-            (5_000_000_000, "5.0 GB"),
-        ];
-        for (bytes, shown) in table {
-            assert_eq!(shown_size(bytes), shown);
-        }
-        assert_eq!(
-            details(Some(5), Some("image/PNG; x=y")),
-            "(5 bytes, image/png)"
-        );
-        assert_eq!(details(None, Some("nonsense")), "");
-        assert_eq!(details(None, None), "");
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::Done;
-use super::file::{Attached, Instead, Known, owned, shown_size};
+use super::file::{Attached, Instead, Known};
 use super::message::{References, done, record};
 use crate::bridge::failure::Side;
 use crate::bridge::from_rocketchat::gone;
@@ -24,6 +24,7 @@ use crate::bridge::perseverance::Attempt;
 use crate::bridge::server_settings::ServerSettings;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
+use crate::convert::absent::Why;
 use crate::matrix;
 use crate::media::{Body, Broken, encrypted, kind, name};
 use crate::retry::{Advice, Retryable as _};
@@ -118,7 +119,7 @@ impl Bridge {
                 more: (1..pieces.len())
                     .map(|piece| self.message_id(&event.event_id, piece, 0))
                     .collect(),
-                media: Some(owned(file)),
+                media: Some(file.mxc.to_owned()),
                 ..record(
                     portal,
                     event,
@@ -168,7 +169,7 @@ impl Bridge {
                         .await?;
                     ids.extend(more);
                 }
-                (ids, Some(owned(file)))
+                (ids, Some(file.mxc.to_owned()))
             }
         };
         self.follow_direct(portal.clone());
@@ -356,13 +357,13 @@ impl Bridge {
     ) -> Result<Result<Ready, Instead>, Failure> {
         let file = carried.file;
         let encryption = file.encryption()?;
-        let refusal = |why: &str| Ok(Err(Instead::by_setting(why, Known::default())));
+        let refusal = |why| Ok(Err(Instead::by_setting(why, Known::default())));
         if !settings.files_allowed {
-            return refusal("Files are switched off on Rocket.Chat.");
+            return refusal(Why::NoFiles);
         }
         let is_direct = matches!(carried.portal.kind, PortalKind::Direct { .. });
         if is_direct && !settings.files_allowed_in_direct {
-            return refusal("Rocket.Chat does not allow files in direct messages.");
+            return refusal(Why::NoFilesInDirect);
         }
         let download = match self.matrix.bot().download(file.mxc).await {
             Ok(download) => download,
@@ -370,13 +371,6 @@ impl Bridge {
         };
         let mut body = download.body;
         known.size = body.length;
-        if let Some(limit) = settings.max_file {
-            if body.length.is_some_and(|length| length >= limit) {
-                let known = std::mem::take(known);
-                return Ok(Err(too_large(Some(limit), known)));
-            }
-            body = body.bounded(limit.saturating_sub(1));
-        }
         if let Some(encryption) = &encryption {
             body = encrypted::decrypted(body, encryption)
                 .map_err(|why| Failure::Refused(format!("It was not sent: {why}.")))?;
@@ -393,14 +387,23 @@ impl Bridge {
             }
         };
         if head.is_empty() {
-            return Ok(Err(Instead::empty()));
+            known.size = Some(0);
+            let known = std::mem::take(known);
+            return Ok(Err(Instead::not_taken(Why::Empty, known)));
         }
         let media_type = kind::of(&head, file.claimed_type(), file.name());
         known.media_type = Some(media_type.clone());
+        let body = match settings.max_file {
+            Some(limit) if body.length.is_some_and(|length| length >= limit) => {
+                let known = std::mem::take(known);
+                return Ok(Err(too_large(Some(limit), known)));
+            }
+            Some(limit) => body.bounded(limit.saturating_sub(1)),
+            None => body,
+        };
         if !settings.accepts(&media_type) {
             let known = std::mem::take(known);
-            let why = "Rocket.Chat does not take files of this type.";
-            return Ok(Err(Instead::by_setting(why, known)));
+            return Ok(Err(Instead::by_setting(Why::Type, known)));
         }
         Ok(Ok(Ready {
             name: name::clean_of_type(file.name(), &media_type),
@@ -427,7 +430,7 @@ impl Bridge {
             } else {
                 "The homeserver did not hand it out."
             };
-            return Ok(Instead::lost(why, Known::default()));
+            return Ok(Instead::lost(why.to_owned(), Known::default()));
         }
         let failure = Failure::from(error);
         if failure.is_permanent() {
@@ -474,22 +477,22 @@ impl Bridge {
             let limit = limit.filter(|limit| known.size.is_none_or(|size| size >= *limit));
             return Ok(too_large(limit, known));
         }
-        let is_a_setting = matches!(
-            refused.code(),
-            Some(
-                "error-invalid-file-type"
-                    | "error-file-upload-disabled"
-                    | "error-direct-message-file-upload-not-allowed"
-            )
-        );
-        if is_a_setting {
+        let setting = match refused.code() {
+            Some("error-invalid-file-type") => Some(Why::Type),
+            Some("error-file-upload-disabled") => Some(Why::NoFiles),
+            Some("error-direct-message-file-upload-not-allowed") => Some(Why::NoFilesInDirect),
+            _ => None,
+        };
+        if let Some(why) = setting {
             self.forget_settings();
+            return Ok(Instead::not_taken(why, known));
         }
-        if is_a_setting
-            || refused.code() == Some("file-too-small")
-            || refused.is_unreadable_picture()
-        {
-            return Ok(Instead::not_taken(refused.person_text(), known));
+        if refused.code() == Some("file-too-small") {
+            return Ok(Instead::not_taken(Why::Empty, known));
+        }
+        if refused.is_unreadable_picture() {
+            let why = Why::Other("Rocket.Chat cannot store it.");
+            return Ok(Instead::not_taken(why, known));
         }
         if failure.is_permanent() || failure.is_rate_limit() {
             return Err(failure);
@@ -579,17 +582,17 @@ impl Bridge {
         instead: &Instead,
     ) -> Result<Got, Failure> {
         let (portal, event) = (carried.portal, carried.event);
-        let words = self
-            .words_in_place(portal, &event.event_id, carried.file, instead)
-            .await?;
         let id = self.message_id(&event.event_id, 0, 0);
+        let words = self
+            .words_in_place(portal, &id, carried.file, instead)
+            .await?;
         let post = self.store.say_instead(post, &id, &words)?;
         self.store.flushed().await?;
         if instead.is_lost {
             let reader = self.reader(portal).await?;
             let text = format!(
                 "This file did not reach Rocket.Chat, only its name and what you said with it. {}",
-                instead.why
+                instead.said.as_deref().unwrap_or_default()
             );
             self.say(&reader, &portal.room_id, &event.event_id, "file", &text)
                 .await?;
@@ -875,14 +878,9 @@ fn source(failure: Failure) -> Failure {
 }
 
 fn too_large(limit: Option<u64>, known: Known) -> Instead {
-    let why = match limit {
-        Some(limit) => format!(
-            "It is too large for Rocket.Chat, which takes less than {}.",
-            shown_size(limit)
-        ),
-        None => "It is too large for Rocket.Chat.".to_owned(),
-    };
-    Instead::by_setting(why, known)
+    // A file of exactly the limit is refused.
+    let taken = limit.map(|limit| limit.saturating_sub(1));
+    Instead::by_setting(Why::TooLarge(taken), known)
 }
 
 /// The same file under a name and a type that the server does not look into.

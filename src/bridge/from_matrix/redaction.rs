@@ -96,6 +96,8 @@ impl Bridge {
             tracing::info!(event = %event.event_id, "a redaction that counts for nothing");
             return Ok(());
         }
+        // Its content is gone here, whatever becomes of it there.
+        self.store.end_file_links(&portal.rid, &known.id)?;
         let is_own = known.sender == event.sender;
         if !is_own && matches!(portal.kind, PortalKind::Direct { .. }) {
             return Err(Failure::Refused(

@@ -4,6 +4,7 @@
 //! nearest that the dialect has; what the dialect lacks stays readable. Nobody is
 //! mentioned who was not mentioned by the sender. None of it does any I/O.
 
+mod absent;
 mod html;
 mod kinds;
 mod late;
@@ -17,7 +18,8 @@ mod tests;
 mod urls;
 mod write;
 
-pub use kinds::{InPlace, caption, event, in_place_of_file};
+pub use absent::absent;
+pub use kinds::{caption, event};
 pub use late::late;
 pub use split::split;
 

@@ -385,33 +385,6 @@ fn a_caption_is_what_is_said_beside_the_name() {
 }
 
 #[test]
-fn in_place_of_a_file_stands_what_is_known_of_it() {
-    let of = |kind: &str, content: Value, link| {
-        let said = InPlace {
-            details: "(1.2 MB, image/png)",
-            why: "It is too large.",
-            link,
-        };
-        shown(in_place_of_file(kind, &content, said, &Surroundings::EMPTY))
-    };
-    let image = json!({ "msgtype": "m.image", "filename": "cat", "body": "my cat" });
-    assert_eq!(
-        of(
-            "m.room.message",
-            image,
-            Some("https://bridge.example.org/f/x_y_z")
-        ),
-        "[image: cat] (1.2 MB, image/png)\nIt is too large. \
-         https://bridge.example.org/f/x_y_z\nmy cat"
-    );
-    let sticker = json!({ "body": "cat [waving](x)" });
-    assert_eq!(
-        of("m.sticker", sticker, None),
-        "[sticker: cat \\[waving](x)] (1.2 MB, image/png)\nIt is too large."
-    );
-}
-
-#[test]
 fn other_events_say_what_they_are() {
     let of = |kind: &str, content: Value| shown(event(kind, &content, &around(false)));
     assert_eq!(of("m.sticker", json!({ "body": "cat" })), "[sticker: cat]");
