@@ -1,6 +1,6 @@
-//! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask fuzz`:
-//! everything a person does with this repository, in one command each. A new task is a file of its own and a line
-//! in [`Task`].
+//! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask
+//! bench-files`, `cargo xtask fuzz`: everything a person does with this repository, in
+//! one command each. A new task is a file of its own and a line in [`Task`].
 
 #![allow(
     clippy::print_stdout,
@@ -29,6 +29,8 @@ struct Arguments {
 enum Task {
     /// Measure how fast the bridge is, beside what limits it.
     Bench(bench::Options),
+    /// Measure how files are carried, beside curl.
+    BenchFiles(bench::files::Options),
     /// Start Synapse, a simulated Rocket.Chat and the bridge, and try them out.
     Demo(demo::Options),
     /// Look for texts, frames and transactions that break what reads them.
@@ -41,6 +43,7 @@ enum Task {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Bench(options) => bench::run(options).await,
+        Task::BenchFiles(options) => bench::files::run(options).await,
         Task::Demo(options) => demo::run(options).await,
         Task::Fuzz(options) => fuzz::run(options).await,
         Task::Test(options) => test::run(options).await,

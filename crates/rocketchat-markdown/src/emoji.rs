@@ -43,6 +43,10 @@ fn toned(source: &Source, at: usize) -> Option<usize> {
 
 /// Where the emoji that stands at `at` ends.
 pub(crate) fn emoji(source: &Source, at: usize, generation: Generation) -> Option<usize> {
+    let begins_keycap = |unit: u8| unit.is_ascii_digit() || matches!(unit, b'#' | b'*');
+    if u8::try_from(source.at(at)?).is_ok_and(|unit| unit.is_ascii() && !begins_keycap(unit)) {
+        return None;
+    }
     match generation {
         Generation::V6 => emoji_v6(source, at),
         Generation::V8_7 => emoji_v8_7(source, at),

@@ -1,5 +1,7 @@
 //! `:)` and its like.
 
+use std::sync::LazyLock;
+
 use crate::options::Generation;
 use crate::source::Source;
 
@@ -54,6 +56,18 @@ const EMOTICONS: &[(&str, &[&str])] = &[
 /// Forms that 8.7 has lost.
 const NOT_IN_V8_7: &[&str] = &[">:/", ":'-(", "\\0/", "\\O/"];
 
+/// Whether an emoticon begins with a character of ASCII; with others none does.
+static BEGINS: LazyLock<[bool; 128]> = LazyLock::new(|| {
+    let mut begins = [false; 128];
+    for form in EMOTICONS.iter().flat_map(|(_, forms)| *forms) {
+        let first = form.bytes().next().map(usize::from);
+        if let Some(begins) = first.and_then(|first| begins.get_mut(first)) {
+            *begins = true;
+        }
+    }
+    begins
+});
+
 /// The end and the shortcode of the emoticon that stands at `at`.
 pub(crate) fn emoticon(
     source: &Source,
@@ -61,7 +75,11 @@ pub(crate) fn emoticon(
     generation: Generation,
 ) -> Option<(usize, &'static str)> {
     // Most positions are ruled out by their first character.
-    let first = char::from_u32(u32::from(source.at(at)?))?;
+    let first = source.at(at)?;
+    if !BEGINS.get(usize::from(first)).is_some_and(|begins| *begins) {
+        return None;
+    }
+    let first = char::from_u32(u32::from(first))?;
     EMOTICONS.iter().find_map(|(short_code, forms)| {
         let form = forms.iter().find(|form| {
             form.starts_with(first)
@@ -77,6 +95,13 @@ pub(crate) fn emoticon(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_begins_with_a_character_of_ascii() {
+        for form in EMOTICONS.iter().flat_map(|(_, forms)| *forms) {
+            assert!(form.starts_with(|c: char| c.is_ascii()), "{form}");
+        }
+    }
 
     #[test]
     fn no_form_begins_with_another_one() {

@@ -6,12 +6,13 @@
 
 use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use crate::options::Generation;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// A set of code units; [`Source::run`] tells how far a run of one goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Space and tab.
     Blank,
@@ -62,6 +63,27 @@ pub(crate) enum Class {
 
 const CLASSES: usize = Class::LabelWord as usize + 1;
 
+#[rustfmt::skip]
+const ALL: [Class; CLASSES] = [
+    Class::Blank, Class::Star, Class::Underscore, Class::Tilde, Class::Hyphen, Class::At,
+    Class::Digit, Class::Alphanumeric, Class::Letter, Class::HexDigit, Class::Name,
+    Class::ShortCode, Class::Plain, Class::Credentials, Class::Trailing, Class::Visible,
+    Class::Address, Class::AngleLabel, Class::Mailbox, Class::Code, Class::Line,
+    Class::TargetTrailing, Class::BeforeHostMark, Class::LineWord, Class::EmphasisWord,
+    Class::StrikeWord, Class::LabelWord,
+];
+
+/// For each character of ASCII the classes that it is in, a bit for each.
+static ASCII: LazyLock<[u32; 128]> = LazyLock::new(|| {
+    let mut classes = [0; 128];
+    for (unit, bits) in (0_u16..).zip(&mut classes) {
+        for class in ALL {
+            *bits |= u32::from(class.has(unit)) << class as u32;
+        }
+    }
+    classes
+});
+
 pub(crate) const NEWLINE: u16 = b'\n' as u16;
 const RETURN: u16 = b'\r' as u16;
 
@@ -98,7 +120,16 @@ fn is_ascii_alphanumeric(unit: u16) -> bool {
 }
 
 impl Class {
+    /// Whether a code unit is in the class; looked up, where most text is.
     fn contains(self, unit: u16) -> bool {
+        match ASCII.get(usize::from(unit)) {
+            Some(classes) => classes >> self as u32 & 1 == 1,
+            None => self.has(unit),
+        }
+    }
+
+    /// Likewise, found out.
+    fn has(self, unit: u16) -> bool {
         match self {
             Class::Blank => is_any_of(unit, " \t"),
             Class::Star => is_any_of(unit, "*"),
@@ -314,6 +345,20 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_looked_up_is_what_is_so() {
+        for class in ALL {
+            assert_eq!(ALL.get(class as usize), Some(&class));
+            for unit in 0..0x200 {
+                assert_eq!(
+                    class.contains(unit),
+                    class.has(unit),
+                    "{class:?}, {unit:#x}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn runs_end_where_the_class_does() {

@@ -225,6 +225,14 @@ pub struct Behaviour {
     pub reaction_race_ms: Option<u64>,
 }
 
+/// `POST /_sim/files/expire`: as if so much time had passed for files that wait for their message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expire {
+    /// Milliseconds; 24 hours end the waiting of all.
+    pub ms: i64,
+}
+
 /// `POST /_sim/permissions`: gives a permission to these roles and no others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -393,6 +401,13 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
                 "no_md": state.options.no_md, "new_markdown": state.options.new_markdown,
                 "reaction_race_ms": state.options.reaction_race_ms,
             }))
+        }
+        ("POST", "files/expire") => {
+            let wanted: Expire = parse(body)?;
+            let at = crate::time::now_ms().saturating_add(wanted.ms);
+            let removed = state.expire_files(at);
+            state.journal.flush();
+            Ok(json!({ "removed": removed }))
         }
         ("POST", "permissions") => {
             let wanted: Permission = parse(body)?;

@@ -72,6 +72,7 @@ impl Settings {
             ("API_Enable_Rate_Limiter_Limit_Calls_Default", json!(10)),
             ("API_Enable_Rate_Limiter_Limit_Time_Default", json!(60_000)),
             ("API_Upper_Count_Limit", json!(100)),
+            ("Accounts_AvatarSize", json!(200)),
             ("Accounts_BlockedUsernameList", json!("")),
             ("Accounts_LoginExpiration", json!(90)),
             ("Accounts_SetDefaultAvatar", json!(true)),

@@ -19,6 +19,16 @@ async fn uploaded(who: &Person, rid: &str, name: &str, kind: &str, bytes: Vec<u8
     answer["file"]["_id"].as_str().unwrap().to_owned()
 }
 
+/// How many files lie in the simulator's directory, pictures of people aside.
+fn kept(world: &World) -> usize {
+    let directory = world.sim.state().files.directory().to_owned();
+    std::fs::read_dir(directory)
+        .unwrap()
+        .map(|one| one.unwrap().file_name())
+        .filter(|name| !name.to_str().unwrap().starts_with("avatar-"))
+        .count()
+}
+
 async fn confirmed(who: &Person, rid: &str, file: &str, body: Value) -> Value {
     let path = format!("rooms.mediaConfirm/{rid}/{file}");
     let (status, answer) = who.post(&path, &body).await;
@@ -52,8 +62,7 @@ async fn a_file_arrives_as_it_left() {
     assert_eq!(alice.post("chat.delete", &body).await.0, 200);
     let (status, _, got) = world.bob.fetch(link).await;
     assert_eq!((status, got.len()), (404, 0));
-    let kept = std::fs::read_dir(world.sim.state().files.directory()).unwrap();
-    assert_eq!(kept.count(), 0, "the bytes are gone, too");
+    assert_eq!(kept(&world), 0, "the bytes are gone, too");
 }
 
 #[tokio::test]
@@ -175,6 +184,182 @@ async fn what_is_no_picture_is_refused_and_leaves_nothing() {
         let (status, answer) = world.alice.form(&path, name, kind, bytes, &[]).await;
         assert_eq!((status, answer["error"].as_str()), (400, Some(error)));
     }
-    let kept = std::fs::read_dir(world.sim.state().files.directory()).unwrap();
-    assert_eq!(kept.count(), 0);
+    assert_eq!(kept(&world), 0);
+}
+
+/// Fetches a picture with cookies, as nothing else counts for them.
+async fn avatar(who: &Person, path: &str) -> (String, String, Vec<u8>) {
+    let cookie = format!("rc_uid={}; rc_token={}", who.uid, who.token);
+    let request = who.request("GET", path).header("cookie", cookie);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let header = |name: &str| {
+        let value = response.headers().get(name).cloned();
+        value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+    };
+    let (kind, changed) = (header("content-type"), header("last-modified"));
+    (kind, changed, response.bytes().await.unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn pictures_of_people_come_and_go() {
+    let world = World::start(Options::default()).await;
+    let (alice, bob) = (&world.alice, &world.bob);
+    let (kind, changed, _) = avatar(bob, "/avatar/alice").await;
+    assert_eq!(kind, "image/svg+xml");
+    assert_eq!(changed, "Thu, 01 Jan 2015 00:00:00 GMT");
+    let png = samples::png(300, 120);
+    let (status, answer) = alice
+        .form("users.setAvatar", "a.png", "image/png", png, &[])
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let (kind, changed, bytes) = avatar(bob, "/avatar/alice").await;
+    assert_eq!(kind, "image/png");
+    assert_ne!(changed, "Thu, 01 Jan 2015 00:00:00 GMT");
+    let picture = image::load_from_memory(&bytes).unwrap();
+    assert_eq!((picture.width(), picture.height()), (200, 200));
+    let (_, headers, _) = bob.fetch("/avatar/alice").await;
+    assert_eq!(
+        headers["content-type"], "image/svg+xml",
+        "headers are not looked at"
+    );
+    let info = bob.get("users.info?username=alice").await.1;
+    assert!(info["user"]["avatarETag"].is_string());
+    // A new name takes the picture along.
+    let rename = json!({ "data": { "username": "alicia" } });
+    assert_eq!(alice.post("users.updateOwnBasicInfo", &rename).await.0, 200);
+    assert_eq!(avatar(bob, "/avatar/alicia").await.0, "image/png");
+    assert_eq!(avatar(bob, "/avatar/alice").await.0, "image/svg+xml");
+
+    let bytes = samples::jpeg(10, 10);
+    let others = [("userId", alice.uid.as_str())];
+    let refused = bob.form("users.setAvatar", "b.jpg", "image/jpeg", bytes, &others);
+    assert_eq!(refused.await.0, 400, "not somebody else's");
+    let body = json!({ "userId": alice.uid });
+    assert_eq!(bob.post("users.resetAvatar", &body).await.0, 400);
+    assert_eq!(alice.post("users.resetAvatar", &body).await.0, 200);
+    assert_eq!(avatar(bob, "/avatar/alicia").await.0, "image/svg+xml");
+    let info = bob.get("users.info?username=alicia").await.1;
+    assert!(info["user"].get("avatarETag").is_none());
+}
+
+#[tokio::test]
+async fn pictures_of_rooms_survive_a_crash() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let world = World::start(options()).await;
+    let path = format!("/avatar/room/{}", world.rid);
+    let uri = format!(
+        "data:image/png;base64,{}",
+        STANDARD.encode(samples::png(60, 40))
+    );
+    let set = json!({ "rid": world.rid, "roomAvatar": uri });
+    assert_eq!(world.bob.post("rooms.saveRoomSettings", &set).await.0, 400);
+    assert_eq!(
+        world.alice.post("rooms.saveRoomSettings", &set).await.0,
+        200
+    );
+    let world = world.restarted(options()).await;
+    assert_eq!(avatar(&world.bob, &path).await.0, "image/png");
+    let reset = json!({ "rid": world.rid, "roomAvatar": "" });
+    assert_eq!(
+        world.alice.post("rooms.saveRoomSettings", &reset).await.0,
+        200
+    );
+    assert_eq!(avatar(&world.bob, &path).await.0, "image/svg+xml");
+    let state = world.sim.state();
+    let told: Vec<&str> = state
+        .messages
+        .inserted(&world.rid)
+        .iter()
+        .map(|one| one.kind())
+        .filter(|kind| *kind == "room_changed_avatar")
+        .collect();
+    assert_eq!(told.len(), 2);
+}
+
+async fn rule(world: &World, path: &str, action: Value) {
+    let when = json!({ "path": path, "times": 1 });
+    let order = json!({ "match": when, "action": action });
+    let answer = world.control("rules", &order).await;
+    assert_eq!(answer["rules"], 1, "{answer}");
+}
+
+async fn no_more_rules(world: &World) {
+    let request = world.alice.request("DELETE", "/_sim/rules");
+    let answer = request.header(rocketchat_sim::control::HEADER, "control");
+    assert_eq!(answer.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn transfers_break_on_request() {
+    let world = World::start(Options::default()).await;
+    let (alice, rid) = (&world.alice, world.rid.as_str());
+    let bytes = samples::noise(1, 500_000);
+
+    rule(
+        &world,
+        "/api/v1/rooms.media",
+        json!({ "cut_upload": { "after": 200_000 } }),
+    )
+    .await;
+    let (kind, body) = people::multipart("file", "a.bin", "application/x", &bytes, &[]);
+    let send = || {
+        let request = alice.request("POST", &format!("/api/v1/rooms.media/{rid}"));
+        request
+            .header("content-type", &kind)
+            .body(body.clone())
+            .send()
+    };
+    assert!(send().await.is_err(), "the connection is cut");
+    assert_eq!(kept(&world), 0, "half a file is none");
+    no_more_rules(&world).await;
+
+    let stall = json!({ "stall_upload": { "after": 100_000, "ms": 300 } });
+    rule(&world, "/api/v1/rooms.media", stall).await;
+    let began = std::time::Instant::now();
+    let answer = send().await.unwrap();
+    assert!(began.elapsed().as_millis() >= 300);
+    let answer: Value = answer.json().await.unwrap();
+    let link = answer["file"]["url"].as_str().unwrap().to_owned();
+    no_more_rules(&world).await;
+
+    rule(
+        &world,
+        "/file-upload/",
+        json!({ "cut_download": { "after": 1000 } }),
+    )
+    .await;
+    let response = alice.request("GET", &link).send().await.unwrap();
+    assert_eq!(response.headers()["content-length"], "500000");
+    assert!(response.bytes().await.is_err(), "it ends too early");
+    no_more_rules(&world).await;
+
+    let stall = json!({ "stall_download": { "after": 1000, "ms": 300 } });
+    rule(&world, "/file-upload/", stall).await;
+    let began = std::time::Instant::now();
+    assert!(
+        alice.fetch(&link).await.2 == bytes,
+        "nothing is lost by waiting"
+    );
+    assert!(began.elapsed().as_millis() >= 300);
+    no_more_rules(&world).await;
+
+    rule(
+        &world,
+        "/file-upload/",
+        json!({ "shorten_download": { "to": 1000 } }),
+    )
+    .await;
+    assert!(alice.fetch(&link).await.2 == bytes[..1000]);
+    no_more_rules(&world).await;
+
+    let too_many = json!({ "status": { "status": 429 } });
+    rule(&world, "/api/v1/rooms.media", too_many).await;
+    assert_eq!(send().await.unwrap().status(), 429);
+    assert_eq!(send().await.unwrap().status(), 200);
 }

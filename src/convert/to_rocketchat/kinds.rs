@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::line::{Line, Piece, Style, What, on_one_line};
 use super::people::Mentioned;
-use super::{Surroundings, clean, finished, labelled, line_of, said, typed};
+use super::{Surroundings, clean, finished, labelled, line_of, said, says_something, typed};
 
 /// Characters of an identifier that are shown.
 const MAX_KIND: usize = 64;
@@ -18,7 +18,9 @@ pub(super) fn message(kind: &str, content: &Value, with: &Surroundings<'_>) -> O
         "m.location" => location(content),
         _ => {
             let lines = said(content, Style::PLAIN, with)?;
-            finished(&lines)?;
+            if !says_something(&lines) {
+                return None;
+            }
             let name = match kind.strip_prefix("m.").unwrap_or(kind) {
                 "" => "message".to_owned(),
                 name => shortened(name),
@@ -108,7 +110,7 @@ fn caption_lines(content: &Value, with: &Surroundings<'_>) -> Vec<Line> {
         return Vec::new();
     }
     said(content, Style::PLAIN, with)
-        .filter(|caption| finished(caption).is_some())
+        .filter(|caption| says_something(caption))
         .unwrap_or_default()
 }
 

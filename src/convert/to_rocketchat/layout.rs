@@ -390,6 +390,7 @@ impl Page<'_> {
             }
             _ => {}
         }
+        let href = &*urls::with_scheme(href);
         if !urls::is_followed(href) {
             let shown = on_one_line(href);
             return match (label.is_empty(), shown.is_empty() || label == shown) {

@@ -52,6 +52,22 @@ pub(super) enum What {
     Markup(String),
 }
 
+impl What {
+    /// What is certainly seen of it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text)
+            | Self::Name(text)
+            | Self::Code(text)
+            | Self::Url(text)
+            | Self::Mention(text)
+            | Self::Markup(text) => text,
+            // Where there is no text, the address is shown.
+            Self::Link { url, .. } => url,
+        }
+    }
+}
+
 /// How a piece of a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Style(u8);

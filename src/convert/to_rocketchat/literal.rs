@@ -5,7 +5,8 @@
 //! with a dot that might be an address: there it is shown. So such a word gets its
 //! dots escaped too. And U+200B, which nobody sees, takes everything else apart.
 //! Text that needs neither is left alone, because notifications and the edit box show
-//! what is stored.
+//! what is stored. That is [`write`], by rules for what people write; [`write_anywhere`]
+//! uses both means wherever they might be needed.
 
 use super::ZERO_WIDTH_SPACE;
 use super::people::is_of_a_name;
@@ -120,6 +121,46 @@ pub(super) fn write(
 /// belongs to the word, so that a backslash behind it may be shown.
 fn ends_a_word(c: char) -> bool {
     matches!(c, ' ' | '\n')
+}
+
+/// Adds text, outside of emphasis, so that nothing in it can mean anything, whatever
+/// stands around it: no marker is without a backslash, and nothing can swallow the
+/// backslash (an address needs a dot or `localhost`; emoticons are taken apart). What
+/// begins with other characters is taken apart behind the first of them.
+pub(super) fn write_anywhere(
+    out: &mut String,
+    text: &str,
+    before: Option<char>,
+    after: Option<char>,
+) {
+    if matches!(before, Some('\\' | '@' | '#' | '<' | ']' | '|')) {
+        out.push(ZERO_WIDTH_SPACE);
+    }
+    let mut previous = before;
+    for (at, c) in text.char_indices() {
+        if matches!(c, '*' | '_' | '~' | '`' | '.') {
+            // `:\` and `=\` are emoticons.
+            if matches!(previous, Some(':' | '=')) {
+                out.push(ZERO_WIDTH_SPACE);
+            }
+            out.push('\\');
+        }
+        out.push(c);
+        let rest = &text[at..];
+        let next = rest.chars().nth(1).or(after);
+        let apart = match c {
+            '\\' => next.is_some_and(|next| !next.is_whitespace() && !next.is_alphanumeric()),
+            '@' | '#' | '<' => next.is_some_and(|next| !next.is_whitespace()),
+            ']' => next == Some('('),
+            '|' => next == Some('|'),
+            'l' => rest.starts_with("localhost"),
+            _ => false,
+        };
+        if apart {
+            out.push(ZERO_WIDTH_SPACE);
+        }
+        previous = Some(c);
+    }
 }
 
 fn write_word(

@@ -12,6 +12,7 @@ mod layout;
 mod line;
 mod literal;
 mod people;
+mod proof;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -77,7 +78,7 @@ fn said(content: &Value, style: Style, with: &Surroundings<'_>) -> Option<Vec<Li
         .filter(|_| is_html)
         .and_then(html::parse)
         .map(|nodes| layout::lines(&nodes, style, &people, with))
-        .filter(|lines| finished(lines).is_some());
+        .filter(|lines| says_something(lines));
     formatted.or_else(|| {
         let body = content.get("body")?.as_str()?;
         let body = clean(body);
@@ -111,28 +112,34 @@ fn emote(content: &Value, with: &Surroundings<'_>) -> Option<String> {
         .all(|line| matches!(line, Line::Pieces { prefix, .. } if prefix.is_empty()));
     let written = write::lines(&italic);
     if only_text && written.emphasis_held {
-        return finished(&italic);
+        return says_something(&italic).then_some(written.text);
     }
     let mut lines = said(content, Style::PLAIN, with)?;
-    let star = format!("{ZERO_WIDTH_SPACE}* ");
+    let star = Piece::text("* ");
     match lines.first_mut() {
-        Some(Line::Pieces { prefix, .. }) if prefix.is_empty() => *prefix = star,
-        _ => lines.insert(
-            0,
-            Line::Pieces {
-                prefix: star,
-                pieces: Vec::new(),
-            },
-        ),
+        Some(Line::Pieces { prefix, pieces }) if prefix.is_empty() => pieces.insert(0, star),
+        _ => lines.insert(0, line_of(vec![star])),
     }
     finished(&lines)
 }
 
 /// Lines as text; none when there is nothing to be seen in them.
 fn finished(lines: &[Line]) -> Option<String> {
-    let text = write::lines(lines).text;
+    says_something(lines).then(|| write::lines(lines).text)
+}
+
+/// Whether there is anything to be seen in lines.
+fn says_something(lines: &[Line]) -> bool {
+    lines.iter().any(|line| match line {
+        Line::Verbatim(code) => is_seen(code),
+        Line::Pieces { prefix, pieces } => {
+            is_seen(prefix) || pieces.iter().any(|piece| is_seen(piece.what.text()))
+        }
+    })
+}
+
+fn is_seen(text: &str) -> bool {
     text.contains(|c: char| !c.is_whitespace() && c != ZERO_WIDTH_SPACE)
-        .then_some(text)
 }
 
 /// One line of pieces.

@@ -142,10 +142,13 @@ fn nothing_said_is_nothing() {
 fn addresses_stay_links() {
     check(
         "addresses that Rocket.Chat links by itself",
-        &[(
-            "see https://example.org/a_b*c ok",
-            "see https://example.org/a_b*c ok",
-        )],
+        &[
+            (
+                "see https://example.org/a_b*c ok",
+                "see https://example.org/a_b*c ok",
+            ),
+            ("https://example.org/x_ ok", "https://example.org/x_ ok"),
+        ],
         plain,
     );
     check(
@@ -154,6 +157,15 @@ fn addresses_stay_links() {
             (
                 "https://example.org/x.",
                 "<https://example.org/x|https://example.org/x>.",
+            ),
+            (
+                "https://example.org/x* and https://example.org/?y=",
+                "<https://example.org/x*|https://example.org/x*> and \
+                 <https://example.org/?y=|https://example.org/?y=>",
+            ),
+            (
+                "_https://example.org/x_",
+                "\\_<https://example.org/x|https://example.org/x>\\_",
             ),
             (
                 "README.md foo_bar@example.org",
@@ -299,6 +311,22 @@ fn formatting_becomes_the_dialect() {
                 "[1] <https://example.org|a *b*>",
             ),
             (
+                "<a href=\"https://example.org/?y=\">site</a>, ok",
+                "<https://example.org/?y=|site>, ok",
+            ),
+            (
+                "<a href=\"example.org:8080/x\">site</a> <a href=\"x:80\">x</a>",
+                "[site](https://example.org:8080/x) x (x:·80)",
+            ),
+            (
+                "<a href=\"https://example.org/\">a > b</a>",
+                "a > b (<https://example.org/|https://example.org/>)",
+            ),
+            (
+                "<b>a <code>b</code></b> <b>a<code>b</code></b>",
+                "*a `b`* a`b`",
+            ),
+            (
                 "<a href=\"javascript:alert(1)\">x</a>",
                 "x (javascript:·alert(1))",
             ),
@@ -352,7 +380,10 @@ fn each_kind_of_message_has_its_form() {
     let of = |kind: &str, body: &str| shown(text(&json!({ "msgtype": kind, "body": body })));
     assert_eq!(of("m.notice", "hi"), "hi");
     assert_eq!(of("m.emote", "waves\ntwice"), "_waves_\n_twice_");
-    assert_eq!(of("m.emote", "uses snake_case_"), "·* uses snake\\_case\\_");
+    assert_eq!(
+        of("m.emote", "uses snake_case_"),
+        "·\\* uses snake\\_case\\_"
+    );
     assert_eq!(of("m.image", "cat.png"), "[image: cat.png]");
     assert_eq!(of("m.file", "a:b:c main.rs"), "[file: a:·b:·c main\\.rs]");
     assert_eq!(of("org.example", "x"), "[org\\.example: x]");
@@ -647,6 +678,14 @@ proptest! {
             .replace("&amp;", "&");
         let written = message(&html(&source), &around(true)).unwrap_or_default();
         prop_assert_eq!(letters(&written), letters(&plain), "{}", written);
+    }
+
+    #[test]
+    fn any_html_is_read_as_it_was_said(parts in prop::collection::vec(node(4), 1..4)) {
+        let content = html(&parts.concat());
+        let said = said(&content, Style::PLAIN, &around(true)).unwrap_or_default();
+        let written = write::lines(&said).text;
+        prop_assert_eq!(proof::misread(&said, &written), Vec::<usize>::new(), "{:?}", written);
     }
 
     #[test]

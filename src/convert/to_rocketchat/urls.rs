@@ -1,6 +1,8 @@
 //! Addresses in text: where they begin and end, which of them Rocket.Chat makes
 //! links of by itself.
 
+use std::borrow::Cow;
+
 /// Schemes of addresses that are recognised in text.
 const SCHEMES: [&str; 3] = ["https", "http", "ftp"];
 
@@ -22,7 +24,8 @@ pub(super) fn split(line: &str) -> Vec<(&str, bool)> {
         let Some(start) = scheme_start(&line[begin..colon]).map(|at| begin + at) else {
             continue;
         };
-        let end = colon + 3 + length(&line[colon + 3..]);
+        let markers = markers_before(&line[begin..start]);
+        let end = colon + 3 + length(&line[colon + 3..], markers);
         if end == colon + 3 {
             continue;
         }
@@ -52,9 +55,16 @@ fn scheme_start(text: &str) -> Option<usize> {
     })
 }
 
+/// The markers that a text ends with: those of an emphasis around an address.
+fn markers_before(text: &str) -> &str {
+    let rest = text.trim_end_matches(['*', '_', '~']);
+    &text[rest.len()..]
+}
+
 /// How many bytes of a text, from behind `://` on, belong to the address. Nothing
-/// when no host stands there. Punctuation at the end is the sentence's.
-fn length(text: &str) -> usize {
+/// when no host stands there. Punctuation at the end is the sentence's, and so are the
+/// `markers` that stand before the address as well.
+fn length(text: &str, markers: &str) -> usize {
     if !text.starts_with(|c: char| c.is_alphanumeric() || c == '[') {
         return 0;
     }
@@ -85,10 +95,10 @@ fn length(text: &str) -> usize {
             _ => {}
         }
     }
-    let sentence = [
-        '.', ',', ';', ':', '!', '?', '\'', '*', '_', '~', '@', '#', '(', '[',
-    ];
-    address.trim_end_matches(sentence).len()
+    let sentence = ['.', ',', ';', ':', '!', '?', '\'', '@', '#', '(', '['];
+    address
+        .trim_end_matches(|c| sentence.contains(&c) || markers.contains(c))
+        .len()
 }
 
 /// Whether Rocket.Chat makes a link of an address that stands by itself, and shows
@@ -110,7 +120,7 @@ pub(super) fn is_left_alone(url: &str) -> bool {
     let host_fits = host
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
-    fits && known && host_fits && !host.contains("..")
+    fits && known && host_fits && !host.contains("..") && !ends_a_sentence(rest)
 }
 
 /// An address in a form that can stand in markup: what would end it is encoded.
@@ -135,6 +145,33 @@ pub(super) fn encoded(url: &str) -> String {
         }
     }
     out
+}
+
+/// Whether an address ends with what servers take for the end of a sentence: where they
+/// find it by themselves, and 0.31 even between the parentheses of a link.
+pub(super) fn ends_a_sentence(url: &str) -> bool {
+    url.ends_with(['.', ',', '!', '%', '~', '*', '"', '\'', ':', ';', '='])
+}
+
+/// `https:` for a host and its port without a scheme, as people write them.
+pub(super) fn with_scheme(url: &str) -> Cow<'_, str> {
+    let is_host = |host: &str| {
+        host.eq_ignore_ascii_case("localhost")
+            || host.contains('.')
+                && host.split('.').all(|label| {
+                    !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                })
+    };
+    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+    let has_port = authority.split_once(':').is_some_and(|(host, port)| {
+        is_host(host)
+            && (1..=5).contains(&port.len())
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    match has_port {
+        true => Cow::Owned(format!("https://{url}")),
+        false => Cow::Borrowed(url),
+    }
 }
 
 /// Whether a link may lead there: what the specification lets clients follow.

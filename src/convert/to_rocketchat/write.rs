@@ -6,10 +6,14 @@
 //! letters. A `[` anywhere before a `[text](address)` becomes the beginning of that
 //! link, so such links are written only in messages without other brackets, and
 //! `<address|text>` elsewhere. A mention notifies only after a space.
+//!
+//! What was written is read back ([`proof`]). A line that would say something else is
+//! written again, more carefully each time.
 
 use super::ZERO_WIDTH_SPACE;
 use super::line::{Line, Piece, Style, What};
 use super::literal::{self, Place};
+use super::proof;
 use super::urls;
 
 /// A message in the dialect.
@@ -20,19 +24,51 @@ pub(super) struct Written {
     pub emphasis_held: bool,
 }
 
+/// How carefully a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Nothing that people would see in notifications and when they edit, unless it
+    /// looks as if it were needed.
+    Light,
+    /// All text so that nothing in it can mean anything, whatever stands around it.
+    Full,
+    /// Likewise, and without emphasis, within which there is no such way.
+    Bare,
+}
+
 /// Writes the lines of a message.
 pub(super) fn lines(lines: &[Line]) -> Written {
+    let brackets = lines.iter().any(has_brackets);
+    let mut cares = vec![Care::Light; lines.len()];
+    let mut written = with_care(lines, &cares, brackets);
+    // What needs full care is known after reading once; what is around it, after twice.
+    for care in [Care::Full, Care::Bare] {
+        if !proof::is_needed(&written.text) {
+            break;
+        }
+        let misread = proof::misread(lines, &written.text);
+        if misread.is_empty() {
+            break;
+        }
+        for at in misread {
+            cares[at] = care;
+        }
+        written = with_care(lines, &cares, brackets);
+    }
+    written
+}
+
+fn with_care(lines: &[Line], cares: &[Care], brackets: bool) -> Written {
     let mut text = String::new();
     let mut emphasis_held = true;
-    let brackets = lines.iter().any(has_brackets);
-    for (at, line) in lines.iter().enumerate() {
+    for (at, (line, care)) in lines.iter().zip(cares).enumerate() {
         if at > 0 {
             text.push('\n');
         }
         match line {
             Line::Verbatim(verbatim) => text.push_str(verbatim),
             Line::Pieces { prefix, pieces } => {
-                let (written, held) = one_line(pieces, brackets);
+                let (written, held) = one_line(pieces, brackets, *care);
                 text.push_str(prefix);
                 text.push_str(&written);
                 emphasis_held &= held;
@@ -61,7 +97,46 @@ fn has_brackets(line: &Line) -> bool {
         })
 }
 
-fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
+fn one_line(pieces: &[Piece], brackets: bool, care: Care) -> (String, bool) {
+    let bare: Vec<Piece>;
+    let mut emphasis_held = true;
+    let pieces = match care {
+        Care::Bare => {
+            emphasis_held = pieces.iter().all(|piece| piece.style == Style::PLAIN);
+            bare = without_styles(pieces);
+            &bare
+        }
+        Care::Light | Care::Full => pieces,
+    };
+    let mut writer = Writer {
+        out: String::new(),
+        place: match care {
+            Care::Light => light_place(pieces),
+            Care::Full | Care::Bare => Place::AmongMarkup,
+        },
+        anywhere: care != Care::Light,
+        brackets: brackets || care != Care::Light,
+        beside: Beside::Nothing,
+        emphasis_held,
+        fits_inside: true,
+    };
+    if let Some(Piece {
+        what: What::Text(text),
+        ..
+    }) = pieces.first()
+        && match care {
+            Care::Light => literal::begins_a_block(text),
+            Care::Full | Care::Bare => !text.starts_with(char::is_alphabetic),
+        }
+    {
+        writer.out.push(ZERO_WIDTH_SPACE);
+    }
+    writer.pieces(pieces, Style::PLAIN, None);
+    (writer.out, writer.emphasis_held)
+}
+
+/// As what text a line's text has to be written, as it looks.
+fn light_place(pieces: &[Piece]) -> Place {
     let typed: String = pieces
         .iter()
         .map(|piece| match &piece.what {
@@ -77,29 +152,11 @@ fn one_line(pieces: &[Piece], brackets: bool) -> (String, bool) {
         .iter()
         .any(|piece| matches!(piece.what, What::Url(_)));
     let has_marker = typed.contains(['*', '_', '~', '`']);
-    let place = if marked_up || (has_url && has_marker) || literal::looks_like_markup(&typed) {
+    if marked_up || (has_url && has_marker) || literal::looks_like_markup(&typed) {
         Place::AmongMarkup
     } else {
         Place::Plain
-    };
-    let mut writer = Writer {
-        out: String::new(),
-        place,
-        brackets,
-        beside: Beside::Nothing,
-        emphasis_held: true,
-        fits_inside: true,
-    };
-    if let Some(Piece {
-        what: What::Text(text),
-        ..
-    }) = pieces.first()
-        && literal::begins_a_block(text)
-    {
-        writer.out.push(ZERO_WIDTH_SPACE);
     }
-    writer.pieces(pieces, Style::PLAIN, None);
-    (writer.out, writer.emphasis_held)
 }
 
 /// What was written last, where what comes next must keep away from it.
@@ -113,12 +170,14 @@ enum Beside {
 struct Writer {
     out: String,
     place: Place,
+    /// Whether text outside of emphasis must be safe whatever stands around it.
+    anywhere: bool,
     /// Whether `[text](address)` might begin somewhere else.
     brackets: bool,
     beside: Beside,
     emphasis_held: bool,
-    /// Whether what was written can be read within emphasis: in 0.32 a link there
-    /// must have a space before it.
+    /// Whether what was written can be read within emphasis: in 0.32 a link or code
+    /// there must have a space before it.
     fits_inside: bool,
 }
 
@@ -157,6 +216,7 @@ impl Writer {
         let mut inner = Self {
             out: String::new(),
             place: Place::Inside,
+            anywhere: false,
             brackets: self.brackets,
             beside: Beside::Nothing,
             emphasis_held: true,
@@ -174,7 +234,8 @@ impl Writer {
             What::Text(text) => literal::fits_inside(text),
             What::Name(name) => literal::fits_inside(name) && !name.contains(['.', ':']),
             What::Code(code) => !code.contains(['*', '_', '~']),
-            What::Link { label, .. } => literal::fits_inside(label),
+            What::Link { label, .. } => literal::fits_inside(label) && !is_spelled_out(label),
+            What::Url(url) => !is_spelled_out(url),
             _ => true,
         });
         // In 0.31 a first word with a dot is tried as an address, together with the
@@ -223,20 +284,16 @@ impl Writer {
         match &piece.what {
             What::Text(text) => {
                 self.keep_away(text.chars());
-                let before = self.out.chars().next_back();
-                literal::write(&mut self.out, text, before, after, self.place);
+                self.literal(text, after, self.place);
             }
             What::Name(name) => {
                 self.keep_away(name.chars());
-                let before = self.out.chars().next_back();
-                literal::write(&mut self.out, name, before, after, Place::Name);
+                self.literal(name, after, Place::Name);
             }
             What::Code(code) => {
                 self.keep_away(std::iter::once('`'));
                 let inside = self.place == Place::Inside;
-                if inside && !self.stands_free() {
-                    self.out.push(ZERO_WIDTH_SPACE);
-                }
+                self.fits_inside &= self.stands_free();
                 self.out.push('`');
                 self.out.push_str(code);
                 self.out.push('`');
@@ -247,7 +304,8 @@ impl Writer {
             What::Url(url) => {
                 self.keep_away(url.chars());
                 let free = self.stands_free() && after.is_none_or(char::is_whitespace);
-                if free && self.place != Place::Inside && urls::is_left_alone(url) {
+                let safe = !self.anywhere || !url.contains(['*', '_', '~', '@', '#']);
+                if free && safe && self.place != Place::Inside && urls::is_left_alone(url) {
                     self.out.push_str(url);
                 } else {
                     self.link(url, url, after);
@@ -271,6 +329,16 @@ impl Writer {
         }
     }
 
+    /// Text that must be read as it is.
+    fn literal(&mut self, text: &str, after: Option<char>, place: Place) {
+        let before = self.out.chars().next_back();
+        if self.anywhere {
+            literal::write_anywhere(&mut self.out, text, before, after);
+        } else {
+            literal::write(&mut self.out, text, before, after, place);
+        }
+    }
+
     /// A link in the form that holds its text.
     fn link(&mut self, label: &str, url: &str, after: Option<char>) {
         self.fits_inside &= self.stands_free();
@@ -284,12 +352,12 @@ impl Writer {
             && self.stands_free()
             && literal::fits_inside(label)
             && !label.contains(['(', ')', '@', '#', ':', '>', '.'])
-            && !label.trim().is_empty();
+            && !label.trim().is_empty()
+            && !urls::ends_a_sentence(&target);
         if simple {
             self.out.push_str(&format!("[{shown}]({target})"));
-        } else if label.contains(['<', '|']) || label.trim().is_empty() {
-            let before = self.out.chars().next_back();
-            literal::write(&mut self.out, label, before, Some('('), Place::Name);
+        } else if is_spelled_out(label) {
+            self.literal(label, Some('('), Place::Name);
             self.out.push_str(&format!(" (<{target}|{target}>)"));
         } else {
             self.out.push_str(&format!("<{target}|{shown}>"));
@@ -337,6 +405,32 @@ impl Writer {
     fn stands_free(&self) -> bool {
         self.out.chars().next_back().is_none_or(char::is_whitespace)
     }
+}
+
+/// The same without styles; texts that follow each other are one then.
+fn without_styles(pieces: &[Piece]) -> Vec<Piece> {
+    let mut bare: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        if let What::Text(text) = &piece.what
+            && let Some(Piece {
+                what: What::Text(last),
+                ..
+            }) = bare.last_mut()
+        {
+            last.push_str(text);
+        } else {
+            bare.push(Piece {
+                what: piece.what.clone(),
+                style: Style::PLAIN,
+            });
+        }
+    }
+    bare
+}
+
+/// Whether a link's text cannot stand in a link: its address follows it then.
+pub(super) fn is_spelled_out(label: &str) -> bool {
+    label.contains(['<', '>', '|']) || label.trim().is_empty()
 }
 
 /// How many pieces from the first on are in a style; white space between them is,

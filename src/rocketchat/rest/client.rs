@@ -20,6 +20,9 @@ pub(super) const ANSWER_LIMIT: usize = 32 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole request, and between two parts of an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection for files is kept. The server closes its own after 5 s (Node's
+/// default): a file sent into one that is just being closed is in doubt without need.
+const IDLE: Duration = Duration::from_secs(4);
 /// For a whole request whose answer may be larger than [`ANSWER_LIMIT`].
 const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -116,7 +119,7 @@ impl Client {
         let no_tls = |_| Error::refused("no-tls");
         Ok(Self {
             http: builder().read_timeout(TIMEOUT).build().map_err(no_tls)?,
-            transfers: builder().build().map_err(no_tls)?,
+            transfers: builder().pool_idle_timeout(IDLE).build().map_err(no_tls)?,
             patience: Patience::default(),
             base: Arc::new(base),
         })

@@ -20,6 +20,8 @@ pub use server::ServerInfo;
 pub use users::{NewUser, UserChanges};
 
 #[cfg(test)]
+mod avatar_tests;
+#[cfg(test)]
 mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,12 @@
 //!   against each other;
 //! * [`phases`] says what is measured in which order, [`meter`] what it cost;
 //! * [`check`] holds the rooms against the promise at the end;
-//! * [`report`] prints the table.
+//! * [`report`] prints the table;
+//! * [`files`] is `cargo xtask bench-files`: files in place of messages.
 
 mod check;
 mod direct;
+pub mod files;
 mod ledger;
 mod load;
 mod machine;

@@ -73,6 +73,7 @@ impl State {
         }
         if !active {
             self.relinquish(uid, confirmed)?;
+            self.drop_avatar(&crate::state::avatars::Owner::User(uid.to_owned()));
         }
         self.change_user(uid, |user| {
             user.doc.insert("active".to_owned(), json!(active));

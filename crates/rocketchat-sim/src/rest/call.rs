@@ -36,6 +36,8 @@ pub enum Reply {
     Success(Value),
     /// Status 200, shown as it is.
     Bare(Value),
+    /// Status 307 to this address.
+    Redirect(String),
     /// A message that is still to be stored, and how the answer shows it.
     Send(Box<Prepared>, Shape),
     /// A reaction that is still to be written.

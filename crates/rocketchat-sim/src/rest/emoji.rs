@@ -46,7 +46,7 @@ pub fn picture(state: &State, file: &str) -> HttpResponse {
 }
 
 /// The parts of a path are encoded as those of a query, but for the plus sign.
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let pair = format!("x={}", text.replace('+', "%2B"));
     url::form_urlencoded::parse(pair.as_bytes())
         .next()

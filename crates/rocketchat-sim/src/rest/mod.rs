@@ -1,6 +1,7 @@
 //! REST: the table of routes, and what happens around every handler (facts 0.3: authentication,
 //! limiter, schema, permission, second factor, handler).
 
+pub mod avatars;
 pub mod call;
 pub mod chat;
 pub mod downloads;
@@ -99,6 +100,7 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             history::ROUTES,
             method_call::ROUTES,
             uploads::ROUTES,
+            avatars::ROUTES,
         ];
         for route in families.into_iter().flatten() {
             table.entry(route.path).or_default().push(*route);

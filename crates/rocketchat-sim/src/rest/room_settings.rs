@@ -1,5 +1,6 @@
 //! Settings of a room that decide who may write and react (facts 3.6, captures 17, 52 and 90).
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
@@ -133,7 +134,7 @@ const TEXTS: &[(&str, &str)] = &[
 fn save(state: &mut State, call: &Call) -> Answer {
     let rid = call.b("rid").to_owned();
     let known = |key: &String| {
-        ["rid", "roomName", "systemMessages"].contains(&key.as_str())
+        ["rid", "roomName", "roomAvatar", "systemMessages"].contains(&key.as_str())
             || SWITCHES.iter().any(|one| one.parameter == key)
             || TEXTS.iter().any(|one| one.0 == key)
     };
@@ -148,6 +149,13 @@ fn save(state: &mut State, call: &Call) -> Answer {
             .with(json!({ "method": "saveRoomSettings" })));
     }
     state.check_edit_room(&call.uid, &rid)?;
+    if let Some(avatar) = call.body.get("roomAvatar").and_then(Value::as_str) {
+        let bytes = match avatar {
+            "" => None,
+            uri => Some(data_uri(uri)?),
+        };
+        state.change_room_avatar(&call.uid, &rid, bytes.as_deref())?;
+    }
     for (parameter, key) in TEXTS {
         let Some(text) = call.body.get(*parameter).and_then(Value::as_str) else {
             continue;
@@ -176,6 +184,17 @@ fn save(state: &mut State, call: &Call) -> Answer {
         }
     }
     ok(json!({ "rid": rid }))
+}
+
+/// The bytes of `data:image/png;base64,…`.
+fn data_uri(uri: &str) -> Result<Vec<u8>, Failure> {
+    let encoded = uri
+        .strip_prefix("data:")
+        .and_then(|rest| rest.split_once(";base64,"))
+        .map(|(_, encoded)| encoded);
+    encoded
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .ok_or_else(|| Failure::plain("The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object. Received undefined"))
 }
 
 fn favorite(state: &mut State, call: &Call) -> Answer {

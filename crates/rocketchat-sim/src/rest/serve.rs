@@ -260,6 +260,9 @@ async fn routed(
         let uid = caller(&state, request).map_or(String::new(), |(uid, ..)| uid);
         return reply::json_reply(StatusCode::OK, &info::api_info(&state, &uid));
     }
+    if let Some(response) = super::avatars::answer(&shared.lock(), request) {
+        return response;
+    }
     if let Some(file) = path.strip_prefix("/emoji-custom/")
         && request.method() == "GET"
     {
@@ -546,6 +549,11 @@ fn finish(
             (StatusCode::OK, value)
         }
         Ok(Reply::Bare(value)) => (StatusCode::OK, value),
+        Ok(Reply::Redirect(url)) => {
+            let mut response = reply::plain_reply(StatusCode::TEMPORARY_REDIRECT, url.clone());
+            set(&mut response, "location", &url);
+            return (response, false);
+        }
         // These were taken care of before.
         Ok(Reply::Send(..) | Reply::React(..) | Reply::MethodSend(..)) => (
             StatusCode::INTERNAL_SERVER_ERROR,

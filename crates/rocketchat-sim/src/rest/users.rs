@@ -17,6 +17,7 @@ use crate::{
 pub const ROUTES: &[Route] = &[
     post("users.create", create),
     post("users.update", update),
+    post("users.updateOwnBasicInfo", update_own),
     get("users.info", info),
     get("users.list", list),
     post("users.setActiveStatus", set_active),
@@ -113,6 +114,41 @@ fn update(state: &mut State, call: &Call) -> Answer {
     }
     state.second_factor(&call.uid, &call.token, call.code.as_deref())?;
     let user = state.update_user(&call.uid, call.b("userId"), data)?;
+    ok(json!({ "user": user }))
+}
+
+/// Keys of a change of one's own profile that are simulated: those that change how one is shown.
+const OWN_KEYS: &[&str] = &["name", "username", "bio", "nickname", "statusText"];
+
+fn update_own(state: &mut State, call: &Call) -> Answer {
+    let Some(Value::Object(data)) = call.body.get("data") else {
+        return Err(missing("data"));
+    };
+    if data.keys().any(|key| !OWN_KEYS.contains(&key.as_str())) {
+        return Err(additional());
+    }
+    // What is not sent stays, unlike with users.update.
+    let mut whole = state
+        .users
+        .get(&call.uid)
+        .map(|user| json::only(&user.doc, &["bio", "nickname"]))
+        .unwrap_or_default();
+    whole.extend(data.clone());
+    for (key, setting) in [
+        ("name", "Accounts_AllowRealNameChange"),
+        ("username", "Accounts_AllowUsernameChange"),
+    ] {
+        if whole.contains_key(key) && !state.settings.on(setting) {
+            return Err(Failure::coded("error-not-allowed", "Not allowed")
+                .with(json!({ "method": "saveUserProfile" })));
+        }
+    }
+    let mut user = state.update_user(&call.uid, &call.uid, &whole)?;
+    // The real server shows even this to its owner (capture 60).
+    user.insert(
+        "services".to_owned(),
+        json!({ "password": { "bcrypt": "$2b$10$simulated" } }),
+    );
     ok(json!({ "user": user }))
 }
 

@@ -1,6 +1,7 @@
 //! Everything the server knows, behind one lock. Changes go through the methods of the submodules:
 //! each stores, notes in the journal and shows on the streams, in this order.
 
+pub mod avatars;
 pub mod emoji;
 pub mod files;
 pub mod messages;
@@ -24,6 +25,7 @@ use crate::{
     settings::Settings,
     time,
 };
+use avatars::{Avatar, Avatars};
 use emoji::{CustomEmoji, Emoji};
 use files::{Files, Upload};
 use messages::{Deleted, Message, Messages};
@@ -55,6 +57,8 @@ pub struct State {
     pub messages: Messages,
     /// Uploaded emoji.
     pub emoji: Emoji,
+    /// Pictures of people and rooms.
+    pub avatars: Avatars,
     /// Uploaded files.
     pub files: Files,
     /// Incoming webhooks by id.
@@ -93,6 +97,7 @@ impl State {
             rooms: Rooms::default(),
             messages: Messages::default(),
             emoji: Emoji::default(),
+            avatars: Avatars::default(),
             files: Files::new(options.data.as_ref().map(|data| data.join("files")))?,
             webhooks: BTreeMap::new(),
             hub: Hub::default(),
@@ -135,6 +140,7 @@ impl State {
             password: None,
             tokens: Vec::new(),
         });
+        self.seed_avatar();
         let name = self.options.admin_username.clone();
         let admin = json::doc(json!({
             "_id": ids::object(now), "createdAt": json::date(now), "avatarOrigin": "none", "name": "Admin",
@@ -177,6 +183,9 @@ impl State {
                 Some("emoji") => {
                     self.emoji.forget(id);
                 }
+                Some("avatars") => {
+                    self.avatars.forget(id);
+                }
                 Some("files") => {
                     self.files.forget(id);
                 }
@@ -207,6 +216,9 @@ impl State {
                 .map(|gone| self.rooms.removed_subs.push(gone)),
             "emoji" => {
                 serde_json::from_value::<CustomEmoji>(document).map(|emoji| self.emoji.store(emoji))
+            }
+            "avatars" => {
+                serde_json::from_value::<Avatar>(document).map(|one| self.avatars.store(one))
             }
             "files" => {
                 serde_json::from_value::<Upload>(document).map(|file| self.files.store(file))
@@ -257,6 +269,11 @@ impl State {
                 .all
                 .iter()
                 .map(|emoji| json!({ "c": "emoji", "d": emoji })),
+        );
+        lines.extend(
+            self.avatars
+                .all()
+                .map(|avatar| json!({ "c": "avatars", "d": avatar })),
         );
         lines.extend(
             self.files

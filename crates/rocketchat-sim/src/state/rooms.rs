@@ -319,6 +319,7 @@ impl State {
         self.rooms.forget(rid);
         self.messages.forget_room(rid);
         self.remove_files_in(rid);
+        self.drop_avatar(&super::avatars::Owner::Room(rid.to_owned()));
     }
 
     /// Sets or removes one key of a room and shows it.

@@ -17,6 +17,36 @@ impl RocketUser {
         Ok(())
     }
 
+    /// Changes one's own username; everything that mentions it is rewritten and shown
+    /// again.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses.
+    pub async fn rename(&self, username: &str) -> Result<()> {
+        let body = json!({ "data": { "username": username } });
+        self.post("users.updateOwnBasicInfo", body).await?;
+        Ok(())
+    }
+
+    /// Changes one's own display name.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses.
+    pub async fn set_display_name(&self, name: &str) -> Result<()> {
+        let body = json!({ "data": { "name": name } });
+        self.post("users.updateOwnBasicInfo", body).await?;
+        Ok(())
+    }
+
+    /// Changes somebody else as an administrator: the keys of `users.update`.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses.
+    pub async fn update_user(&self, user_id: &str, data: Value) -> Result<Value> {
+        let body = json!({ "userId": user_id, "data": data });
+        self.post("users.update", body).await
+    }
+
     /// Takes the word from somebody in a room, or gives it back.
     ///
     /// # Errors

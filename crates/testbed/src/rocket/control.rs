@@ -154,6 +154,18 @@ impl SimControl {
         Ok(())
     }
 
+    /// Lets so much time pass for files that wait for their message: after 24 hours
+    /// they go. Returns how many went.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn expire_files(&self, milliseconds: i64) -> Result<u64> {
+        let order = json!({ "ms": milliseconds });
+        let answer = self.call("POST", "files/expire", Some(&order)).await?;
+        let removed = answer["removed"].as_u64();
+        removed.with_context(|| format!("no number of files in {answer}"))
+    }
+
     /// Counters.
     ///
     /// # Errors
@@ -271,6 +283,39 @@ impl Rule {
     #[must_use]
     pub fn do_without_answering(self) -> Self {
         self.action(json!("do_without_answering"))
+    }
+
+    /// Reads so many bytes of what is sent and closes the connection, having done
+    /// nothing.
+    #[must_use]
+    pub fn cut_upload(self, after_bytes: u64) -> Self {
+        self.action(json!({ "cut_upload": { "after": after_bytes } }))
+    }
+
+    /// Reads so many bytes of what is sent, nothing for a while, then goes on.
+    #[must_use]
+    pub fn stall_upload(self, after_bytes: u64, milliseconds: u64) -> Self {
+        self.action(json!({ "stall_upload": { "after": after_bytes, "ms": milliseconds } }))
+    }
+
+    /// Does it and closes the connection after so many bytes of the answer's body.
+    #[must_use]
+    pub fn cut_download(self, after_bytes: u64) -> Self {
+        self.action(json!({ "cut_download": { "after": after_bytes } }))
+    }
+
+    /// Does it, and sends nothing for a while after so many bytes of the answer's
+    /// body.
+    #[must_use]
+    pub fn stall_download(self, after_bytes: u64, milliseconds: u64) -> Self {
+        self.action(json!({ "stall_download": { "after": after_bytes, "ms": milliseconds } }))
+    }
+
+    /// Does it, and answers only the beginning of the body as if it were the whole:
+    /// fewer bytes than a message said its file has.
+    #[must_use]
+    pub fn shorten_download(self, to_bytes: u64) -> Self {
+        self.action(json!({ "shorten_download": { "to": to_bytes } }))
     }
 
     /// Answers 429 as Rocket.Chat's own limiter does beyond so many calls.
