@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
-use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::{FileId, RocketMessageId};
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
@@ -343,7 +343,7 @@ fn what_fails_again_is_kept_once() {
 fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
-    let portal = portal("R1", "!r:example.org");
+    let portal = portal();
     let event = ruma::owned_event_id!("$file");
     let draft = Message::new(
         &portal,
@@ -411,7 +411,7 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
 fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
-    let portal = portal("R1", "!r:example.org");
+    let portal = portal();
     let id = RocketMessageId::new("M1");
     let alice = ruma::owned_user_id!("@alice:example.org");
     let draft = |events| Message::new(&portal, id.clone(), events, alice.clone(), Origin::Matrix);

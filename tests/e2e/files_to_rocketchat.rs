@@ -68,6 +68,17 @@ async fn files_in(carol: &RocketUser, rid: &str) -> Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
+/// What a file is sent as, its name, what its sender says it is, its bytes; and its name
+/// and type on Rocket.Chat.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Vec<u8>,
+    &'static str,
+    &'static str,
+);
+
 #[tokio::test]
 async fn every_kind_of_file_of_matrix_arrives_byte_by_byte() -> Result<()> {
     let General {
@@ -78,9 +89,8 @@ async fn every_kind_of_file_of_matrix_arrives_byte_by_byte() -> Result<()> {
         channel,
     } = in_general().await?;
     let voice = json!({ "org.matrix.msc3245.voice": {}, "m.voice": {} });
-    // What it is, its name, what its sender says it is, its bytes; name and type there.
     #[rustfmt::skip]
-    let table: Vec<(&str, &str, &str, Vec<u8>, &str, &str)> = vec![
+    let table: [Row; 10] = [
         ("m.image", "cat.png", "image/png", png(40, 30, 1), "cat.png", "image/png"),
         ("m.image", "large.png", "image/png", png(900, 700, 2), "large.png", "image/png"),
         ("m.audio", "tone.wav", "audio/wav", wav(3), "tone.wav", "audio/wav"),

@@ -136,6 +136,17 @@ impl Instead {
     }
 }
 
+/// What is said in place of a file.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// For everybody on Rocket.Chat, in its dialect.
+    pub words: String,
+    /// Why it is not there, for its sender.
+    pub why: String,
+    /// There is a link to it among the words.
+    pub has_link: bool,
+}
+
 impl Bridge {
     /// What a message says beside its file, in the dialect of Rocket.Chat; may be empty.
     pub(super) fn caption_of(&self, file: &Attached<'_>, may_call_all: bool) -> String {
@@ -156,7 +167,7 @@ impl Bridge {
         message: &RocketMessageId,
         file: &Attached<'_>,
         instead: &Instead,
-    ) -> Result<String, Failure> {
+    ) -> Result<Said, Failure> {
         let claimed = || file.claimed_type().and_then(kind::essence);
         let media_type = match &instead.known.media_type {
             Some(media_type) => media_type.clone(),
@@ -182,18 +193,24 @@ impl Bridge {
                 self.link_to(linked).await?
             }
         };
-        let words = to_rocketchat::absent(&Absent {
+        let absent = Absent {
             name: &name,
             media_type: &media_type,
             size: size.or(file.claimed_size()),
             why: instead.why(),
             link: link.as_ref().map(|(link, until)| (link, *until)),
-        });
+        };
+        let mut words = to_rocketchat::absent(&absent);
         let caption = self.caption_of(file, false);
-        if caption.is_empty() {
-            return Ok(words);
+        if !caption.is_empty() {
+            words.push('\n');
+            words.push_str(&caption);
         }
-        Ok(format!("{words}\n{caption}"))
+        Ok(Said {
+            words,
+            why: absent.reason("Rocket.Chat"),
+            has_link: link.is_some(),
+        })
     }
 
     /// The text of a message with a file after an edit. Rocket.Chat changes what stands
@@ -210,7 +227,10 @@ impl Bridge {
             None => "It is not on Rocket.Chat.",
         };
         let instead = Instead::not_taken(Why::Other(why), Known::default());
-        self.words_in_place(portal, &known.id, file, &instead).await
+        let said = self
+            .words_in_place(portal, &known.id, file, &instead)
+            .await?;
+        Ok(said.words)
     }
 }
 

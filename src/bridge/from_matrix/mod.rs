@@ -4,6 +4,7 @@ mod aside;
 mod edit;
 mod file;
 mod file_post;
+mod file_upload;
 mod message;
 mod post;
 mod reaction;
