@@ -17,6 +17,9 @@ use crate::store::{Portal, PortalKind};
 /// How long settings are believed. 6.14 can only be asked for all of them at once.
 const BELIEVED_FOR: Duration = Duration::from_secs(300);
 
+/// How old settings may be by which something is refused.
+const JUST_NOW: Duration = Duration::from_secs(2);
+
 const ASKED_FOR: [&str; 16] = [
     "Site_Url",
     "Message_MaxAllowedSize",
@@ -169,12 +172,22 @@ impl ServerSettings {
 impl Bridge {
     /// The server's settings, not older than a few minutes while it answers.
     pub(super) async fn server_settings(&self) -> Result<Arc<ServerSettings>, Failure> {
+        self.settings_within(BELIEVED_FOR).await
+    }
+
+    /// The server's settings as they are now, within seconds: for what is refused
+    /// because of them.
+    pub(super) async fn settings_now(&self) -> Result<Arc<ServerSettings>, Failure> {
+        self.settings_within(JUST_NOW).await
+    }
+
+    async fn settings_within(&self, age: Duration) -> Result<Arc<ServerSettings>, Failure> {
         let seen = {
             let last = &self.settings_seen.0;
             last.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
         if let Some((at, settings)) = &seen
-            && at.elapsed() < BELIEVED_FOR
+            && at.elapsed() < age
         {
             return Ok(Arc::clone(settings));
         }

@@ -47,7 +47,7 @@ impl Absent<'_> {
     }
 
     /// Why it is not there, in a sentence; `there` is the name of the other side.
-    pub(super) fn reason(&self, there: &str) -> String {
+    pub fn reason(&self, there: &str) -> String {
         match self.why {
             Why::TooLarge(Some(limit)) => format!(
                 "It is too large for {there}, which takes files of up to {}.",

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use ruma::{EventId, RoomId};
 
-use super::records::{EventRef, FilePost, Message, Upload};
+use super::records::{EventRef, FilePost, Upload};
 use super::{Store, StoreError, keys};
 use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -56,7 +56,21 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn note_upload(&self, new: FilePost, upload: Upload) -> Result<FilePost, StoreError> {
-        self.amend_file_post(new, |post| post.uploads.push(upload))
+        self.amend_file_post(new, |post| {
+            // What surely was not posted never will be.
+            post.uploads.retain(|earlier| earlier.maybe_posted);
+            post.uploads.push(upload);
+        })
+    }
+
+    /// Notes that the server does not have the newest upload.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forget_upload(&self, post: FilePost) -> Result<FilePost, StoreError> {
+        self.amend_file_post(post, |post| {
+            post.uploads.pop();
+        })
     }
 
     /// Notes whether the newest upload may have been posted.
@@ -73,7 +87,9 @@ impl Store {
 
     /// Decides which message a file has become, unless that is decided: the first that
     /// is found is it, and every other one with this file is one too many. The message
-    /// is written down as well, so that what happens to it is understood.
+    /// is written down as well, so that what happens to it is understood. `file` is the
+    /// upload that it shows, if known. Also says whether the message was deleted before
+    /// it was known whose it is: then that has still to be mirrored.
     ///
     /// # Errors
     /// When the store fails.
@@ -81,28 +97,25 @@ impl Store {
         &self,
         post: FilePost,
         id: &RocketMessageId,
-    ) -> Result<(FilePost, Option<Message>), StoreError> {
-        let mut gone = None;
-        let post = {
-            let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut post = self.stored(post)?;
-            if post.posted.is_none() {
-                post.posted = Some(id.clone());
-                let known = self.message(&post.draft.rid, id)?;
-                let mut change = self.change().file_post(&post);
-                // Its deletion may have been heard of before itself.
-                gone = known
-                    .as_ref()
-                    .filter(|known| known.deleted && known.events.is_empty())
-                    .map(|_| post.message(id.clone()));
-                if known.is_none() || gone.is_some() {
-                    change = change.message(&post.message(id.clone()));
-                }
-                change.commit()?;
-            }
-            post
-        };
-        Ok((post, gone))
+        file: Option<&FileId>,
+    ) -> Result<(FilePost, bool), StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut post = self.stored(post)?;
+        if post.posted.is_some() {
+            return Ok((post, false));
+        }
+        post.posted = Some(id.clone());
+        post.posted_file = file.cloned();
+        let known = self.message(&post.draft.rid, id)?;
+        let was_gone = known
+            .as_ref()
+            .is_some_and(|known| known.deleted && known.events.is_empty());
+        let mut change = self.change().file_post(&post);
+        if known.is_none() || was_gone {
+            change = change.message(&post.message(id.clone()));
+        }
+        change.commit()?;
+        Ok((post, was_gone))
     }
 
     /// Decides that words are posted in place of a file, unless a message with it is

@@ -148,15 +148,15 @@ pub(super) fn reaction_event(room: &RoomId, event: &EventId) -> Key {
 
 /// How far the file of an event has come on its way to Rocket.Chat.
 pub(super) fn file_post(room: &RoomId, event: &EventId) -> Key {
-    key(b'f', &[room.as_str(), event.as_str()])
+    key(b'q', &[room.as_str(), event.as_str()])
 }
 
 /// All of them.
-pub(super) const FILE_POSTS: &[u8] = b"f";
+pub(super) const FILE_POSTS: &[u8] = b"q";
 
 /// Whose upload a file on Rocket.Chat is.
 pub(super) fn upload(file: &str) -> Key {
-    key(b'F', &[file])
+    key(b'Q', &[file])
 }
 
 /// That a file of a puppet is, or was, on its way into a room in one step.

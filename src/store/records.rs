@@ -302,6 +302,9 @@ pub struct FilePost {
     pub uploads: Vec<Upload>,
     /// The one message that it became, or is to become.
     pub posted: Option<RocketMessageId>,
+    /// The upload which that message shows, if known.
+    #[serde(default)]
+    pub posted_file: Option<FileId>,
     /// The words that are posted instead, once that is decided.
     #[serde(default)]
     pub instead: Option<String>,

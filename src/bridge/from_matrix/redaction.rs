@@ -56,7 +56,16 @@ impl Bridge {
                 self.on_message_removed(&portal, event, &redacted, &known)
                     .await
             }
-            None => Ok(()),
+            None => match self.store.file_post(room, &redacted)? {
+                Some(post)
+                    if self
+                        .is_removed(&portal, event, &redacted, &post.draft.sender)
+                        .await? =>
+                {
+                    self.forget_file_of(&portal, &redacted)
+                }
+                _ => Ok(()),
+            },
         }
     }
 

@@ -71,63 +71,6 @@ fn file(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<String> 
     finished(&lines)
 }
 
-/// What stands on Rocket.Chat in place of a file that does not get there.
-#[derive(Debug, Clone, Copy)]
-pub struct InPlace<'a> {
-    /// Its size and type, as far as known.
-    pub details: &'a str,
-    /// Why it is not there; may be empty.
-    pub why: &'a str,
-    /// Where it is to be had.
-    pub link: Option<&'a str>,
-}
-
-/// The text in place of a file: what it is, and the caption, if there is one. `kind` is
-/// the type of the event.
-pub fn in_place_of_file(
-    kind: &str,
-    content: &Value,
-    said: InPlace<'_>,
-    with: &Surroundings<'_>,
-) -> Option<String> {
-    let (what, name) = match kind {
-        "m.sticker" => ("sticker", fallback(content)),
-        _ => {
-            let kind = content.get("msgtype").and_then(Value::as_str);
-            let what = file_kind(kind.unwrap_or_default(), content);
-            (what, file_name(content))
-        }
-    };
-    let mut label = match file_label(what, name) {
-        Line::Pieces { pieces, .. } => pieces,
-        Line::Verbatim(_) => Vec::new(),
-    };
-    if !said.details.is_empty() {
-        label.push(Piece::text(format!(" {}", on_one_line(said.details))));
-    }
-    let mut lines = vec![line_of(label)];
-    let mut reason = Vec::new();
-    if !said.why.is_empty() {
-        reason.push(Piece::text(on_one_line(said.why)));
-    }
-    if let Some(link) = said.link {
-        if !reason.is_empty() {
-            reason.push(Piece::text(" "));
-        }
-        reason.push(Piece {
-            what: What::Url(link.to_owned()),
-            style: Style::PLAIN,
-        });
-    }
-    if !reason.is_empty() {
-        lines.push(line_of(reason));
-    }
-    if kind != "m.sticker" {
-        lines.extend(caption_lines(content, with));
-    }
-    finished(&lines)
-}
-
 /// What a message with a file says beside it (MSC2530), if it says anything.
 pub fn caption(content: &Value, with: &Surroundings<'_>) -> Option<String> {
     finished(&caption_lines(content, with))

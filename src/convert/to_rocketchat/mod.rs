@@ -20,7 +20,7 @@ mod urls;
 mod write;
 
 pub use absent::absent;
-pub use kinds::{InPlace, caption, event, in_place_of_file};
+pub use kinds::{caption, event};
 pub use late::late;
 pub use split::split;
 
