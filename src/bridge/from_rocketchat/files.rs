@@ -118,15 +118,14 @@ impl Bridge {
                 let Err(failure) = outcome else {
                     return Ok(outcome);
                 };
-                // While a server is away it waits, as everything does.
-                let is_there = match failure.side() {
-                    Some(side) => self.is_there(side).await,
-                    None => true,
-                };
-                if attempt.is_last() && is_there && !failure.is_rate_limit() {
-                    return Ok(Err(failure));
+                if !attempt.is_last() || failure.is_rate_limit() {
+                    return Err(failure);
                 }
-                Err(failure)
+                // While a server is away it waits, as everything does.
+                match failure.side() {
+                    Some(side) if !self.is_there(side).await => Err(failure),
+                    _ => Ok(Err(failure)),
+                }
             })
             .await;
         let failure = match transferred.and_then(|outcome| outcome) {
