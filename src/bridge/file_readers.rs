@@ -107,7 +107,7 @@ impl Bridge {
     ) -> Result<HashMap<String, Option<u64>>, Failure> {
         for reader in self.readers_in(portal)? {
             match self.files_in_room_as(&reader, portal, ids, at).await {
-                Err(Failure::RocketChat(error)) if is_no_member(&error) => {}
+                Err(Failure::RocketChat(error)) if may_not(&reader, &error) => {}
                 outcome => return outcome,
             }
         }
@@ -162,7 +162,7 @@ impl Bridge {
     ) -> Result<(Reader, Download), Failure> {
         for reader in self.readers_in(portal)? {
             match self.read_file(&reader, file).await {
-                Err(Failure::RocketChat(error)) if is_no_member(&error) => {}
+                Err(Failure::RocketChat(error)) if may_not(&reader, &error) => {}
                 outcome => {
                     let download = outcome?;
                     self.last_readers.note(&portal.rid, &reader);
@@ -221,6 +221,12 @@ fn is_no_member(error: &rocketchat::Error) -> bool {
             error.code(),
             Some("error-room-not-found" | "error-invalid-room" | "error-not-allowed")
         )
+}
+
+/// Whether an answer says that somebody else is to be asked: a puppet may have been
+/// switched off.
+fn may_not(reader: &Reader, error: &rocketchat::Error) -> bool {
+    is_no_member(error) || (*reader != Reader::Bot && error.is_unauthorized())
 }
 
 fn not_allowed() -> Failure {
