@@ -39,15 +39,16 @@ impl Default for Downloads {
 }
 
 impl Bridge {
-    /// A link to a file that does not fit the other side; none when links are switched
-    /// off. Made again for the same file of the same message, it is the same.
+    /// A link to a file that does not fit the other side, and until when (ms) it works;
+    /// none when links are switched off. Made again for the same file of the same message,
+    /// it is the same.
     ///
     /// It is on disk when this returns.
     ///
     /// # Errors
     /// When the store fails.
     #[allow(dead_code)] // Until both directions call it.
-    pub(super) async fn link_to(&self, file: LinkedFile) -> Result<Option<Url>, Failure> {
+    pub(super) async fn link_to(&self, file: LinkedFile) -> Result<Option<(Url, i64)>, Failure> {
         let media = &self.config.media;
         if !media.links {
             return Ok(None);
@@ -71,7 +72,7 @@ impl Bridge {
         let link = FileLink { file, until };
         self.store.change().file_link(&id, &link).commit()?;
         self.store.flushed().await?;
-        Ok(url)
+        Ok(url.map(|url| (url, until)))
     }
 
     /// The file that a link leads to.

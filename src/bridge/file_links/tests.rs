@@ -175,6 +175,10 @@ async fn rig(media: &str) -> Rig {
 }
 
 impl Rig {
+    async fn link(&self, file: LinkedFile) -> Url {
+        self.bridge.link_to(file).await.unwrap().unwrap().0
+    }
+
     /// What a browser gets: status, bytes, type.
     async fn get(&self, link: &Url, range: &str) -> (u16, Vec<u8>, String) {
         let url = format!("http://{}{}", self.listener.address(), link.path());
@@ -221,14 +225,9 @@ fn on_matrix(id: &str, encrypted: Option<&str>) -> LinkedFile {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_link_has_the_file_until_its_message_is_deleted() {
     let rig = rig("").await;
-    let link = rig
-        .bridge
-        .link_to(on_matrix("film", None))
-        .await
-        .unwrap()
-        .unwrap();
-    let again = rig.bridge.link_to(on_matrix("film", None)).await.unwrap();
-    assert_eq!(again.as_ref(), Some(&link), "a repeat made another link");
+    let link = rig.link(on_matrix("film", None)).await;
+    let again = rig.link(on_matrix("film", None)).await;
+    assert_eq!(again, link, "a repeat made another link");
 
     // The type is the one that was sniffed, not the homeserver's.
     let whole = (200, b"0123456789".to_vec(), "video/mp4".to_owned());
@@ -281,7 +280,7 @@ async fn an_encrypted_file_is_handed_out_in_clear_and_only_whole() {
     let rig = rig("").await;
     let right = "zAGRDUKYyPmw8F/+nKWbl75XFCMgW6W04E7ds9tZg+U";
     let file = on_matrix("encrypted", Some(right));
-    let link = rig.bridge.link_to(file).await.unwrap().unwrap();
+    let link = rig.link(file).await;
     let (status, bytes, _) = rig.get(&link, "bytes=2-4").await;
     assert_eq!(
         (status, bytes.as_slice()),
@@ -291,7 +290,7 @@ async fn an_encrypted_file_is_handed_out_in_clear_and_only_whole() {
     let wrong = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU";
     let mut file = on_matrix("encrypted", Some(wrong));
     file.message = RocketMessageId::new("other");
-    let link = rig.bridge.link_to(file).await.unwrap().unwrap();
+    let link = rig.link(file).await;
     let url = format!("http://{}{}", rig.listener.address(), link.path());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let whole = match http.get(url).send().await {
@@ -307,41 +306,26 @@ async fn an_encrypted_file_is_handed_out_in_clear_and_only_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_had_is_said_to_be_gone_or_away() {
     let rig = rig("").await;
-    let gone = rig
-        .bridge
-        .link_to(on_matrix("gone", None))
-        .await
-        .unwrap()
-        .unwrap();
+    let gone = rig.link(on_matrix("gone", None)).await;
     assert_eq!(rig.get(&gone, "").await.0, 410);
     let away = linked(FileSource::RocketChat {
         file: FileId::new("f"),
         reader: None,
     });
-    let away = rig.bridge.link_to(away).await.unwrap().unwrap();
+    let away = rig.link(away).await;
     assert_eq!(rig.get(&away, "").await.0, 503);
     // Neither holds a place.
     let places = &rig.bridge.file_downloads.0;
     assert_eq!(places.available_permits(), DOWNLOADS_AT_ONCE);
     let _all = places.acquire_many(DOWNLOADS_AT_ONCE as u32).await.unwrap();
-    let film = rig
-        .bridge
-        .link_to(on_matrix("film", None))
-        .await
-        .unwrap()
-        .unwrap();
+    let film = rig.link(on_matrix("film", None)).await;
     assert_eq!(rig.get(&film, "").await.0, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_links_there_are_none() {
     let with = rig("").await;
-    let link = with
-        .bridge
-        .link_to(on_matrix("film", None))
-        .await
-        .unwrap()
-        .unwrap();
+    let link = with.link(on_matrix("film", None)).await;
     let without = rig("media:\n  links: false\n").await;
     let none = without
         .bridge
