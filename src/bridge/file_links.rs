@@ -47,7 +47,6 @@ impl Bridge {
     ///
     /// # Errors
     /// When the store fails.
-    #[allow(dead_code)] // Until both directions call it.
     pub(super) async fn link_to(&self, file: LinkedFile) -> Result<Option<(Url, i64)>, Failure> {
         let media = &self.config.media;
         if !media.links {
