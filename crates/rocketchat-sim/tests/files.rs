@@ -20,7 +20,7 @@ async fn uploaded(who: &Person, rid: &str, name: &str, kind: &str, bytes: Vec<u8
 }
 
 /// How many files lie in the simulator's directory, pictures of people aside.
-fn kept(world: &World) -> usize {
+fn stored(world: &World) -> usize {
     let directory = world.sim.state().files.directory().to_owned();
     std::fs::read_dir(directory)
         .unwrap()
@@ -62,7 +62,7 @@ async fn a_file_arrives_as_it_left() {
     assert_eq!(alice.post("chat.delete", &body).await.0, 200);
     let (status, _, got) = world.bob.fetch(link).await;
     assert_eq!((status, got.len()), (404, 0));
-    assert_eq!(kept(&world), 0, "the bytes are gone, too");
+    assert_eq!(stored(&world), 0, "the bytes are gone, too");
 }
 
 #[tokio::test]
@@ -116,7 +116,9 @@ async fn files_survive_a_crash_and_unconfirmed_ones_expire() {
     let kept = uploaded(alice, rid, "kept.txt", "text/plain", b"kept".to_vec()).await;
     confirmed(alice, rid, &kept, json!({})).await;
     let waiting = uploaded(alice, rid, "waits.txt", "text/plain", b"waits".to_vec()).await;
+    std::fs::write(directory.path().join("files/.tmpHalf"), b"half").unwrap();
     let world = world.restarted(options()).await;
+    assert_eq!(stored(&world), 2, "half an upload is swept away");
     for (file, text) in [(&kept, "kept"), (&waiting, "waits")] {
         let (status, _, got) = world.alice.fetch(&format!("/file-upload/{file}/x")).await;
         assert_eq!((status, got.as_slice()), (200, text.as_bytes()));
@@ -184,7 +186,7 @@ async fn what_is_no_picture_is_refused_and_leaves_nothing() {
         let (status, answer) = world.alice.form(&path, name, kind, bytes, &[]).await;
         assert_eq!((status, answer["error"].as_str()), (400, Some(error)));
     }
-    assert_eq!(kept(&world), 0);
+    assert_eq!(stored(&world), 0);
 }
 
 /// Fetches a picture with cookies, as nothing else counts for them.
@@ -218,6 +220,10 @@ async fn pictures_of_people_come_and_go() {
     assert_ne!(changed, "Thu, 01 Jan 2015 00:00:00 GMT");
     let picture = image::load_from_memory(&bytes).unwrap();
     assert_eq!((picture.width(), picture.height()), (200, 200));
+    let since = format!("/avatar/alice?rc_uid={}&rc_token={}", bob.uid, bob.token);
+    let request = bob.request("GET", &since);
+    let request = request.header("if-modified-since", changed.as_str());
+    assert_eq!(request.send().await.unwrap().status(), 304);
     let (_, headers, _) = bob.fetch("/avatar/alice").await;
     assert_eq!(
         headers["content-type"], "image/svg+xml",
@@ -316,7 +322,7 @@ async fn transfers_break_on_request() {
             .send()
     };
     assert!(send().await.is_err(), "the connection is cut");
-    assert_eq!(kept(&world), 0, "half a file is none");
+    assert_eq!(stored(&world), 0, "half a file is none");
     no_more_rules(&world).await;
 
     let stall = json!({ "stall_upload": { "after": 100_000, "ms": 300 } });

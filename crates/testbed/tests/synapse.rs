@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{PortLease, Synapse, SynapseOptions};
+use testbed::{PortLease, Sample, Synapse, SynapseOptions};
 
 #[tokio::test]
 async fn people_talk_through_a_real_synapse_that_is_killed_in_between() -> Result<()> {
@@ -69,4 +69,48 @@ async fn two_synapses_live_side_by_side() -> Result<()> {
     one.register("alice").await?;
     two.register("alice").await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn people_send_files_and_show_their_faces() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut options = SynapseOptions::new(directory.path(), PortLease::any()?);
+    options.extra_config = json!({ "max_upload_size": "100K" });
+    let synapse = Synapse::start(options).await?;
+    let alice = synapse.register("alice").await?;
+    let bob = synapse.register("bob").await?;
+    let room = alice
+        .create_room(json!({ "preset": "public_chat" }))
+        .await?;
+    bob.join(&room).await?;
+
+    let picture = Sample::jpeg(1, 30, 20)?;
+    let sent = alice.send_captioned(&room, &picture, "a view").await?;
+    let seen = bob.wait_for_text(&room, "a view").await?;
+    assert_eq!(
+        (seen.event_id.as_str(), seen.msgtype()),
+        (sent.as_str(), "m.image")
+    );
+    assert_eq!(seen.text("/filename"), "photo.jpg");
+    let (content_type, bytes) = bob.download(seen.text("/url")).await?;
+    assert_eq!(content_type, "image/jpeg");
+    assert!(bytes == picture.bytes);
+    assert!(
+        alice
+            .upload_sample(&Sample::random(1, 200_000))
+            .await
+            .is_err(),
+        "larger than this server takes"
+    );
+
+    let mxc = alice.upload_sample(&picture).await?;
+    alice.set_avatar(&mxc).await?;
+    alice.set_display_name("Alice").await?;
+    let profile = bob.profile(&alice.user_id).await?;
+    assert_eq!(profile["avatar_url"], mxc);
+    assert_eq!(profile["displayname"], "Alice");
+    alice.set_room_avatar(&room, &mxc).await?;
+    let shown = bob.state_content(&room, "m.room.avatar", "").await?;
+    assert_eq!(shown.unwrap_or_default()["url"], mxc);
+    synapse.stop().await
 }

@@ -115,10 +115,20 @@ fn emote(content: &Value, with: &Surroundings<'_>) -> Option<String> {
         return says_something(&italic).then_some(written.text);
     }
     let mut lines = said(content, Style::PLAIN, with)?;
-    let star = Piece::text("* ");
+    // An asterisk that might find another one in its line is text like any other.
+    let is_lone = |piece: &Piece| {
+        piece.style == Style::PLAIN
+            && matches!(&piece.what, What::Text(text) | What::Url(text) if !text.contains('*'))
+    };
     match lines.first_mut() {
-        Some(Line::Pieces { prefix, pieces }) if prefix.is_empty() => pieces.insert(0, star),
-        _ => lines.insert(0, line_of(vec![star])),
+        Some(Line::Pieces { prefix, pieces }) if prefix.is_empty() => {
+            if pieces.iter().all(is_lone) {
+                *prefix = format!("{ZERO_WIDTH_SPACE}* ");
+            } else {
+                pieces.insert(0, Piece::text("* "));
+            }
+        }
+        _ => lines.insert(0, line_of(vec![Piece::text("* ")])),
     }
     finished(&lines)
 }

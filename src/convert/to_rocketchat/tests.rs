@@ -380,10 +380,7 @@ fn each_kind_of_message_has_its_form() {
     let of = |kind: &str, body: &str| shown(text(&json!({ "msgtype": kind, "body": body })));
     assert_eq!(of("m.notice", "hi"), "hi");
     assert_eq!(of("m.emote", "waves\ntwice"), "_waves_\n_twice_");
-    assert_eq!(
-        of("m.emote", "uses snake_case_"),
-        "·\\* uses snake\\_case\\_"
-    );
+    assert_eq!(of("m.emote", "uses snake_case_"), "·* uses snake\\_case\\_");
     assert_eq!(of("m.image", "cat.png"), "[image: cat.png]");
     assert_eq!(of("m.file", "a:b:c main.rs"), "[file: a:·b:·c main\\.rs]");
     assert_eq!(of("org.example", "x"), "[org\\.example: x]");

@@ -157,6 +157,12 @@ impl State {
         if ids.is_empty() {
             return 0;
         }
+        // Counted is what people saw: no hidden copies, no marks of deleted messages (capture 18).
+        let seen = ids
+            .iter()
+            .filter_map(|id| self.messages.get(id))
+            .filter(|one| !one.hidden() && one.kind() != "rm")
+            .count();
         for id in &ids {
             // Only the file itself: its thumbnail is left behind.
             let file = self
@@ -185,7 +191,7 @@ impl State {
             &format!("{rid}/deleteMessageBulk"),
             &json!([event]),
         );
-        self.recount(rid, ids.len() as i64);
-        ids.len()
+        self.recount(rid, seen as i64);
+        seen
     }
 }

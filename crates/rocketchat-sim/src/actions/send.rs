@@ -484,7 +484,10 @@ impl State {
         );
         let author = doc.get("u").cloned().unwrap_or(Value::Null);
         let username = author["username"].as_str().unwrap_or("").to_owned();
-        let text = json::text(doc, "msg");
+        let text = match json::text(doc, "msg") {
+            "" if doc.contains_key("file") => "Uploaded a file",
+            text => text,
+        };
         let (title, shown, label) = if kind == "d" {
             (username.clone(), text.to_owned(), username)
         } else {
@@ -498,11 +501,28 @@ impl State {
             payload["tmid"] = tmid.clone();
         }
         let notice = json!([{ "title": title, "text": shown, "payload": payload }]);
+        let concerns = |member: &str| {
+            let Some(tmid) = doc.get("tmid").and_then(Value::as_str) else {
+                return true;
+            };
+            // A reply in a thread is news to those who follow it, and to who is mentioned.
+            let follows = self.messages.get(tmid).is_some_and(|root| {
+                root.author() == member
+                    || json::texts(&root.doc, "replies")
+                        .iter()
+                        .any(|one| one == member)
+            });
+            let mentioned = doc
+                .get("mentions")
+                .and_then(Value::as_array)
+                .is_some_and(|list| list.iter().any(|one| one["_id"] == member));
+            follows || mentioned || json::flag(doc, "tshow")
+        };
         let members: Vec<String> = self
             .hub
             .connected_users()
             .into_iter()
-            .filter(|member| member != uid && self.sub(rid, member).is_some())
+            .filter(|member| member != uid && self.sub(rid, member).is_some() && concerns(member))
             .collect();
         for member in members {
             self.emit_user(&member, "notification", notice.clone());

@@ -91,7 +91,7 @@ impl State {
         let shown = if action == "inserted" {
             room.clone()
         } else {
-            json::without(room, &["_USERNAMES"])
+            json::without(room, &["_USERNAMES", "avatarOrigin"])
         };
         let args = json!([action, shown]);
         for uid in listening {
@@ -110,7 +110,7 @@ impl State {
             let shown = if action == "inserted" {
                 room.clone()
             } else {
-                json::without(room, &["_USERNAMES"])
+                json::without(room, &["_USERNAMES", "avatarOrigin"])
             };
             self.emit_user(uid, "rooms-changed", json!([action, shown]));
         }

@@ -37,10 +37,14 @@ pub fn picture(state: &State, file: &str) -> HttpResponse {
             };
             HttpResponse::build(StatusCode::OK)
                 .content_type(kind)
+                .insert_header(("content-disposition", "inline"))
+                .insert_header(("cache-control", "public, max-age=31536000"))
                 .body(emoji.picture.clone())
         }
         None => HttpResponse::build(StatusCode::OK)
             .insert_header(("content-type", "image/svg+xml"))
+            .insert_header(("content-disposition", "inline"))
+            .insert_header(("cache-control", "public, max-age=0"))
             .body(UNKNOWN),
     }
 }

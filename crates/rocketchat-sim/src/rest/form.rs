@@ -18,10 +18,13 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
-use crate::{error::Failure, json::Doc, media_types, pictures};
+use crate::{error::Failure, json::Doc, media_types, pictures, state::State};
 
 /// Text of a part beyond this is cut, as the server's parser does.
 const MAX_TEXT: usize = 1024 * 1024;
+
+/// Largest request body that is no file, in bytes (facts 0.1).
+const MAX_BODY: usize = 50 * 1024 * 1024;
 
 /// The body of a request on its way.
 pub type Incoming = Pin<Box<dyn Stream<Item = Result<web::Bytes, PayloadError>>>>;
@@ -63,6 +66,31 @@ pub struct Wanted {
     pub look: bool,
 }
 
+impl Wanted {
+    /// How the form of a route is to be read; `None` for routes that take none.
+    pub fn of(state: &State, path: &str) -> Option<Self> {
+        let limit = state.settings.number("FileUpload_MaxFileSize");
+        let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0);
+        let path = path.strip_prefix("/api/v1/")?;
+        let of_room = path.starts_with("rooms.media/") || path.starts_with("rooms.upload/");
+        if of_room {
+            Some(Self {
+                field: "file",
+                limit,
+                strip_exif: state.settings.on("Message_Attachments_Strip_Exif"),
+                look: true,
+            })
+        } else {
+            (path == "users.setAvatar").then_some(Self {
+                field: "image",
+                limit,
+                strip_exif: false,
+                look: false,
+            })
+        }
+    }
+}
+
 /// The body, shared with who drains it in the end.
 struct Tap(Rc<RefCell<Incoming>>);
 
@@ -77,6 +105,22 @@ impl Stream for Tap {
 /// Reads the rest of a body and forgets it, so that its sender hears the answer.
 pub async fn drain(mut body: Incoming) {
     while let Some(Ok(_)) = body.next().await {}
+}
+
+/// A body that is no file; `None` when it is too large.
+pub async fn whole(mut body: Incoming) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let Ok(chunk) = chunk else {
+            return Some(bytes);
+        };
+        if bytes.len() + chunk.len() > MAX_BODY {
+            drain(body).await;
+            return None;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes)
 }
 
 /// Reads a form. The whole body is read whatever is wrong with it.

@@ -17,6 +17,7 @@ pub mod query;
 pub mod reply;
 pub mod room_settings;
 pub mod rooms;
+pub mod shown;
 pub mod subscriptions;
 pub mod threads;
 pub mod tokens;

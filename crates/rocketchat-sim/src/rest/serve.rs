@@ -7,7 +7,6 @@ use actix_web::{
     http::{StatusCode, header::HeaderName, header::HeaderValue},
     web,
 };
-use futures_util::StreamExt;
 use rand::RngExt;
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ use super::{
     call::{Answer, Call, Reply, Shape},
     downloads, faulty,
     form::{self, Form, Incoming, Wanted},
-    info, reply,
+    info, reply, shown,
 };
 use crate::{
     actions::send::Prepared,
@@ -29,9 +28,6 @@ use crate::{
     state::{State, users::token_hash},
     time,
 };
-
-/// Largest request body that is no file, in bytes (facts 0.1).
-const MAX_BODY: usize = 50 * 1024 * 1024;
 
 const BAD_REQUEST: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n<body>\n<pre>Bad Request</pre>\n</body>\n</html>\n";
 
@@ -49,7 +45,7 @@ pub async fn serve(
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     if request.path().starts_with("/_sim/") {
-        let Some(body) = whole(Box::pin(body)).await else {
+        let Some(body) = form::whole(Box::pin(body)).await else {
             return HttpResponse::PayloadTooLarge().finish();
         };
         let answer = control::handle(&mut shared.lock(), &request, &body);
@@ -174,45 +170,6 @@ pub(super) fn is_valid(state: &State, uid: &str, token: &str) -> bool {
     })
 }
 
-/// A body that is no file; `None` when it is too large.
-async fn whole(mut body: Incoming) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let Ok(chunk) = chunk else {
-            return Some(bytes);
-        };
-        if bytes.len() + chunk.len() > MAX_BODY {
-            form::drain(body).await;
-            return None;
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Some(bytes)
-}
-
-/// How the form of a route is to be read; `None` for routes that take none.
-fn wanted(state: &State, path: &str) -> Option<Wanted> {
-    let limit = state.settings.number("FileUpload_MaxFileSize");
-    let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0);
-    let path = path.strip_prefix("/api/v1/")?;
-    let of_room = path.starts_with("rooms.media/") || path.starts_with("rooms.upload/");
-    if of_room {
-        Some(Wanted {
-            field: "file",
-            limit,
-            strip_exif: state.settings.on("Message_Attachments_Strip_Exif"),
-            look: true,
-        })
-    } else {
-        (path == "users.setAvatar").then_some(Wanted {
-            field: "image",
-            limit,
-            strip_exif: false,
-            look: false,
-        })
-    }
-}
-
 /// What is not the API's: the web app for readers, 405 for everybody else (capture 02).
 fn unknown(request: &HttpRequest) -> HttpResponse {
     match request.method().as_str() {
@@ -231,7 +188,7 @@ async fn answer(request: &HttpRequest, body: Incoming, shared: &Shared) -> HttpR
     }
     let form = if request.method() == "POST" {
         let state = shared.lock();
-        wanted(&state, path).map(|wanted| (wanted, state.files.directory().to_owned()))
+        Wanted::of(&state, path).map(|wanted| (wanted, state.files.directory().to_owned()))
     } else {
         None
     };
@@ -241,7 +198,7 @@ async fn answer(request: &HttpRequest, body: Incoming, shared: &Shared) -> HttpR
         let form = form::read(request, body, &wanted, &directory).await;
         return routed(request, &[], Some(form), shared).await;
     }
-    match whole(body).await {
+    match form::whole(body).await {
         Some(body) => routed(request, &body, None, shared).await,
         None => HttpResponse::PayloadTooLarge().finish(),
     }
@@ -541,10 +498,10 @@ fn finish(
         Ok(Reply::Success(mut value)) => {
             value["success"] = json!(true);
             if state.stars {
-                own_stars(&mut value, &call.uid);
+                shown::own_stars(&mut value, &call.uid);
             }
             if state.settings.on("UI_Use_Real_Name") {
-                real_names(state, &mut value);
+                shown::real_names(state, &mut value);
             }
             (StatusCode::OK, value)
         }
@@ -594,54 +551,6 @@ fn finish(
         response,
         status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN,
     )
-}
-
-/// Leaves only the caller's own stars on messages (facts 4.1).
-fn own_stars(value: &mut Value, uid: &str) {
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(|one| own_stars(one, uid)),
-        Value::Object(map) => {
-            for (key, inner) in map.iter_mut() {
-                match inner {
-                    Value::Array(stars) if key == "starred" => {
-                        stars.retain(|star| star["_id"] == uid)
-                    }
-                    inner => own_stars(inner, uid),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// With real names on, REST shows those of who reacted beside the usernames (facts 4.1).
-fn real_names(state: &State, value: &mut Value) {
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(|one| real_names(state, one)),
-        Value::Object(map) => {
-            for (key, inner) in map.iter_mut() {
-                let Value::Object(reactions) = inner else {
-                    real_names(state, inner);
-                    continue;
-                };
-                if key != "reactions" {
-                    real_names(state, inner);
-                    continue;
-                }
-                for reaction in reactions.values_mut().filter_map(Value::as_object_mut) {
-                    let names: Vec<String> = crate::json::texts(reaction, "usernames")
-                        .iter()
-                        .map(|name| match state.users.named(name) {
-                            Some(user) => user.shown_name().to_owned(),
-                            None => name.clone(),
-                        })
-                        .collect();
-                    reaction.insert("names".to_owned(), json!(names));
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 /// The caller's address: the last of `x-forwarded-for`, `x-real-ip`, or the connection's (facts 0.3).

@@ -471,6 +471,23 @@ impl State {
         }
     }
 
+    /// Removes bytes that no document names: uploads that a crash cut off.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn sweep_files(&mut self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(self.files.directory())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let id = name.strip_suffix(".thumbnail").unwrap_or(&name);
+            if !self.files.all.contains_key(id) && !name.starts_with("avatar-") {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes files that waited for their message until `now` in vain; returns how many.
     pub fn expire_files(&mut self, now: i64) -> usize {
         let ids: Vec<String> = self

@@ -114,6 +114,7 @@ impl State {
         for line in lines {
             state.replay(line);
         }
+        state.sweep_files()?;
         if state.users.count() == 0 {
             state.seed();
         }

@@ -68,7 +68,10 @@ pub struct Setup {
 impl Setup {
     pub async fn new(sim: &RunningSim) -> Self {
         let mut setup = Self {
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             url: sim.url(),
             admin: Credentials::default(),
             strangers: HashMap::new(),

@@ -10,12 +10,16 @@ use serde_json::Value;
 
 pub mod accounts;
 pub mod player;
+#[path = "samples.rs"]
+pub mod samples;
 
 /// Recorded texts (ids, tokens, dates) and what they are in the simulator.
 #[derive(Default)]
 pub struct Known {
     pub texts: HashMap<String, String>,
     dates: BTreeMap<i64, i64>,
+    /// Files whose text the recording shows when they are downloaded, by their SHA-256.
+    pub contents: HashMap<String, String>,
 }
 
 pub fn is_id(text: &str) -> bool {
@@ -122,6 +126,12 @@ impl Known {
                 text = text.replace(word, known);
             }
         }
+        // Tokens inside a cookie.
+        for (placeholder, token) in &self.texts {
+            if is_placeholder(placeholder) && text.contains(placeholder) {
+                text = text.replace(placeholder, token);
+            }
+        }
         let mut at_byte = 0;
         while let Some(date) = text.get(at_byte..at_byte + 24).filter(|_| text.len() > 24) {
             if date.ends_with('Z')
@@ -197,6 +207,17 @@ pub fn differences(
             for (key, value) in a {
                 // `shown` is a remark of the recording, `lastTokenPart` is random.
                 if key == "shown" || key == "lastTokenPart" {
+                    continue;
+                }
+                // Nobody draws a smaller picture byte for byte as another program does.
+                let smaller = a
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .is_some_and(|name| name.starts_with("thumb-"));
+                if (key == "image_preview" && b.contains_key(key)) || (smaller && key == "size") {
+                    continue;
+                }
+                if path.ends_with(".files[]") && key == "token" && b.contains_key(key) {
                     continue;
                 }
                 match b.get(key) {

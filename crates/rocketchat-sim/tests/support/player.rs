@@ -20,7 +20,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 use super::{
     Known,
     accounts::{BASE, Credentials, Setup},
-    differences, shape,
+    differences, samples, shape,
 };
 
 type Sink = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
@@ -120,6 +120,7 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
     let (mut gone, mut closed) = (Vec::<String>::new(), BTreeSet::<String>::new());
     let mut remaining: HashMap<String, i64> = HashMap::new();
     prepare(&name, &lines, &setup, &mut known).await;
+    known.contents = downloaded(&lines);
     let (mut expected, mut all) = (
         BTreeMap::<String, Vec<Value>>::new(),
         BTreeMap::<String, Vec<Value>>::new(),
@@ -135,7 +136,11 @@ pub async fn play(path: &std::path::Path, left_out: fn(&Value) -> Option<&'stati
                     *outcome.skipped.entry(reason).or_default() += 1;
                     // What it would have made does not exist here.
                     gone.extend(made_by(&line["response"]["body"]));
-                } else if line["request"]["body"]["multipart"].is_array() {
+                } else if line["request"]["body"]["multipart"].is_array()
+                    && line["request"]["path"]
+                        .as_str()
+                        .is_some_and(|path| path.contains("/emoji-custom."))
+                {
                     upload_emoji(line, &setup).await;
                 } else {
                     cut_lines(&name, line, &setup, &mut known).await;
@@ -333,6 +338,49 @@ async fn cut_lines(name: &str, line: &Value, setup: &Setup, known: &mut Known) {
     }
 }
 
+/// Files whose text a recording shows when they are downloaded, by their SHA-256.
+fn downloaded(lines: &[Value]) -> HashMap<String, String> {
+    lines
+        .iter()
+        .filter_map(|line| line["response"]["body"].as_str())
+        .map(|text| (samples::sha256(text.as_bytes()), text.to_owned()))
+        .collect()
+}
+
+/// A form with parts like the recorded ones: texts as they were, files of the same kind and length.
+fn form(parts: &[Value], known: &Known, at: i64) -> Vec<u8> {
+    let mut body = Vec::new();
+    for part in parts {
+        let text = |key: &str| part[key].as_str();
+        let mut head = format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"{}\"",
+            text("name").unwrap()
+        );
+        if let Some(filename) = text("filename") {
+            head.push_str(&format!("; filename=\"{filename}\""));
+        }
+        if let Some(kind) = text("content-type") {
+            head.push_str(&format!("\r\nContent-Type: {kind}"));
+        }
+        head.push_str("\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        if let Some(value) = text("value") {
+            body.extend_from_slice(known.text(value, at).as_bytes());
+        } else {
+            let length = part["length"].as_u64().unwrap() as usize;
+            let bytes = match known.contents.get(text("sha256").unwrap()) {
+                Some(content) => content.clone().into_bytes(),
+                None => samples::like(text("sha256").unwrap(), length),
+            };
+            assert_eq!(bytes.len(), length, "{part}");
+            body.extend_from_slice(&bytes);
+        }
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--edge--\r\n");
+    body
+}
+
 /// The order of the control API that does what an upload of an emoji did.
 async fn upload_emoji(line: &Value, setup: &Setup) {
     let parts = line["request"]["body"]["multipart"].as_array().unwrap();
@@ -428,7 +476,11 @@ async fn rest(
         .get("x-user-id")
         .and_then(Value::as_str)
         .unwrap_or("");
+    let parts = request["body"]["multipart"].as_array();
     for (key, value) in &headers {
+        if parts.is_some() && key == "content-type" {
+            continue;
+        }
         let value = value.as_str().unwrap();
         let sent = if key == "x-auth-token" {
             match setup.token(known, value, uid).await {
@@ -443,6 +495,9 @@ async fn rest(
     call = match &request["body"] {
         Value::Null => call,
         Value::String(raw) => call.body(raw.clone()),
+        _ if parts.is_some() => call
+            .header("content-type", "multipart/form-data; boundary=edge")
+            .body(form(parts.unwrap(), known, at)),
         body => call.body(known.value(body, at).to_string()),
     };
     let left = response["headers"]["x-ratelimit-remaining"]
@@ -501,12 +556,21 @@ async fn rest(
         "x-ratelimit-limit",
         "x-ratelimit-remaining",
         "x-deprecation-message",
+        "content-disposition",
+        "content-range",
+        "content-encoding",
+        "cache-control",
+        "location",
     ] {
         let got = answer
             .headers()
             .get(header)
             .and_then(|value| value.to_str().ok());
         let recorded = response["headers"].get(header).and_then(Value::as_str);
+        // Answers of the API are not to be kept anyway.
+        if header == "cache-control" && path.starts_with("/api/") {
+            continue;
+        }
         let compared = got.is_some() || !matches!(header, "content-type" | "allow");
         if compared && recorded.is_some() && got != recorded {
             outcome.differences.push(format!(
@@ -514,8 +578,19 @@ async fn rest(
             ));
         }
     }
-    let text = answer.text().await.unwrap();
+    let bytes = answer.bytes().await.unwrap();
     let recorded = &response["body"];
+    if response["headers"]["content-encoding"] == "gzip" {
+        let mut plain = Vec::new();
+        let read = GzDecoder::new(bytes.as_ref()).read_to_end(&mut plain);
+        if read.is_err() || plain.is_empty() {
+            outcome
+                .differences
+                .push(format!("{place} is not compressed"));
+        }
+        return;
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     match serde_json::from_str::<Value>(&text) {
         Ok(body) if recorded.is_object() => {
             let mut body = body;
@@ -529,10 +604,10 @@ async fn rest(
                 .extend(found.into_iter().map(|one| format!("{place} {one}")));
         }
         _ if recorded["binary"] == true => {
-            if recorded["length"] != text.len() {
+            if recorded["length"] != bytes.len() {
                 outcome.differences.push(format!(
                     "{place} has {} bytes, recorded {}",
-                    text.len(),
+                    bytes.len(),
                     recorded["length"]
                 ));
             }
@@ -545,7 +620,7 @@ async fn rest(
             }
         }
         _ => {
-            if recorded.as_str() != Some(&text) {
+            if recorded.as_str().map(|one| known.text(one, at)) != Some(text.clone()) {
                 outcome
                     .differences
                     .push(format!("{place} is {text:?}, recorded {recorded}"));
