@@ -494,17 +494,17 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
     );
     ensure_linked(&said, &bytes(1000, 1)).await?;
     // An encrypted one is in clear behind its link.
-    let secret = Sample::pdf().bytes;
+    let secret = Sample::mp4(8).bytes;
     let (mut file, uploaded) = encrypted(&secret).await?;
     file["url"] = json!(
         alice
             .upload("", "application/octet-stream", uploaded)
             .await?
     );
-    let sent = json!({ "msgtype": "m.file", "body": "secret.pdf", "file": file });
+    let sent = json!({ "msgtype": "m.file", "body": "secret.mp4", "file": file });
     let event = alice.send_event(&room, "m.room.message", sent).await?;
-    let said = words("secret.pdf").await?;
-    assert!(said.contains("application/pdf"), "{said}");
+    let said = words("secret.mp4").await?;
+    assert!(said.contains("video/mp4"), "{said}");
     ensure_linked(&said, &secret).await?;
     // The link ends with the message.
     alice.redact(&room, &event).await?;
