@@ -204,3 +204,22 @@ impl Bridge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_form_is_due_after_some_attempts_and_about_a_minute() {
+        let after = |strikes, ago: u64| Attempt {
+            strikes,
+            struck: Instant::now().checked_sub(Duration::from_secs(ago)),
+            ..Attempt::default()
+        };
+        assert!(!Attempt::default().is_last(), "the first of all");
+        assert!(!after(1, 300).is_last(), "a large file takes its time");
+        assert!(!after(8, 10).is_last(), "it may pass");
+        assert!(after(2, 60).is_last());
+        assert!(after(STRIKES - 1, 5).is_last(), "there is no other");
+    }
+}

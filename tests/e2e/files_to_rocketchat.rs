@@ -5,10 +5,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, World, WorldOptions};
+use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
-use crate::samples::{bytes, mp4, ogg, pdf, png, wav};
 use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general};
+
+/// A picture of its own.
+fn png(width: u32, height: u32, seed: u8) -> Vec<u8> {
+    Sample::png(seed.into(), width, height)
+        .expect("a picture")
+        .bytes
+}
+
+/// So many bytes that are of no known type.
+fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut file = Sample::random(seed, length).bytes;
+    file[0] = 0;
+    file
+}
 
 /// How long something may take that is tried for a minute first.
 const PATIENTLY: Duration = Duration::from_secs(150);
@@ -93,16 +106,16 @@ async fn every_kind_of_file_of_matrix_arrives_byte_by_byte() -> Result<()> {
     let table: [Row; 10] = [
         ("m.image", "cat.png", "image/png", png(40, 30, 1), "cat.png", "image/png"),
         ("m.image", "large.png", "image/png", png(900, 700, 2), "large.png", "image/png"),
-        ("m.audio", "tone.wav", "audio/wav", wav(3), "tone.wav", "audio/wav"),
-        ("m.audio", "voice", "audio/ogg; codecs=opus", ogg(4), "voice.ogg", "audio/ogg"),
-        ("m.video", "film.mp4", "video/mp4", mp4(5), "film.mp4", "video/mp4"),
-        ("m.file", "paper.pdf", "application/pdf", pdf(6), "paper.pdf", "application/pdf"),
+        ("m.audio", "tone.wav", "audio/wav", Sample::wav(3).bytes, "tone.wav", "audio/wav"),
+        ("m.audio", "voice", "audio/ogg; codecs=opus", Sample::ogg(4).bytes, "voice.ogg", "audio/ogg"),
+        ("m.video", "film.mp4", "video/mp4", Sample::mp4(5).bytes, "film.mp4", "video/mp4"),
+        ("m.file", "paper.pdf", "application/pdf", Sample::pdf().bytes, "paper.pdf", "application/pdf"),
         ("m.file", "notes.txt", "text/plain", b"some notes".to_vec(), "notes.txt", "text/plain"),
-        ("m.file", "data", "application/octet-stream", bytes(&[0, 1], 300, 7), "data", "application/octet-stream"),
+        ("m.file", "data", "application/octet-stream", bytes(300, 7), "data", "application/octet-stream"),
         // No end, and a lie about the type.
         ("m.file", "picture", "video/mp4", png(9, 9, 8), "picture.png", "image/png"),
         // More than a name.
-        ("m.file", "../../e\u{202e}tc/pass\u{0007}wd.pdf", "application/pdf", pdf(9), "passwd.pdf", "application/pdf"),
+        ("m.file", "../../e\u{202e}tc/pass\u{0007}wd.pdf", "application/pdf", Sample::pdf().bytes, "passwd.pdf", "application/pdf"),
     ];
     for (msgtype, name, media_type, file, _, _) in &table {
         let sent = content(&alice, msgtype, name, media_type, file).await?;
@@ -300,10 +313,17 @@ async fn files_go_into_direct_messages_and_private_groups() -> Result<()> {
         .wait_for_invite("the portal of the group", |invite| invite.sender == bot)
         .await?;
     let portal = admin.join(&invite.room_id).await?;
-    let file = content(&admin, "m.file", "secret.pdf", "application/pdf", &pdf(2)).await?;
+    let file = content(
+        &admin,
+        "m.file",
+        "secret.pdf",
+        "application/pdf",
+        &Sample::pdf().bytes,
+    )
+    .await?;
     admin.send_event(&portal, "m.room.message", file).await?;
     let there = wait_for_file(&carol, &group, "secret.pdf").await?;
-    ensure_bytes(&carol, &there, &pdf(2)).await
+    ensure_bytes(&carol, &there, &Sample::pdf().bytes).await
 }
 
 /// Encrypts as the specification says, with Node's own cryptography: the `file` of an
@@ -365,7 +385,7 @@ async fn encrypted_files_are_decrypted_and_false_ones_refused() -> Result<()> {
     let small = png(50, 40, 1);
     let (file, secret) = encrypted(&small).await?;
     send("small.png", file, secret).await?;
-    let large = bytes(b"\x00large", 3_000_000, 2);
+    let large = bytes(3_000_000, 2);
     let (file, secret) = encrypted(&large).await?;
     send("large.bin", file, secret).await?;
     // One byte is another.
@@ -462,7 +482,7 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
     world
         .change_setting("FileUpload_MaxFileSize", json!(1000))
         .await?;
-    send("thousand.bin", &bytes(&[0], 1000, 1)).await?;
+    send("thousand.bin", &bytes(1000, 1)).await?;
     let said = words("thousand.bin").await?;
     assert!(
         said.starts_with("[file: thousand.bin (1000 bytes)]"),
@@ -472,19 +492,19 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
         said.contains("too large for Rocket.Chat, which takes files of up to 999 bytes"),
         "{said}"
     );
-    ensure_linked(&said, &bytes(&[0], 1000, 1)).await?;
+    ensure_linked(&said, &bytes(1000, 1)).await?;
     // An encrypted one is in clear behind its link.
-    let secret = pdf(8);
+    let secret = Sample::mp4(8).bytes;
     let (mut file, uploaded) = encrypted(&secret).await?;
     file["url"] = json!(
         alice
             .upload("", "application/octet-stream", uploaded)
             .await?
     );
-    let sent = json!({ "msgtype": "m.file", "body": "secret.pdf", "file": file });
+    let sent = json!({ "msgtype": "m.file", "body": "secret.mp4", "file": file });
     let event = alice.send_event(&room, "m.room.message", sent).await?;
-    let said = words("secret.pdf").await?;
-    assert!(said.contains("application/pdf"), "{said}");
+    let said = words("secret.mp4").await?;
+    assert!(said.contains("video/mp4"), "{said}");
     ensure_linked(&said, &secret).await?;
     // The link ends with the message.
     alice.redact(&room, &event).await?;
@@ -493,18 +513,18 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
             Ok(ensure_linked(&said, &secret).await.is_err().then_some(()))
         })
         .await?;
-    send("less.bin", &bytes(&[0], 999, 2)).await?;
+    send("less.bin", &bytes(999, 2)).await?;
     let there = wait_for_file(&carol, &channel, "less.bin").await?;
-    ensure_bytes(&carol, &there, &bytes(&[0], 999, 2)).await?;
+    ensure_bytes(&carol, &there, &bytes(999, 2)).await?;
     world
         .change_setting("FileUpload_MaxFileSize", json!(-1))
         .await?;
-    send("more.bin", &bytes(&[0], 5000, 3)).await?;
+    send("more.bin", &bytes(5000, 3)).await?;
     wait_for_file(&carol, &channel, "more.bin").await?;
     world
         .change_setting("FileUpload_MediaTypeWhiteList", json!("image/*"))
         .await?;
-    send("only-pictures.bin", &bytes(&[0], 50, 4)).await?;
+    send("only-pictures.bin", &bytes(50, 4)).await?;
     words("only-pictures.bin").await?;
     world
         .change_setting("FileUpload_MediaTypeWhiteList", json!(""))
@@ -512,7 +532,7 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
     world
         .change_setting("FileUpload_Enabled", json!(false))
         .await?;
-    let off = send("off.bin", &bytes(&[0], 50, 5)).await?;
+    let off = send("off.bin", &bytes(50, 5)).await?;
     let said = words("off.bin").await?;
     assert!(said.contains("Rocket.Chat does not take files."), "{said}");
     // What stands there in words is edited and deleted as any text.
@@ -575,7 +595,7 @@ async fn files_that_cannot_be_had_hold_nobody_up_for_ever() -> Result<()> {
     let event = alice.send_event(&room, "m.room.message", remote).await?;
     alice.send_text(&room, "behind it").await?;
     // Others go on meanwhile, also where Rocket.Chat stops taking one's file.
-    let stalled = bytes(&[0], 20_000_000, 1);
+    let stalled = bytes(20_000_000, 1);
     let rule = json!({
         "match": { "path": "/api/v1/rooms.media/", "user": world.puppet("erin"), "times": 1 },
         "action": { "stall_upload": { "after": 1000, "ms": 90_000 } },
@@ -643,7 +663,7 @@ async fn transfers_that_are_cut_begin_again() -> Result<()> {
         channel,
     } = in_general().await?;
     let control = world.rocketchat.control();
-    let file = bytes(b"\x00", 2_000_000, 1);
+    let file = bytes(2_000_000, 1);
     for (number, after) in [0_u64, 1000, 777_777, 1_999_999].into_iter().enumerate() {
         let rule = json!({
             "match": { "path": "/api/v1/rooms.media/", "times": 2 },
@@ -721,7 +741,7 @@ async fn interrupted(world: &World, moments: &[Moment], in_one_step: bool) -> Re
     let carol = world.rocket_user("carol").await?;
     let channel = carol.join_channel("general").await?;
     let room = alice.join(&world.alias("general")).await?;
-    let file = |number: usize| bytes(&[0], 20_000, number as u64 + 1);
+    let file = |number: usize| bytes(20_000, number as u64 + 1);
     let name = |number: usize| format!("file-{number}.bin");
     let mut events = Vec::new();
     for (number, moment) in moments.iter().enumerate() {
@@ -942,7 +962,7 @@ async fn large_files_and_many_at_once_take_little_memory() -> Result<()> {
     alice.send_text(&room, "hi").await?;
     carol.wait_for_text(&channel, "hi").await?;
     let before = world.bridge.rss_bytes()? / 1_048_576;
-    let large = bytes(&[0], 100_000_000, 1);
+    let large = bytes(100_000_000, 1);
     let sent = content(
         &alice,
         "m.file",
@@ -970,7 +990,7 @@ async fn large_files_and_many_at_once_take_little_memory() -> Result<()> {
     let mut waiting = Vec::new();
     for number in 0..20 {
         let person = &people[number % people.len()];
-        let file = bytes(&[0], 4_000_000, number as u64 + 2);
+        let file = bytes(4_000_000, number as u64 + 2);
         let name = format!("many-{number}.bin");
         let sent = content(person, "m.file", &name, "application/octet-stream", &file).await?;
         waiting.push((person, sent, name, file));

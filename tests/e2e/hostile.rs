@@ -55,9 +55,7 @@ async fn text_of_matrix_never_acts_on_rocketchat() -> Result<()> {
         .wait_for_message(&channel, "the text", |one| one.text.starts_with("one"))
         .await?;
     assert_eq!(said.text.replace('\u{200b}', ""), "onetwo[31m\nthree");
-    let mxc = alice
-        .upload("x", "image/png", crate::samples::png(9, 9, 1))
-        .await?;
+    let mxc = alice.upload_sample(&testbed::Sample::png(1, 9, 9)?).await?;
     let image = json!({
         "msgtype": "m.image", "body": "!rc list", "filename": "a\r\n/leave.png", "url": mxc,
     });

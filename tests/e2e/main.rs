@@ -27,7 +27,6 @@ mod long_texts;
 mod mentions;
 mod reactions;
 mod replies;
-mod samples;
 mod start;
 mod threads;
 mod versions;

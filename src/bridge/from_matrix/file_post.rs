@@ -511,3 +511,45 @@ pub(super) fn is_surely_not_done(failure: &Failure) -> bool {
         (_, Advice::GiveUp) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::failure::Side;
+    use crate::media::Broken;
+
+    #[test]
+    fn only_what_surely_was_not_done_is_done_again_with_the_same_upload() {
+        let refused = |code: Option<&str>| {
+            Failure::RocketChat(rocketchat::Error::Refused {
+                error: rocketchat::error::ServerText::new("no"),
+                code: code.map(str::to_owned),
+                text: rocketchat::error::ServerText::default(),
+            })
+        };
+        let lost = |maybe_done| {
+            Failure::RocketChat(rocketchat::Error::Transport {
+                maybe_done,
+                what: "timeout",
+            })
+        };
+        let broken = Failure::Transfer {
+            from: Side::Matrix,
+            why: Broken::Stalled,
+        };
+        let limited = Failure::RocketChat(rocketchat::Error::RateLimited { after: None });
+        let failed = Failure::RocketChat(rocketchat::Error::Server { status: 502 });
+        let table = [
+            (refused(Some("error-action-not-allowed")), true),
+            (refused(None), false),
+            (lost(false), true),
+            (lost(true), false),
+            (broken, true),
+            (limited, true),
+            (failed, false),
+        ];
+        for (failure, expected) in table {
+            assert_eq!(is_surely_not_done(&failure), expected, "{failure:?}");
+        }
+    }
+}
