@@ -11,14 +11,16 @@ mod attachments;
 mod card;
 mod markup;
 mod moment;
+mod person;
 mod plain;
 mod rendered;
-mod safe;
+pub(super) mod safe;
 mod size;
 mod uikit;
 
 pub use attachments::{Parse, quoted, say};
 pub use markup::render;
+pub use person::shown_name;
 pub use rendered::{Channel, Directory, Person, Rendered};
 pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};
 

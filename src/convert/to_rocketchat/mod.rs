@@ -11,6 +11,7 @@ mod layout;
 mod line;
 mod literal;
 mod people;
+mod person;
 mod proof;
 mod split;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod write;
 
 pub use kinds::event;
 pub use late::late;
+pub use person::allowed_name;
 pub use split::split;
 
 use ruma::{RoomOrAliasId, UserId};
