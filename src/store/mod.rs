@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod faces;
 mod flush;
 mod inbox;
 mod keys;
@@ -22,6 +23,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal,
@@ -305,6 +307,11 @@ impl Store {
     /// When the store fails.
     pub fn ghost(&self, user: &RocketUserId) -> Result<Option<Ghost>, StoreError> {
         self.get(&keys::ghost(user))
+    }
+
+    /// Whether there is any ghost.
+    pub fn has_ghosts(&self) -> bool {
+        self.db.scan_prefix(keys::GHOSTS).next().is_some()
     }
 
     /// The ghost with that localpart.
