@@ -146,6 +146,18 @@ pub(super) fn puppet_password(user: &UserId, as_token: &Secret) -> Secret {
     Secret::new(format!("{}aA1!", URL_SAFE_NO_PAD.encode(mac)))
 }
 
+/// The id in the link to a file of a message: the same however often it is made.
+pub(super) fn link_id(rid: &RocketRoomId, message: &RocketMessageId, file: &str) -> String {
+    let bytes = digest("link", &[rid.as_str(), message.as_str(), file]);
+    URL_SAFE_NO_PAD.encode(&bytes[..18])
+}
+
+/// The signature of a link with that id until that time (seconds since 1970).
+pub(super) fn link_signature(key: &Secret, id: &str, until: i64) -> Secret {
+    let mac = keyed(key, "file link", &format!("v1 {until} {id}"));
+    Secret::new(URL_SAFE_NO_PAD.encode(mac))
+}
+
 fn keyed(key: &Secret, purpose: &str, text: &str) -> [u8; 32] {
     let key = digest("puppet key", &[purpose, key.expose()]);
     let mut block = [0; 64];

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::matrix;
+use crate::media::Broken;
 use crate::retry::{Advice, Retryable};
 use crate::rocketchat;
 use crate::store::StoreError;
@@ -24,6 +25,13 @@ pub enum Failure {
     Matrix(matrix::Error),
     /// Rocket.Chat said no, or nothing.
     RocketChat(rocketchat::Error),
+    /// A file broke off on its way from that side.
+    Transfer {
+        /// Where it came from.
+        from: Side,
+        /// What happened to it.
+        why: Broken,
+    },
     /// The store failed.
     Store(StoreError),
     /// The bridge itself will not do it; for the person, in full sentences.
@@ -38,6 +46,7 @@ impl Failure {
         match self {
             Self::Matrix(_) => Some(Side::Matrix),
             Self::RocketChat(_) => Some(Side::RocketChat),
+            Self::Transfer { from, .. } => Some(*from),
             _ => None,
         }
     }
@@ -64,6 +73,7 @@ impl Failure {
             }
             Self::Matrix(_) => "The homeserver did not accept it.".into(),
             Self::RocketChat(error) => error.person_text(),
+            Self::Transfer { why, .. } => format!("The file could not be carried over: {why}."),
             Self::Store(_) => "The bridge could not write to its store.".into(),
             Self::Refused(text) => text.clone(),
             Self::NotYet(what) => format!("It has to wait for {what}."),
@@ -80,6 +90,7 @@ impl Retryable for Failure {
                 maybe_done: false,
             },
             Self::RocketChat(error) => error.advice(),
+            Self::Transfer { why, .. } => why.advice(),
             // The disk may be full now and not in a minute; giving up would lose
             // what the store was to remember.
             Self::Store(StoreError::Record { .. } | StoreError::Newer { .. }) => Advice::GiveUp,
@@ -107,6 +118,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Matrix(error) => error.fmt(f),
             Self::RocketChat(error) => error.fmt(f),
+            Self::Transfer { why, .. } => why.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Refused(text) => f.write_str(text),
             Self::NotYet(what) => write!(f, "waiting for {what}"),

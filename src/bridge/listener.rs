@@ -7,6 +7,7 @@ use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure};
+use crate::matrix::listener::{FileRefusal, FileRequest, ServedFile};
 use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
 use crate::rocketchat::Username;
 use crate::rocketchat::documents::{RoomType, UserRef};
@@ -90,6 +91,10 @@ impl Handler for BridgeHandler {
         query: ThirdPartyQuery,
     ) -> Result<Vec<Value>, Unavailable> {
         self.0.find_channels(&query).await.map_err(not_now)
+    }
+
+    async fn file(&self, request: FileRequest) -> Result<ServedFile, FileRefusal> {
+        self.0.linked_file(request).await
     }
 
     fn health(&self) -> Health {

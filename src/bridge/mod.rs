@@ -17,6 +17,7 @@ mod direct_sockets;
 mod direct_watch;
 mod faces;
 mod failure;
+mod file_links;
 mod from_matrix;
 mod from_rocketchat;
 mod gate;
@@ -83,6 +84,8 @@ pub struct Bridge {
     to_matrix: Queues<RocketRoomId, Job>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
+    /// Shared by all who move a file; taken before a place among those who try.
+    transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
@@ -112,6 +115,7 @@ pub struct Bridge {
     /// Rooms of direct messages in which the Matrix user is known to be.
     persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
+    file_downloads: file_links::Downloads,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
     /// The channels of the configuration have been opened, as far as possible.
@@ -166,6 +170,7 @@ impl Bridge {
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
                 attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
+                transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
@@ -186,6 +191,7 @@ impl Bridge {
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
+                file_downloads: file_links::Downloads::default(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
                 channels_opened: AtomicBool::new(false),
@@ -276,6 +282,11 @@ impl Bridge {
             match tokio::task::block_in_place(|| self.store.forget_old_events()) {
                 Ok(forgotten) => tracing::debug!(forgotten, "old event ids are forgotten"),
                 Err(error) => tracing::error!(%error, "old event ids cannot be forgotten"),
+            }
+            let now = crate::clock::now_ms();
+            match tokio::task::block_in_place(|| self.store.forget_ended_file_links(now)) {
+                Ok(forgotten) => tracing::debug!(forgotten, "links that have ended are forgotten"),
+                Err(error) => tracing::error!(%error, "links that have ended cannot be forgotten"),
             }
         }
     }

@@ -17,7 +17,10 @@ use crate::store::{Portal, PortalKind};
 /// How long settings are believed. 6.14 can only be asked for all of them at once.
 const BELIEVED_FOR: Duration = Duration::from_secs(300);
 
-const ASKED_FOR: [&str; 11] = [
+/// How old settings may be by which something is refused.
+const JUST_NOW: Duration = Duration::from_secs(2);
+
+const ASKED_FOR: [&str; 16] = [
     "Site_Url",
     "Message_MaxAllowedSize",
     "Message_AllowEditing",
@@ -29,6 +32,11 @@ const ASKED_FOR: [&str; 11] = [
     "Katex_Parenthesis_Syntax",
     "Katex_Dollar_Syntax",
     "Message_CustomDomain_AutoLink",
+    "FileUpload_Enabled",
+    "FileUpload_Enabled_Direct",
+    "FileUpload_MaxFileSize",
+    "FileUpload_MediaTypeWhiteList",
+    "FileUpload_MediaTypeBlackList",
 ];
 
 /// Settings of a Rocket.Chat server.
@@ -43,6 +51,17 @@ pub(super) struct ServerSettings {
     pub delete_minutes: Option<u64>,
     /// How the server reads its dialect.
     pub dialect: Options,
+    /// Whether people may upload files.
+    pub files_allowed: bool,
+    /// Whether they may in direct messages.
+    pub files_allowed_in_direct: bool,
+    /// The size in bytes from which on files are refused (6.14: a file of exactly
+    /// `FileUpload_MaxFileSize` is); none without limit.
+    pub max_file: Option<u64>,
+    /// Media types that alone are taken; empty when all are.
+    allowed_types: Vec<String>,
+    /// Media types that are refused, whatever is allowed.
+    blocked_types: Vec<String>,
 }
 
 /// The settings as they were last seen.
@@ -61,6 +80,12 @@ impl ServerSettings {
             value.filter(|minutes| *minutes > 0)
         };
         let katex = flag("Katex_Enabled", true);
+        let types = |id: &str, default: &str| -> Vec<String> {
+            let list = text(id).unwrap_or(default).split(',');
+            list.map(|kind| kind.trim().to_lowercase())
+                .filter(|kind| !kind.is_empty())
+                .collect()
+        };
         Self {
             site: text("Site_Url").and_then(|url| Url::parse(url).ok()),
             max_text: values
@@ -88,7 +113,32 @@ impl ServerSettings {
                 },
                 ..Options::default()
             },
+            files_allowed: flag("FileUpload_Enabled", true),
+            files_allowed_in_direct: flag("FileUpload_Enabled_Direct", true),
+            // -1 is without limit; 100 MiB is what a new server has.
+            max_file: match values.get("FileUpload_MaxFileSize").and_then(Value::as_i64) {
+                Some(size) => u64::try_from(size).ok(),
+                None => Some(104_857_600),
+            },
+            allowed_types: types("FileUpload_MediaTypeWhiteList", ""),
+            blocked_types: types("FileUpload_MediaTypeBlackList", "image/svg+xml"),
         }
+    }
+
+    /// Whether the server takes files of that media type (`image/png`). Either list may
+    /// have all of a kind (`image/*`).
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        let media_type = media_type.to_lowercase();
+        let is_among = |list: &[String]| {
+            list.iter().any(|kind| match kind.strip_suffix("/*") {
+                Some(family) => media_type
+                    .strip_prefix(family)
+                    .is_some_and(|rest| rest.starts_with('/')),
+                None => *kind == media_type,
+            })
+        };
+        let is_allowed = self.allowed_types.is_empty() || is_among(&self.allowed_types);
+        is_allowed && !is_among(&self.blocked_types)
     }
 
     /// Which message a link leads to, if it is one of this server's.
@@ -122,12 +172,22 @@ impl ServerSettings {
 impl Bridge {
     /// The server's settings, not older than a few minutes while it answers.
     pub(super) async fn server_settings(&self) -> Result<Arc<ServerSettings>, Failure> {
+        self.settings_within(BELIEVED_FOR).await
+    }
+
+    /// The server's settings as they are now, within seconds: for what is refused
+    /// because of them.
+    pub(super) async fn settings_now(&self) -> Result<Arc<ServerSettings>, Failure> {
+        self.settings_within(JUST_NOW).await
+    }
+
+    async fn settings_within(&self, age: Duration) -> Result<Arc<ServerSettings>, Failure> {
         let seen = {
             let last = &self.settings_seen.0;
             last.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
         if let Some((at, settings)) = &seen
-            && at.elapsed() < BELIEVED_FOR
+            && at.elapsed() < age
         {
             return Ok(Arc::clone(settings));
         }
@@ -205,6 +265,34 @@ mod tests {
         assert_eq!(settings.edit_minutes, Some(5));
         assert!(!settings.dialect.katex_parenthesis);
         assert_eq!(settings.dialect.custom_domains, ["intra", "wiki.lan"]);
+    }
+
+    #[test]
+    fn limits_of_files_are_read() {
+        let usual = read(json!({}));
+        assert!(usual.files_allowed && usual.files_allowed_in_direct);
+        assert_eq!(usual.max_file, Some(104_857_600));
+        assert!(usual.accepts("application/x-anything"));
+        assert!(!usual.accepts("image/SVG+xml"), "as a new server has it");
+        let none = read(json!({ "FileUpload_MaxFileSize": -1, "FileUpload_Enabled": false }));
+        assert_eq!((none.max_file, none.files_allowed), (None, false));
+        let some = read(json!({
+            "FileUpload_MaxFileSize": 1000,
+            "FileUpload_MediaTypeWhiteList": "image/*, text/plain",
+            "FileUpload_MediaTypeBlackList": "image/gif,video/*",
+        }));
+        assert_eq!(some.max_file, Some(1000));
+        let table = [
+            ("image/png", true),
+            ("image/gif", false),
+            ("text/plain", true),
+            ("text/html", false),
+            ("video/mp4", false),
+            ("imagery/png", false),
+        ];
+        for (kind, taken) in table {
+            assert_eq!(some.accepts(kind), taken, "{kind}");
+        }
     }
 
     #[test]

@@ -36,6 +36,12 @@ async fn serve(config: Config, registration: Registration, store: Store) -> Resu
         hs_token: registration.hs_token.clone(),
         max_body_bytes: DEFAULT_MAX_BODY_BYTES,
     };
+    if config.media.links && config.media.looks_private() {
+        tracing::warn!(
+            public_url = %config.media.public_url,
+            "links to files that do not fit the other side will lead to an address that people's browsers can hardly reach: set media.public_url, or media.links to false"
+        );
+    }
     let bridge = Bridge::new(config, registration, store, Box::new(Commands))?;
     bridge.take_up_work();
     // First of all the listener: what the homeserver sends is safe in the inbox,

@@ -30,6 +30,8 @@ pub struct Config {
     pub rocketchat: RocketChat,
     /// What is mirrored, and who may change it.
     pub bridge: BridgeOptions,
+    /// Files that do not fit the other side.
+    pub media: MediaOptions,
     /// Where the bridge keeps what it must not forget.
     pub store: StoreOptions,
     /// What is written about the bridge's doings.
@@ -114,6 +116,44 @@ pub struct BridgeOptions {
     pub late_after: std::time::Duration,
 }
 
+/// Files that do not fit the other side.
+#[derive(Debug, Clone)]
+pub struct MediaOptions {
+    /// How browsers of people on both sides reach the listener.
+    pub public_url: Url,
+    /// Whether a file that does not fit is linked to.
+    pub links: bool,
+    /// How long a link works.
+    pub link_lifetime: std::time::Duration,
+}
+
+impl MediaOptions {
+    /// Whether the address looks as if people's browsers could not reach it: this host
+    /// itself, a private network, or a name without a dot. What they reach in fact
+    /// nobody here can know.
+    pub fn looks_private(&self) -> bool {
+        match self.public_url.host() {
+            Some(url::Host::Ipv4(ip)) => {
+                ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+            }
+            Some(url::Host::Ipv6(ip)) => {
+                ip.is_loopback()
+                    || ip.is_unspecified()
+                    || ip.is_unique_local()
+                    || ip.is_unicast_link_local()
+            }
+            Some(url::Host::Domain(name)) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                !name.contains('.')
+                    || [".localhost", ".local", ".internal", ".lan", ".home.arpa"]
+                        .iter()
+                        .any(|end| name.ends_with(end))
+            }
+            None => true,
+        }
+    }
+}
+
 /// The store.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -153,6 +193,8 @@ struct File {
     rocketchat: RocketChatSection,
     #[serde(default)]
     bridge: BridgeSection,
+    #[serde(default)]
+    media: MediaSection,
     #[serde(default)]
     store: StoreSection,
     #[serde(default)]
@@ -236,6 +278,24 @@ impl Default for BridgeSection {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct MediaSection {
+    public_url: String,
+    links: bool,
+    link_days: u64,
+}
+
+impl Default for MediaSection {
+    fn default() -> Self {
+        Self {
+            public_url: String::new(),
+            links: true,
+            link_days: 30,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct StoreSection {
     path: PathBuf,
     cache_mib: u64,
@@ -301,8 +361,10 @@ impl Config {
             url: server_url("homeserver.url", &file.homeserver.url)?,
             server_name,
         };
+        let appservice = appservice(file.appservice, &homeserver.server_name, base, environment)?;
         Ok(Self {
-            appservice: appservice(file.appservice, &homeserver.server_name, base, environment)?,
+            media: media(file.media, &appservice.url)?,
+            appservice,
             rocketchat: rocketchat(file.rocketchat, environment)?,
             bridge: bridge(file.bridge)?,
             store: StoreOptions {
@@ -470,6 +532,25 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         open_by_alias: section.open_by_alias,
         federate: section.federate,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
+    })
+}
+
+fn media(section: MediaSection, listener: &Url) -> Result<MediaOptions, ConfigProblem> {
+    let public_url = match section.public_url.as_str() {
+        "" => listener.clone(),
+        url => server_url("media.public_url", url)?,
+    };
+    if !(1..=3650).contains(&section.link_days) {
+        return Err(ConfigProblem::value(
+            "media.link_days",
+            &section.link_days.to_string(),
+            "a number of days from 1 to 3650; to have no links, set media.links to false",
+        ));
+    }
+    Ok(MediaOptions {
+        public_url,
+        links: section.links,
+        link_lifetime: std::time::Duration::from_secs(section.link_days * 24 * 3600),
     })
 }
 

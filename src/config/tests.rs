@@ -59,6 +59,7 @@ fn the_example_shows_every_option() {
         AppserviceSection::keys(),
         RocketChatSection::keys(),
         BridgeSection::keys(),
+        MediaSection::keys(),
         StoreSection::keys(),
         LogSection::keys(),
     ]
@@ -301,4 +302,51 @@ fn a_ghost_is_of_this_server_only() {
     assert!(!is_ghost("@_rocketchat_bob:evil.org"));
     assert!(!is_ghost("@bob:example.org"));
     assert!(config.is_ours(&config.appservice.bot));
+}
+
+#[test]
+fn links_lead_to_the_listener_unless_another_address_is_given() {
+    let media = |more: &str| parse(&format!("{SMALLEST}{more}")).map(|config| config.media);
+    let default = media("").unwrap();
+    assert_eq!(default.public_url.as_str(), "http://localhost:29330/");
+    assert!(default.links && default.looks_private());
+    let own =
+        media("media:\n  public_url: https://files.example.org/rc\n  links: false\n").unwrap();
+    assert_eq!(own.public_url.as_str(), "https://files.example.org/rc");
+    assert!(!own.links && !own.looks_private());
+    for (wrong, key) in [
+        ("public_url: files.example.org", "media.public_url"),
+        ("public_url: https://x.org/?a", "media.public_url"),
+        ("link_days: 0", "media.link_days"),
+        ("link_days: 4000", "media.link_days"),
+    ] {
+        let said = refusal(&format!("{SMALLEST}media:\n  {wrong}\n"));
+        assert!(said.contains(key), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn an_address_that_browsers_cannot_reach_is_known() {
+    let table = [
+        ("http://127.0.0.1:29330", true),
+        ("http://[::1]", true),
+        ("http://0.0.0.0", true),
+        ("http://10.1.2.3", true),
+        ("http://192.168.0.4", true),
+        ("http://[fd00::1]", true),
+        ("http://bridge:29330", true),
+        ("http://bridge.localhost", true),
+        ("http://nas.local", true),
+        ("https://files.example.org", false),
+        ("https://203.0.113.9", false),
+        ("https://[2001:db8::1]", false),
+    ];
+    for (url, expected) in table {
+        let text = format!("{SMALLEST}media:\n  public_url: \"{url}\"\n");
+        assert_eq!(
+            parse(&text).unwrap().media.looks_private(),
+            expected,
+            "{url}"
+        );
+    }
 }

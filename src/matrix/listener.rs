@@ -2,6 +2,7 @@
 //! specification).
 
 mod auth;
+mod files;
 mod reply;
 mod routes;
 #[cfg(test)]
@@ -21,8 +22,9 @@ use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+pub use self::files::{FileRefusal, FileRequest, ServedFile};
 use self::routes::{Limits, Shared};
 pub use self::transaction::{NotATransaction, read as read_transaction};
 use crate::secret::Secret;
@@ -39,6 +41,8 @@ struct Patience {
     head: Duration,
     /// From then until the body is there.
     body: Duration,
+    /// Within a file that is handed out.
+    reader: Duration,
 }
 
 impl Patience {
@@ -46,6 +50,7 @@ impl Patience {
     const USUAL: Self = Self {
         head: Duration::from_secs(10),
         body: Duration::from_secs(60),
+        reader: Duration::from_secs(60),
     };
 }
 
@@ -158,6 +163,13 @@ pub trait Handler: Send + Sync + 'static {
         query: ThirdPartyQuery,
     ) -> impl Future<Output = Result<Vec<Value>, Unavailable>> + Send;
 
+    /// The file that a link leads to. Anybody may ask: the handler must know its own
+    /// links, and tell nothing of others.
+    fn file(
+        &self,
+        request: FileRequest,
+    ) -> impl Future<Output = Result<ServedFile, FileRefusal>> + Send;
+
     /// How the program is. Called on the listener's thread: must not block.
     fn health(&self) -> Health;
 }
@@ -197,6 +209,7 @@ pub enum ListenError {
 pub struct RunningListener {
     address: SocketAddr,
     server: ServerHandle,
+    stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -206,9 +219,10 @@ impl RunningListener {
         self.address
     }
 
-    /// Takes no new requests, finishes those under way (for at most 30 s) and
-    /// returns when the port is free.
+    /// Takes no new requests, finishes those under way (for at most 30 s; files that are
+    /// being handed out are broken off) and returns when the port is free.
     pub async fn stop(self) {
+        self.stop.send_replace(true);
         self.server.stop(true).await;
         // An error says that the thread is gone already.
         let _ = self.ended.await;
@@ -239,6 +253,7 @@ async fn start_with<H: Handler>(
     if config.hs_token.is_empty() {
         return Err(ListenError::EmptyToken);
     }
+    let (stop, stopping) = watch::channel(false);
     let shared = Data::new(Shared {
         handler,
         token: config.hs_token,
@@ -246,7 +261,9 @@ async fn start_with<H: Handler>(
         limits: Limits {
             body_bytes: config.max_body_bytes,
             body_time: patience.body,
+            reader_pause: patience.reader,
         },
+        stopping,
     });
     let listen = config.listen;
     let (tell_bound, bound) = oneshot::channel();
@@ -255,7 +272,7 @@ async fn start_with<H: Handler>(
         .name("matrix-listener".to_owned())
         .spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                match bind(&listen, patience.head, shared) {
+                match bind(&listen, patience, shared) {
                     Ok((address, server)) => {
                         let _ = tell_bound.send(Ok((address, server.handle())));
                         if let Err(error) = server.await {
@@ -277,13 +294,14 @@ async fn start_with<H: Handler>(
     Ok(RunningListener {
         address,
         server,
+        stop,
         ended,
     })
 }
 
 fn bind<H: Handler>(
     listen: &str,
-    head_time: Duration,
+    patience: Patience,
     shared: Data<Shared<H>>,
 ) -> std::io::Result<(SocketAddr, Server)> {
     let server = HttpServer::new(move || {
@@ -295,10 +313,19 @@ fn bind<H: Handler>(
     // one so that probes are answered while a large one is read.
     .workers(2)
     .max_connections(512)
-    .client_request_timeout(head_time)
+    .client_request_timeout(patience.head)
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
+    // A reader of a file who takes nothing more holds its connection no longer than this.
+    .on_connect(move |connection, _| {
+        if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+            let pause = u32::try_from(patience.reader.as_millis()).unwrap_or(u32::MAX);
+            if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, pause) {
+                tracing::debug!(%error, "a connection is not bounded in its pauses");
+            }
+        }
+    })
     .bind(listen)?;
     let address = server
         .addrs()

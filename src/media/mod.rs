@@ -8,12 +8,14 @@
 //! * [`picture`]: how large a picture is; small ones for avatars; blurs of previews.
 //! * [`playing`]: how long sound and film last.
 //! * [`encrypted`]: attachments of encrypted rooms, in clear.
+//! * [`part`]: some of the bytes, for who asks for a range.
 
 pub mod body;
 pub mod encrypted;
 pub mod kind;
 pub mod name;
 pub mod outgoing;
+pub mod part;
 pub mod picture;
 pub mod playing;
 

@@ -4,8 +4,8 @@ use ruma::{EventId, RoomId, UserId};
 
 use super::keys::{self, Key};
 use super::records::{
-    CustomEmoji, DeadLetter, Ghost, InboxEvent, Message, MessageRef, Number, Portal, Puppet,
-    Reactions, Record, Text, Thread, encode,
+    CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Ghost, InboxEvent, Message, MessageRef,
+    Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
 use super::{Store, StoreError};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
@@ -111,6 +111,42 @@ impl<'a> Change<'a> {
         self.set(keys::message(&message.rid, &message.id), message)
     }
 
+    /// Adds or replaces what is known of a file on its way, found by its event and by
+    /// its uploads.
+    pub(super) fn file_post(mut self, post: &FilePost) -> Self {
+        let draft = &post.draft;
+        let Some(event) = draft.events.first() else {
+            return self;
+        };
+        let reference = EventRef {
+            room: draft.room_id.clone(),
+            event: event.clone(),
+        };
+        for upload in &post.uploads {
+            let key = match &upload.file {
+                Some(file) => keys::upload(file.as_str()),
+                None => keys::one_step(&draft.rid, &post.puppet, event),
+            };
+            self = self.set(key, &reference);
+        }
+        self.set(keys::file_post(&draft.room_id, event), post)
+    }
+
+    /// Forgets a file that was on its way.
+    pub(super) fn no_file_post(mut self, post: &FilePost) -> Self {
+        let draft = &post.draft;
+        let Some(event) = draft.events.first() else {
+            return self;
+        };
+        for upload in &post.uploads {
+            self = self.unset(match &upload.file {
+                Some(file) => keys::upload(file.as_str()),
+                None => keys::one_step(&draft.rid, &post.puppet, event),
+            });
+        }
+        self.unset(keys::file_post(&draft.room_id, event))
+    }
+
     /// Notes that an event edits a message.
     pub fn edit_event(self, message: &Message, event: &EventId) -> Self {
         let reference = MessageRef {
@@ -152,6 +188,36 @@ impl<'a> Change<'a> {
             keys::custom_emoji_by_image(&emoji.image),
             &Text(emoji.name.clone()),
         )
+    }
+
+    /// Adds or replaces a link to a file.
+    pub fn file_link(self, id: &str, link: &FileLink) -> Self {
+        let file = &link.file;
+        self.set(keys::linked_file(id), link)
+            .mark(keys::link_of_message(&file.rid, &file.message, id))
+    }
+
+    /// Ends a link to a file.
+    pub fn no_file_link(self, id: &str, link: &FileLink) -> Self {
+        let file = &link.file;
+        self.unset(keys::linked_file(id))
+            .unset(keys::link_of_message(&file.rid, &file.message, id))
+    }
+
+    /// Ends all links to files of a message.
+    pub fn no_file_links_of(mut self, rid: &RocketRoomId, message: &RocketMessageId) -> Self {
+        for key in self.store.file_links_of(rid, message) {
+            match key {
+                Ok(key) => {
+                    if let Some(id) = keys::last_part(&key) {
+                        self.batch.remove(keys::linked_file(id));
+                    }
+                    self.batch.remove(key);
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        self
     }
 
     /// Puts an event into the inbox again that has been there before, under a new

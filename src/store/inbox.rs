@@ -117,6 +117,7 @@ impl Store {
                 forgotten += 1;
             }
         }
+        self.forget_old_files(before)?;
         Ok(forgotten)
     }
 }

@@ -156,6 +156,29 @@ pub(super) fn reaction_event(room: &RoomId, event: &EventId) -> Key {
     key(b'x', &[room.as_str(), event.as_str()])
 }
 
+/// How far the file of an event has come on its way to Rocket.Chat.
+pub(super) fn file_post(room: &RoomId, event: &EventId) -> Key {
+    key(b'q', &[room.as_str(), event.as_str()])
+}
+
+/// All of them.
+pub(super) const FILE_POSTS: &[u8] = b"q";
+
+/// Whose upload a file on Rocket.Chat is.
+pub(super) fn upload(file: &str) -> Key {
+    key(b'Q', &[file])
+}
+
+/// That a file of a puppet is, or was, on its way into a room in one step.
+pub(super) fn one_step(rid: &RocketRoomId, puppet: &RocketUserId, event: &EventId) -> Key {
+    key(b'h', &[rid.as_str(), puppet.as_str(), event.as_str()])
+}
+
+/// All files of a puppet that went into a room in one step.
+pub(super) fn one_steps(rid: &RocketRoomId, puppet: &RocketUserId) -> Key {
+    key(b'h', &[rid.as_str(), puppet.as_str()])
+}
+
 /// A thread, by its first message on Rocket.Chat.
 pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
     key(b't', &[rid.as_str(), first.as_str()])
@@ -174,6 +197,31 @@ pub(super) fn custom_emoji(name: &str) -> Key {
 /// The name of the custom emoji with that image.
 pub(super) fn custom_emoji_by_image(image: &MxcUri) -> Key {
     key(b'Z', &[image.as_str()])
+}
+
+/// A file that is linked to, by the id in its link.
+pub(super) fn linked_file(id: &str) -> Key {
+    key(b'f', &[id])
+}
+
+/// All of them.
+pub(super) const LINKED_FILES: &[u8] = b"f";
+
+/// That a link was made for a message.
+pub(super) fn link_of_message(rid: &RocketRoomId, message: &RocketMessageId, id: &str) -> Key {
+    key(b'F', &[rid.as_str(), message.as_str(), id])
+}
+
+/// All of a message.
+pub(super) fn links_of_message(rid: &RocketRoomId, message: &RocketMessageId) -> Key {
+    key(b'F', &[rid.as_str(), message.as_str()])
+}
+
+/// The last part of a key.
+pub(super) fn last_part(key: &[u8]) -> Option<&str> {
+    let parts = key.strip_suffix(&[0])?;
+    let last = parts.rsplit(|byte| *byte == 0).next()?;
+    std::str::from_utf8(last).ok()
 }
 
 /// When the homeserver was last known to be well.
@@ -214,6 +262,15 @@ mod tests {
         let one = message(&room("ab"), &RocketMessageId::new("c"));
         let other = message(&room("a"), &RocketMessageId::new("bc"));
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn the_links_of_a_message_are_its_own() {
+        let (room, of) = (RocketRoomId::new("r"), RocketMessageId::new);
+        let link = link_of_message(&room, &of("m1"), "id");
+        assert!(link.starts_with(&links_of_message(&room, &of("m1"))));
+        assert!(!link.starts_with(&links_of_message(&room, &of("m"))));
+        assert_eq!(last_part(&link), Some("id"));
     }
 
     #[test]

@@ -9,6 +9,8 @@
 
 mod change;
 mod faces;
+mod file_links;
+mod files;
 mod flush;
 mod inbox;
 mod keys;
@@ -26,8 +28,9 @@ pub use change::Change;
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    BegunReaction, CustomEmoji, DeadLetter, Ghost, Identity, InboxEvent, Message, Origin, Portal,
-    PortalKind, Puppet, Reaction, Reactions, Thread,
+    BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
+    InboxEvent, LinkedFile, Message, Origin, Portal, PortalKind, Puppet, Reaction, Reactions,
+    Thread, Upload,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};

@@ -1,13 +1,14 @@
 //! What the store holds. Each record is JSON inside an envelope with the
 //! version of its shape, so that a later program can read an earlier store.
 
+use ruma::events::room::EncryptedFile;
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::rocketchat::rest::Credentials;
-use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
 /// A kind of record: its name for errors, and the version of its present shape.
 pub(super) trait Record: Serialize + DeserializeOwned {
@@ -212,6 +213,9 @@ pub struct Message {
     /// It is pinned on both sides.
     #[serde(default)]
     pub pinned: bool,
+    /// The file of Matrix that it brought to Rocket.Chat.
+    #[serde(default)]
+    pub media: Option<OwnedMxcUri>,
 }
 
 impl Message {
@@ -242,6 +246,7 @@ impl Message {
             foreign_revision: 0,
             mentions: Vec::new(),
             pinned: false,
+            media: None,
         }
     }
 
@@ -258,6 +263,78 @@ impl Message {
 
 impl Record for Message {
     const NAME: &'static str = "message";
+}
+
+/// A file of Matrix on its way to Rocket.Chat. The server takes no id of the sender's
+/// for a message with a file: this record takes its place, and stays for as long as a
+/// repeat may show itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePost {
+    /// The message that comes of it. Its id counts only in `posted`.
+    pub draft: Message,
+    /// The account that posts it.
+    pub puppet: RocketUserId,
+    /// What was uploaded for it, the last of them being the one that is to be posted.
+    pub uploads: Vec<Upload>,
+    /// The one message that it became, or is to become.
+    pub posted: Option<RocketMessageId>,
+    /// The upload which that message shows, if known.
+    #[serde(default)]
+    pub posted_file: Option<FileId>,
+    /// The words that are posted instead, once that is decided.
+    #[serde(default)]
+    pub instead: Option<String>,
+}
+
+/// One upload of a file to Rocket.Chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The file there; unknown of what goes in one step (servers before 6.10).
+    pub file: Option<FileId>,
+    /// Its name.
+    pub name: String,
+    /// Bytes, if the homeserver said.
+    pub size: Option<u64>,
+    /// When it was begun (ms).
+    pub at: i64,
+    /// It may have been posted: no answer that says otherwise came.
+    pub maybe_posted: bool,
+}
+
+impl FilePost {
+    /// The message, now that its id is known. It is pending until all of it is done.
+    pub fn message(&self, id: RocketMessageId) -> Message {
+        Message {
+            id,
+            pending: true,
+            ..self.draft.clone()
+        }
+    }
+
+    /// When the first upload was begun (ms).
+    pub fn begun_at(&self) -> Option<i64> {
+        self.uploads.first().map(|upload| upload.at)
+    }
+
+    /// Whether it may have been posted already.
+    pub fn maybe_posted(&self) -> bool {
+        self.uploads.iter().any(|upload| upload.maybe_posted)
+    }
+}
+
+impl Record for FilePost {
+    const NAME: &'static str = "file on its way";
+}
+
+/// Points from an upload to the event whose file it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct EventRef {
+    pub room: OwnedRoomId,
+    pub event: OwnedEventId,
+}
+
+impl Record for EventRef {
+    const NAME: &'static str = "event reference";
 }
 
 /// Somebody's reaction, on both sides.
@@ -341,6 +418,58 @@ pub struct CustomEmoji {
 
 impl Record for CustomEmoji {
     const NAME: &'static str = "custom emoji";
+}
+
+/// Where a file is that is linked to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileSource {
+    /// On the homeserver, or one that it knows.
+    Matrix {
+        /// Its address.
+        mxc: OwnedMxcUri,
+        /// How to decrypt it, if it is encrypted.
+        #[serde(default)]
+        encrypted: Option<Box<EncryptedFile>>,
+    },
+    /// On Rocket.Chat.
+    RocketChat {
+        /// Its id.
+        file: FileId,
+        /// Whose puppet may read it; the bridge's own account where none is named.
+        #[serde(default)]
+        reader: Option<OwnedUserId>,
+    },
+}
+
+/// A file that did not fit the other side, and is linked to there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkedFile {
+    /// Where it is.
+    pub source: FileSource,
+    /// Its name, cleaned.
+    pub name: String,
+    /// Its type, sniffed as far as possible.
+    pub media_type: String,
+    /// Its size in bytes, as announced, if it was.
+    pub size: Option<u64>,
+    /// The room on Rocket.Chat that its message is in.
+    pub rid: RocketRoomId,
+    /// Its message there. When that is deleted, on whichever side, the link ends.
+    pub message: RocketMessageId,
+}
+
+/// A link to a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FileLink {
+    /// The file.
+    pub file: LinkedFile,
+    /// Until when the link works (ms).
+    pub until: i64,
+}
+
+impl Record for FileLink {
+    const NAME: &'static str = "linked file";
 }
 
 /// Points from an event to its message.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
-use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::{FileId, RocketMessageId};
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
@@ -337,4 +337,156 @@ fn what_fails_again_is_kept_once() {
     assert_eq!(kept[0].1.reason, "second");
     store.change().no_dead_letter(room, "$e").commit().unwrap();
     assert!(store.dead_letters().is_empty());
+}
+
+#[test]
+fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let portal = portal();
+    let event = ruma::owned_event_id!("$file");
+    let draft = Message::new(
+        &portal,
+        RocketMessageId::new("derived"),
+        vec![event.clone()],
+        ruma::owned_user_id!("@alice:example.org"),
+        Origin::Matrix,
+    );
+    let new = FilePost {
+        draft,
+        puppet: RocketUserId::new("p"),
+        uploads: Vec::new(),
+        posted: None,
+        posted_file: None,
+        instead: None,
+    };
+    let upload = |file: Option<&str>, at| Upload {
+        file: file.map(FileId::from),
+        name: "a.txt".into(),
+        size: Some(5),
+        at,
+        maybe_posted: false,
+    };
+    // One that surely was not posted is forgotten for the next.
+    store
+        .note_upload(new.clone(), upload(Some("F0"), 1))
+        .unwrap();
+    store
+        .note_upload(new.clone(), upload(Some("F1"), 2))
+        .unwrap();
+    let post = store.note_posting(new.clone(), true).unwrap();
+    assert!(post.maybe_posted());
+    let post = store
+        .note_upload(new.clone(), upload(Some("F2"), 3))
+        .unwrap();
+    let files: Vec<_> = post.uploads.iter().flat_map(|one| &one.file).collect();
+    assert_eq!(files, [&FileId::from("F1"), &FileId::from("F2")]);
+    for file in &files {
+        let found = store.file_post_of_upload(file).unwrap();
+        assert_eq!(found.as_ref(), Some(&post));
+    }
+    // The echo of the first is quicker.
+    let first = RocketMessageId::new("M1");
+    let (adopted, was_gone) = store
+        .adopt_file(new.clone(), &first, Some(&FileId::from("F1")))
+        .unwrap();
+    assert_eq!((adopted.posted, was_gone), (Some(first.clone()), false));
+    let message = store.message_of_event(&portal.room_id, &event).unwrap();
+    let message = message.unwrap();
+    assert!(message.id == first && message.pending);
+    let second = RocketMessageId::new("M2");
+    let (other, _) = store.adopt_file(new.clone(), &second, None).unwrap();
+    assert_eq!(other.posted, Some(first.clone()), "it stays the one");
+    let said = store.say_instead(new, &second, "words").unwrap();
+    assert_eq!((said.posted, said.instead), (Some(first), None));
+    store.forget_old_files(3).unwrap();
+    assert!(store.file_post(&portal.room_id, &event).unwrap().is_some());
+    store.forget_old_files(4).unwrap();
+    assert!(store.file_post(&portal.room_id, &event).unwrap().is_none());
+    let gone = store.file_post_of_upload(&FileId::from("F2")).unwrap();
+    assert!(gone.is_none());
+}
+
+#[test]
+fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let portal = portal();
+    let id = RocketMessageId::new("M1");
+    let alice = ruma::owned_user_id!("@alice:example.org");
+    let draft = |events| Message::new(&portal, id.clone(), events, alice.clone(), Origin::Matrix);
+    let gone = Message {
+        deleted: true,
+        ..draft(Vec::new())
+    };
+    store.change().message(&gone).commit().unwrap();
+    let post = FilePost {
+        draft: draft(vec![ruma::owned_event_id!("$file")]),
+        puppet: RocketUserId::new("p"),
+        uploads: Vec::new(),
+        posted: None,
+        posted_file: None,
+        instead: None,
+    };
+    let (_, was_gone) = store.adopt_file(post, &id, None).unwrap();
+    assert!(was_gone);
+    let message = store.message(&portal.rid, &id).unwrap().unwrap();
+    assert!(
+        !message.deleted && !message.events.is_empty(),
+        "to be deleted still"
+    );
+}
+
+fn linked(message: &str, until: i64) -> FileLink {
+    FileLink {
+        file: LinkedFile {
+            source: FileSource::Matrix {
+                mxc: "mxc://example.org/abc".into(),
+                encrypted: None,
+            },
+            name: "film.mp4".into(),
+            media_type: "video/mp4".into(),
+            size: Some(5),
+            rid: crate::rocketchat::RocketRoomId::new("r"),
+            message: RocketMessageId::new(message),
+        },
+        until,
+    }
+}
+
+#[test]
+fn the_links_of_a_message_end_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let change = store.change().file_link("a", &linked("m1", 10));
+    let change = change.file_link("b", &linked("m1", 10));
+    change.file_link("c", &linked("m", 10)).commit().unwrap();
+    let there = || ["a", "b", "c"].map(|id| store.file_link(id).unwrap().is_some());
+    assert_eq!(there(), [true, true, true]);
+    let of = |message| {
+        let rid = crate::rocketchat::RocketRoomId::new("r");
+        store.end_file_links(&rid, &RocketMessageId::new(message))
+    };
+    of("m1").unwrap();
+    assert_eq!(there(), [false, false, true]);
+    of("m1").unwrap();
+    of("m").unwrap();
+    assert_eq!(there(), [false, false, false]);
+    assert!(
+        store.db.scan_prefix(b"F").next().is_none(),
+        "a mark is left"
+    );
+}
+
+#[test]
+fn links_that_have_ended_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let change = store.change().file_link("old", &linked("m1", 10));
+    change.file_link("new", &linked("m1", 20)).commit().unwrap();
+    assert_eq!(store.forget_ended_file_links(15).unwrap(), 1);
+    assert!(store.file_link("old").unwrap().is_none());
+    assert!(store.file_link("new").unwrap().is_some());
+    assert_eq!(store.db.scan_prefix(b"F").count(), 1);
+    assert!(store.file_link("new\0").unwrap().is_none());
 }

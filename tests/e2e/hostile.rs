@@ -55,9 +55,9 @@ async fn text_of_matrix_never_acts_on_rocketchat() -> Result<()> {
         .wait_for_message(&channel, "the text", |one| one.text.starts_with("one"))
         .await?;
     assert_eq!(said.text.replace('\u{200b}', ""), "onetwo[31m\nthree");
+    let mxc = alice.upload_sample(&testbed::Sample::png(1, 9, 9)?).await?;
     let image = json!({
-        "msgtype": "m.image", "body": "!rc list", "filename": "a\r\n/leave.png",
-        "url": "mxc://matrix.test/nothing",
+        "msgtype": "m.image", "body": "!rc list", "filename": "a\r\n/leave.png", "url": mxc,
     });
     alice.send_event(&room, "m.room.message", image).await?;
     let said = carol

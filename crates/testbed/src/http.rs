@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
@@ -118,6 +118,8 @@ impl Api {
         bytes: Vec<u8>,
     ) -> Result<Answer> {
         let request = self.prepare(method, path)?;
+        // Left out of an empty request otherwise, which Synapse refuses.
+        let request = request.header(CONTENT_LENGTH, bytes.len());
         answer(request.header(CONTENT_TYPE, content_type).body(bytes)).await
     }
 

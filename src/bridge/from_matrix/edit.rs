@@ -6,13 +6,16 @@ use ruma::EventId;
 use serde_json::Value;
 
 use super::Done;
+use super::file::Attached;
 use super::message::says_nothing;
 use crate::bridge::from_rocketchat::gone;
+use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Portal, Puppet};
 
 impl Bridge {
+    #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
     pub(super) async fn on_edit(
         self: &Arc<Self>,
         portal: &Portal,
@@ -20,6 +23,7 @@ impl Bridge {
         json: &Value,
         original: &EventId,
         content: &Value,
+        attempt: Attempt,
     ) -> Result<Done, Failure> {
         let new = content.get("m.new_content").filter(|new| new.is_object());
         let new = new.unwrap_or(content);
@@ -35,7 +39,7 @@ impl Bridge {
                 return Ok(Done::default());
             }
             return self
-                .edit_of_unknown(portal, event, json, original, new)
+                .edit_of_unknown(portal, event, json, original, new, attempt)
                 .await;
         };
         // An edit by somebody else is none (Matrix specification 1.4, "Event
@@ -63,8 +67,12 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         // Rocket.Chat does not check the right to call everybody at an edit.
-        let Some(words) = self.words_of("m.room.message", new, false)? else {
-            return says_nothing("m.room.message", new);
+        let words = match Attached::of("m.room.message", new) {
+            Some(file) => self.words_of_edited_file(portal, known, &file).await?,
+            None => match self.words_of("m.room.message", new, false)? {
+                Some(words) => words,
+                None => return says_nothing("m.room.message", new),
+            },
         };
         let settings = self.server_settings().await?;
         let limit = settings.edit_minutes;
@@ -134,6 +142,7 @@ impl Bridge {
     }
 
     /// An edit of something that never arrived: the words are what counts.
+    #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
     async fn edit_of_unknown(
         self: &Arc<Self>,
         portal: &Portal,
@@ -141,6 +150,7 @@ impl Bridge {
         json: &Value,
         original: &EventId,
         new: &Value,
+        attempt: Attempt,
     ) -> Result<Done, Failure> {
         let reader = self.reader(portal).await?;
         let own = reader
@@ -148,7 +158,7 @@ impl Bridge {
             .await?
             .filter(|found| found.sender == event.sender);
         let Some(own) = own else {
-            return self.mirror_words(portal, event, json, new).await;
+            return self.mirror_words(portal, event, json, new, attempt).await;
         };
         // What it answers, and in which thread, only the original says.
         let references = self.references_of(portal, &own.content).await?;
@@ -159,7 +169,7 @@ impl Bridge {
             ..event.clone()
         };
         let mut done = self
-            .mirror_referring(portal, &as_original, json, new, references)
+            .mirror_referring(portal, &as_original, json, new, references, attempt)
             .await?;
         if let Some(message) = &mut done.message {
             message.revision = message.sent_at;

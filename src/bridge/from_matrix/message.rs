@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use ruma::{EventId, OwnedEventId};
 use serde_json::Value;
 
+use super::file::Attached;
 use super::{Done, replaced_by};
+use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
@@ -35,6 +37,16 @@ impl References {
             ..Self::default()
         }
     }
+
+    /// The first message of the thread on Rocket.Chat.
+    pub(super) fn thread(&self) -> Option<&RocketMessageId> {
+        self.thread.as_ref()
+    }
+
+    /// What is quoted.
+    pub(super) fn quote(&self) -> Option<&RocketMessageId> {
+        self.quote.as_ref()
+    }
 }
 
 impl Bridge {
@@ -43,6 +55,7 @@ impl Bridge {
         event: &InboxEvent,
         json: &Value,
         content: &Value,
+        attempt: Attempt,
     ) -> Result<Done, Failure> {
         let body = content
             .get("body")
@@ -64,25 +77,33 @@ impl Bridge {
             return Ok(Done::default());
         };
         match original {
-            Some(original) => self.on_edit(&portal, event, json, &original, content).await,
-            None => self.mirror_words(&portal, event, json, content).await,
+            Some(original) => {
+                self.on_edit(&portal, event, json, &original, content, attempt)
+                    .await
+            }
+            None => {
+                self.mirror_words(&portal, event, json, content, attempt)
+                    .await
+            }
         }
     }
 
-    /// Says on Rocket.Chat what an event says.
+    /// Says on Rocket.Chat what an event says, and shows what it brings.
     pub(super) async fn mirror_words(
         self: &Arc<Self>,
         portal: &Portal,
         event: &InboxEvent,
         json: &Value,
         content: &Value,
+        attempt: Attempt,
     ) -> Result<Done, Failure> {
         let references = self.references_of(portal, content).await?;
-        self.mirror_referring(portal, event, json, content, references)
+        self.mirror_referring(portal, event, json, content, references, attempt)
             .await
     }
 
     /// As [`Bridge::mirror_words`], of something that refers to this.
+    #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
     pub(super) async fn mirror_referring(
         self: &Arc<Self>,
         portal: &Portal,
@@ -90,6 +111,7 @@ impl Bridge {
         json: &Value,
         content: &Value,
         references: References,
+        attempt: Attempt,
     ) -> Result<Done, Failure> {
         if let Some(known) = self
             .store
@@ -99,6 +121,11 @@ impl Bridge {
         {
             // An edit came before it and has said what it says now.
             return Ok(Done::default());
+        }
+        if let Some(file) = Attached::of(&event.kind, content) {
+            return self
+                .mirror_file(portal, event, json, &file, references, attempt)
+                .await;
         }
         let may_call_all = self
             .calls_everybody_by_right(portal, event, content)
@@ -127,7 +154,7 @@ impl Bridge {
         Ok(done(portal, event, json, ids, &references))
     }
 
-    async fn post_words(
+    pub(super) async fn post_words(
         &self,
         portal: &Portal,
         event: &InboxEvent,
@@ -135,14 +162,7 @@ impl Bridge {
         words: &str,
         references: &References,
     ) -> Result<Vec<RocketMessageId>, Failure> {
-        let words = match references.hint {
-            Some(hint) => format!("{hint}\n{words}"),
-            None => words.to_owned(),
-        };
-        let words = match self.lateness(json) {
-            Some(written) => to_rocketchat::late(&words, written),
-            None => words,
-        };
+        let words = self.framed(json, words, references);
         let pieces = self
             .pieces_of(portal, &words, references.quote.as_ref())
             .await?;
@@ -173,9 +193,27 @@ impl Bridge {
         .await
     }
 
+    /// Words, which may be none, with what has to be said of when they were written and of
+    /// what they refer to.
+    pub(super) fn framed(&self, json: &Value, words: &str, references: &References) -> String {
+        let words = match references.hint {
+            Some(hint) => format!("{hint}\n{words}"),
+            None => words.to_owned(),
+        };
+        let words = match self.lateness(json) {
+            Some(written) => to_rocketchat::late(&words, written),
+            None => words,
+        };
+        words.trim_end_matches('\n').to_owned()
+    }
+
     /// Whether what an earlier attempt may have posted has been deleted on Rocket.Chat
     /// since. The id of a deleted message is free again: it must not be posted anew.
-    async fn is_gone_already(&self, portal: &Portal, begun: &Message) -> Result<bool, Failure> {
+    pub(super) async fn is_gone_already(
+        &self,
+        portal: &Portal,
+        begun: &Message,
+    ) -> Result<bool, Failure> {
         /// The clocks of the two servers need not agree.
         const BEFORE_MS: i64 = 300_000;
         if begun.deleted {
@@ -324,7 +362,8 @@ pub(super) fn says_nothing(kind: &str, content: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn done(
+/// What is to be written down of an event that has these messages on Rocket.Chat.
+pub(super) fn done(
     portal: &Portal,
     event: &InboxEvent,
     json: &Value,
@@ -355,7 +394,7 @@ fn done(
 }
 
 /// What is written down of a message with that id on Rocket.Chat.
-fn record(
+pub(super) fn record(
     portal: &Portal,
     event: &InboxEvent,
     json: &Value,

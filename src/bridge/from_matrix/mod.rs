@@ -2,6 +2,9 @@
 
 mod aside;
 mod edit;
+mod file;
+mod file_post;
+mod file_upload;
 mod message;
 mod post;
 mod reaction;
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::homeserver_watch::Held;
 use super::lane::Place;
+use super::perseverance::Attempt;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::RocketMessageId;
 use crate::store::{Change, InboxEvent, Message, Portal, Store, StoreError, Thread};
@@ -85,13 +89,17 @@ impl Bridge {
         if matches!(self.store.portal_of_room(&room), Ok(Some(_))) {
             self.rocket().await;
         }
-        let done = self
-            .persevere(async |_| {
-                let done = self.deliver(&event).await?;
-                let change = self.store.change().strike(number);
-                Ok(done.write(&self.store, change)?)
-            })
-            .await;
+        let deliver = async |attempt| {
+            let done = self.deliver(&event, attempt).await?;
+            let change = self.store.change().strike(number);
+            Ok(done.write(&self.store, change)?)
+        };
+        let moves_file = matches!(self.store.portal_of_room(&room), Ok(Some(_)))
+            && file::moves_file(&self.store, &event).unwrap_or(true);
+        let done = match moves_file {
+            true => self.persevere_with_file(deliver).await,
+            false => self.persevere(deliver).await,
+        };
         if let Err(failure) = done {
             tracing::error!(%room, event = %event.event_id, %failure, "could not be mirrored to Rocket.Chat; set aside");
             self.set_event_aside(&event, number, &failure).await;
@@ -99,7 +107,11 @@ impl Bridge {
     }
 
     /// Does what an event asks for; what is to be written down of it.
-    async fn deliver(self: &Arc<Self>, event: &InboxEvent) -> Result<Done, Failure> {
+    async fn deliver(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        attempt: Attempt,
+    ) -> Result<Done, Failure> {
         if self.config.is_ours(&event.sender) {
             return Ok(Done::default());
         }
@@ -115,7 +127,7 @@ impl Bridge {
                 self.on_room_picture(event, &json, content)?;
                 Ok(Done::default())
             }
-            "m.room.message" => self.on_message_event(event, &json, content).await,
+            "m.room.message" => self.on_message_event(event, &json, content, attempt).await,
             "m.reaction" => self.on_reaction(event, &json, content).await,
             "m.room.redaction" => {
                 self.on_redaction(event, &json, content).await?;
@@ -127,7 +139,10 @@ impl Bridge {
             }
             kind if json.get("state_key").is_none() && is_for_people(kind) => {
                 match self.store.portal_of_room(&event.room_id)? {
-                    Some(portal) => self.mirror_words(&portal, event, &json, content).await,
+                    Some(portal) => {
+                        self.mirror_words(&portal, event, &json, content, attempt)
+                            .await
+                    }
                     None => Ok(Done::default()),
                 }
             }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Done;
 use super::message::References;
+use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
 
@@ -45,7 +46,8 @@ impl Bridge {
             ..event.clone()
         };
         let beneath = References::beneath(&known);
-        self.mirror_referring(&portal, &as_message, json, &words, beneath)
+        let attempt = Attempt::default();
+        self.mirror_referring(&portal, &as_message, json, &words, beneath, attempt)
             .await
     }
 

@@ -59,7 +59,16 @@ impl Bridge {
                 self.on_message_removed(&portal, event, &redacted, &known)
                     .await
             }
-            None => Ok(()),
+            None => match self.store.file_post(room, &redacted)? {
+                Some(post)
+                    if self
+                        .is_removed(&portal, event, &redacted, &post.draft.sender)
+                        .await? =>
+                {
+                    self.forget_file_of(&portal, &redacted)
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -99,6 +108,8 @@ impl Bridge {
             tracing::info!(event = %event.event_id, "a redaction that counts for nothing");
             return Ok(());
         }
+        // Its content is gone here, whatever becomes of it there.
+        self.store.end_file_links(&portal.rid, &known.id)?;
         let is_own = known.sender == event.sender;
         if !is_own && matches!(portal.kind, PortalKind::Direct { .. }) {
             return Err(Failure::Refused(

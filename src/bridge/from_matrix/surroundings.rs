@@ -15,12 +15,22 @@ impl Bridge {
         content: &Value,
         may_call_all: bool,
     ) -> Result<Option<String>, Failure> {
-        let surroundings = Surroundings {
+        Ok(self.with_surroundings(may_call_all, |around| {
+            to_rocketchat::event(kind, content, around)
+        }))
+    }
+
+    /// What becomes of something when the converter knows the people around it.
+    pub(super) fn with_surroundings<T>(
+        &self,
+        may_call_all: bool,
+        convert: impl FnOnce(&Surroundings<'_>) -> T,
+    ) -> T {
+        convert(&Surroundings {
             username: &|user| self.username_on_rocketchat(user),
             channel: &|room| self.channel_on_rocketchat(room),
             may_call_all,
-        };
-        Ok(to_rocketchat::event(kind, content, &surroundings))
+        })
     }
 
     /// How Rocket.Chat calls somebody of Matrix. What the store cannot say now is

@@ -157,7 +157,10 @@ impl Bridge {
                 at: None,
             },
         };
-        let attempt = Attempt { maybe_done: true };
+        let attempt = Attempt {
+            maybe_done: true,
+            ..Attempt::default()
+        };
         self.mirror_document(&portal.rid, &document, attempt)
             .await?;
         let change = self.store.change();

@@ -19,6 +19,8 @@ impl Bridge {
         if known.deleted || !known.rocket_ids().any(|part| part == id) {
             return Ok(());
         }
+        // First of all, so that no failure of the rest keeps its files in reach.
+        self.store.end_file_links(&portal.rid, &known.id)?;
         let author = match known.origin {
             Origin::RocketChat => self.matrix.as_user(known.sender.clone()),
             Origin::Matrix => self.reader(portal).await?,

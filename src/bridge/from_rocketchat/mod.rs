@@ -143,6 +143,9 @@ impl Bridge {
         let is_for_matrix = self.is_for_matrix(message).await?;
         if !is_for_matrix {
             self.note_puppet_name(&message.u)?;
+            if self.note_own_file(portal, message).await? {
+                return Ok(());
+            }
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
             self.adopt_delivered(portal).await?

@@ -2,11 +2,13 @@
 //!
 //! * [`render`]: a message's tree as text and HTML.
 //! * [`say`]: all of a message: its tree, what is attached, an app's blocks.
+//! * [`absent`]: what stands in place of a file.
 //! * [`fit`], [`split_text`]: what is too long for one event.
 //!
 //! Who and what a name means only the [`Directory`] says, which the caller has made
 //! for this message: a tree has names as they were typed.
 
+mod absent;
 mod attachments;
 mod card;
 mod markup;
@@ -18,6 +20,7 @@ pub(super) mod safe;
 mod size;
 mod uikit;
 
+pub use absent::absent;
 pub use attachments::{Parse, quoted, say};
 pub use markup::render;
 pub use person::shown_name;

@@ -118,7 +118,7 @@ impl Rendered {
 const MAX_MENTIONS: usize = 200;
 
 /// Text that is no markup, as HTML.
-fn html_of_text(text: &str) -> String {
+pub(super) fn html_of_text(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     let mut after_space = true;
     for c in safe::printable(text) {

@@ -66,30 +66,52 @@ pub fn event(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<Str
 
 /// `[kind: name]` and the caption, if there is one (MSC2530).
 fn file(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<String> {
+    let mut lines = vec![file_label(file_kind(kind, content), file_name(content))];
+    lines.extend(caption_lines(content, with));
+    finished(&lines)
+}
+
+/// What a message with a file says beside it (MSC2530), if it says anything.
+pub fn caption(content: &Value, with: &Surroundings<'_>) -> Option<String> {
+    finished(&caption_lines(content, with))
+}
+
+/// What a file is called in front of people, by the `msgtype`.
+fn file_kind<'a>(kind: &'a str, content: &Value) -> &'a str {
     let voice = ["m.voice", "org.matrix.msc3245.voice"]
         .iter()
         .any(|key| content.get(key).is_some());
-    let what = match kind.strip_prefix("m.") {
+    match kind.strip_prefix("m.") {
         Some("audio") if voice => "voice message",
         Some(what) => what,
         None => "file",
-    };
-    let body = content.get("body").and_then(Value::as_str);
-    let name = content.get("filename").and_then(Value::as_str);
-    let name = name.filter(|name| !name.trim().is_empty());
-    let shown = name.or(body).filter(|shown| !shown.trim().is_empty());
-    let mut lines = vec![match shown {
-        Some(shown) => labelled(what, &clean(shown)),
-        None => line_of(vec![Piece::text(format!("[{what}]"))]),
-    }];
-    if name.is_some()
-        && body != name
-        && let Some(caption) = said(content, Style::PLAIN, with)
-        && says_something(&caption)
-    {
-        lines.extend(caption);
     }
-    finished(&lines)
+}
+
+fn file_name(content: &Value) -> Option<&str> {
+    let text = |key| content.get(key).and_then(Value::as_str);
+    let name = text("filename").filter(|name| !name.trim().is_empty());
+    name.or(text("body"))
+}
+
+fn file_label(what: &str, name: Option<&str>) -> Line {
+    match name.filter(|name| !name.trim().is_empty()) {
+        Some(name) => labelled(what, &clean(name)),
+        None => line_of(vec![Piece::text(format!("[{what}]"))]),
+    }
+}
+
+/// The body is a caption only where the name of the file stands elsewhere, and is
+/// another.
+fn caption_lines(content: &Value, with: &Surroundings<'_>) -> Vec<Line> {
+    let text = |key| content.get(key).and_then(Value::as_str);
+    let name = text("filename").filter(|name| !name.trim().is_empty());
+    if name.is_none() || text("body") == name {
+        return Vec::new();
+    }
+    said(content, Style::PLAIN, with)
+        .filter(|caption| says_something(caption))
+        .unwrap_or_default()
 }
 
 /// What the place is called, and where it is on a map.

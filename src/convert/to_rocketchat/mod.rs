@@ -4,6 +4,7 @@
 //! nearest that the dialect has; what the dialect lacks stays readable. Nobody is
 //! mentioned who was not mentioned by the sender. None of it does any I/O.
 
+mod absent;
 mod html;
 mod kinds;
 mod late;
@@ -19,7 +20,8 @@ mod tests;
 mod urls;
 mod write;
 
-pub use kinds::event;
+pub use absent::absent;
+pub use kinds::{caption, event};
 pub use late::late;
 pub use person::allowed_name;
 pub use split::split;

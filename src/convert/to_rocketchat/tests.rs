@@ -399,6 +399,20 @@ fn each_kind_of_message_has_its_form() {
 }
 
 #[test]
+fn a_caption_is_what_is_said_beside_the_name() {
+    let of = |content: Value| shown(caption(&content, &Surroundings::EMPTY));
+    let named = |body: &str| json!({ "msgtype": "m.file", "filename": "a.txt", "body": body });
+    assert_eq!(of(named("look: *here*")), "look: \\*here\\*");
+    assert_eq!(of(named("a.txt")), "nothing");
+    assert_eq!(of(named(" ")), "nothing");
+    assert_eq!(
+        of(json!({ "msgtype": "m.file", "body": "a.txt" })),
+        "nothing",
+        "without a name the body is the name"
+    );
+}
+
+#[test]
 fn other_events_say_what_they_are() {
     let of = |kind: &str, content: Value| shown(event(kind, &content, &around(false)));
     assert_eq!(of("m.sticker", json!({ "body": "cat" })), "[sticker: cat]");

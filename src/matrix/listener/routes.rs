@@ -10,10 +10,11 @@ use futures_util::StreamExt as _;
 use ruma::{OwnedRoomAliasId, OwnedUserId};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::reply::Refusal;
 use super::transaction::{self, NotATransaction};
-use super::{Handler, ThirdPartyQuery, Unavailable, auth};
+use super::{Handler, ThirdPartyQuery, Unavailable, auth, files};
 use crate::secret::Secret;
 
 type Answer = Result<HttpResponse, Refusal>;
@@ -25,6 +26,8 @@ pub(super) struct Shared<H> {
     /// Where the handler's futures run.
     pub runtime: Handle,
     pub limits: Limits,
+    /// Turns true when the listener stops.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// Bounds on a request's body.
@@ -33,6 +36,8 @@ pub(super) struct Limits {
     pub body_bytes: usize,
     /// From the head to the body's last byte.
     pub body_time: Duration,
+    /// How long a reader of a file may take nothing.
+    pub reader_pause: Duration,
 }
 
 impl<H: Handler> Shared<H> {
@@ -102,6 +107,12 @@ pub(super) fn configure<H: Handler>(config: &mut ServiceConfig) {
     }
     config
         .service(only("/_matrix/app/v1/ping", web::post().to(ping::<H>)))
+        .service(
+            web::resource("/files/v1/{id}/{until}/{signature}/{name}")
+                .route(web::get().to(files::serve::<H>))
+                .route(web::head().to(files::serve::<H>))
+                .default_service(web::to(|| async { Answer::Err(Refusal::WrongMethod) })),
+        )
         .service(only("/health/live", web::get().to(live::<H>)))
         .service(only("/health/ready", web::get().to(ready::<H>)))
         .default_service(web::to(|| async { Answer::Err(Refusal::UnknownPath) }));

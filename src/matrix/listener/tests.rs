@@ -79,6 +79,10 @@ impl Handler for Notebook {
         self.third_party_users(query).await
     }
 
+    async fn file(&self, request: FileRequest) -> Result<ServedFile, FileRefusal> {
+        super::files::tests::file(&request)
+    }
+
     fn health(&self) -> Health {
         Health {
             live: true,
@@ -88,21 +92,22 @@ impl Handler for Notebook {
     }
 }
 
-struct Rig {
+pub(super) struct Rig {
     notebook: Arc<Notebook>,
-    listener: RunningListener,
-    http: reqwest::Client,
+    pub(super) listener: RunningListener,
+    pub(super) http: reqwest::Client,
 }
 
-async fn rig() -> Rig {
+pub(super) async fn rig() -> Rig {
     rig_with(Patience::USUAL).await
 }
 
 /// One that gives up slow requests while a test waits for it.
-async fn impatient_rig() -> Rig {
+pub(super) async fn impatient_rig() -> Rig {
     rig_with(Patience {
         head: Duration::from_millis(500),
         body: Duration::from_millis(500),
+        reader: Duration::from_millis(500),
     })
     .await
 }
@@ -125,7 +130,7 @@ async fn rig_with(patience: Patience) -> Rig {
 }
 
 impl Rig {
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listener.address())
     }
 

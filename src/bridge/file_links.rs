@@ -1,0 +1,308 @@
+//! Links to files that do not fit the other side: made, served, ended.
+//!
+//! Whoever has a link may read the file, as with every file of a room that somebody
+//! passes on. So a link cannot be guessed (its signature is keyed by the `as_token`), it
+//! ends by itself, and it ends when its message is deleted on either side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use super::{Bridge, Failure, derived};
+use crate::clock::now_ms;
+use crate::matrix::listener::{FileRefusal, FileRequest, ServedFile};
+use crate::media::{Body, Download, encrypted, name};
+use crate::retry::{Advice, Retryable as _};
+use crate::secret::Secret;
+use crate::store::{FileLink, FileSource, LinkedFile};
+
+/// How many files are handed out at once, over all links.
+const DOWNLOADS_AT_ONCE: usize = 16;
+
+/// How long a server may take to begin with a file.
+const PATIENCE_TO_OPEN: Duration = Duration::from_secs(30);
+
+/// How long a server may pause within one.
+const PATIENCE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The files that are being handed out.
+#[derive(Debug)]
+pub(super) struct Downloads(Arc<Semaphore>);
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)))
+    }
+}
+
+impl Bridge {
+    /// A link to a file that does not fit the other side, and until when (ms) it works;
+    /// none when links are switched off. Made again for the same file of the same message,
+    /// it is the same.
+    ///
+    /// It is on disk when this returns.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn link_to(&self, file: LinkedFile) -> Result<Option<(Url, i64)>, Failure> {
+        let media = &self.config.media;
+        if !media.links {
+            return Ok(None);
+        }
+        let of = match &file.source {
+            FileSource::Matrix { mxc, .. } => mxc.as_str(),
+            FileSource::RocketChat { file, .. } => file.as_str(),
+        };
+        let id = derived::link_id(&file.rid, &file.message, of);
+        let until = match self.store.file_link(&id)? {
+            Some(known) if known.until > now_ms() => known.until,
+            _ => ends_at(now_ms(), media.link_lifetime),
+        };
+        let url = address(
+            &media.public_url,
+            &self.registration.as_token,
+            &id,
+            until,
+            &file.name,
+        );
+        let link = FileLink { file, until };
+        self.store.change().file_link(&id, &link).commit()?;
+        self.store.flushed().await?;
+        Ok(url.map(|url| (url, until)))
+    }
+
+    /// The file that a link leads to.
+    pub(super) async fn linked_file(
+        &self,
+        request: FileRequest,
+    ) -> Result<ServedFile, FileRefusal> {
+        // Links that were made before they were switched off are off as well.
+        if !self.config.media.links {
+            return Err(FileRefusal::Unknown);
+        }
+        check(&self.registration.as_token, &request, now_ms())?;
+        let link = self.store.file_link(&request.id).map_err(|error| {
+            tracing::error!(%error, "a link to a file cannot be looked up");
+            FileRefusal::NotNow
+        })?;
+        let link = link
+            .filter(|link| link.until >= now_ms())
+            .ok_or(FileRefusal::Ended)?;
+        let place = Arc::clone(&self.file_downloads.0)
+            .try_acquire_owned()
+            .map_err(|_| FileRefusal::Busy)?;
+        let opening = self.open_linked(&link.file);
+        let download = tokio::time::timeout(PATIENCE_TO_OPEN, opening)
+            .await
+            .map_err(|_| FileRefusal::NotNow)?
+            .map_err(|failure| {
+                tracing::info!(%failure, "a file that a link leads to cannot be had");
+                match failure.advice() {
+                    Advice::Retry { .. } => FileRefusal::NotNow,
+                    Advice::GiveUp => FileRefusal::Ended,
+                }
+            })?;
+        let is_encrypted = matches!(
+            link.file.source,
+            FileSource::Matrix {
+                encrypted: Some(_),
+                ..
+            }
+        );
+        Ok(ServedFile {
+            tag: request.id,
+            name: name::clean_of_type(&link.file.name, &link.file.media_type),
+            media_type: link.file.media_type,
+            in_ranges: !is_encrypted,
+            body: holding(download.body.stalling_after(PATIENCE_WITHIN), place),
+        })
+    }
+
+    async fn open_linked(&self, file: &LinkedFile) -> Result<Download, Failure> {
+        match &file.source {
+            FileSource::Matrix { mxc, encrypted } => {
+                let download = self.matrix.bot().download(mxc).await?;
+                let Some(key) = encrypted else {
+                    return Ok(download);
+                };
+                let body = encrypted::decrypted(download.body, key)
+                    .map_err(|error| Failure::Refused(error.to_string()))?;
+                Ok(Download { body, ..download })
+            }
+            FileSource::RocketChat { file, reader } => {
+                let Some(rocket) = self.rocket_if_there() else {
+                    return Err(Failure::NotYet("Rocket.Chat"));
+                };
+                match reader {
+                    None => Ok(rocket.bot.download(file).await?),
+                    Some(user) => {
+                        let puppet = self.store.puppet(user)?.ok_or_else(|| {
+                            Failure::Refused("Nobody may read the file any more.".into())
+                        })?;
+                        self.as_puppet(
+                            &puppet,
+                            |session| async move { session.download(file).await },
+                        )
+                        .await
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// When a link ends that is made now, in ms, at a full second.
+fn ends_at(now: i64, lifetime: Duration) -> i64 {
+    let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_add(lifetime) / 1000 * 1000
+}
+
+/// `<public_url>/files/v1/<id>/<until>/<signature>/<name>`. The name is for people and
+/// for their file systems, and not looked at again.
+fn address(base: &Url, key: &Secret, id: &str, until: i64, name: &str) -> Option<Url> {
+    let seconds = until / 1000;
+    let signature = derived::link_signature(key, id, seconds);
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend([
+        "files",
+        "v1",
+        id,
+        &seconds.to_string(),
+        signature.expose(),
+        &name::clean(name),
+    ]);
+    Some(url)
+}
+
+/// Whether the bridge has made this link, and it has not ended by itself. Nothing is
+/// looked up for links that it has not made.
+fn check(key: &Secret, request: &FileRequest, now: i64) -> Result<(), FileRefusal> {
+    let seconds: i64 = request.until.parse().map_err(|_| FileRefusal::Unknown)?;
+    // Only as it was written: not `+5`, not `05`.
+    if seconds.to_string() != request.until {
+        return Err(FileRefusal::Unknown);
+    }
+    if !derived::link_signature(key, &request.id, seconds).matches(&request.signature) {
+        return Err(FileRefusal::Unknown);
+    }
+    if seconds < now / 1000 {
+        return Err(FileRefusal::Ended);
+    }
+    Ok(())
+}
+
+/// The same bytes; the place is free again when they have come or are no longer wanted.
+fn holding(body: Body, place: OwnedSemaphorePermit) -> Body {
+    let chunks = body.chunks.inspect(move |_| {
+        // Moved in, and dropped with the stream.
+        let _ = &place;
+    });
+    Body {
+        chunks: chunks.boxed(),
+        length: body.length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    const NOW: i64 = 1_795_203_457_123;
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn key() -> Secret {
+        Secret::new("as token")
+    }
+
+    fn url(base: &str, name: &str) -> Url {
+        let base = Url::parse(base).unwrap();
+        address(&base, &key(), "some-id", ends_at(NOW, DAY), name).unwrap()
+    }
+
+    fn request(url: &Url) -> FileRequest {
+        let parts: Vec<_> = url.path_segments().unwrap().map(str::to_owned).collect();
+        let [.., id, until, signature, _] = parts.as_slice() else {
+            panic!("{url} has too few parts");
+        };
+        FileRequest {
+            id: id.clone(),
+            until: until.clone(),
+            signature: signature.clone(),
+        }
+    }
+
+    #[test]
+    fn a_link_stands_under_the_public_address_and_is_known_again() {
+        for (base, start) in [
+            (
+                "https://files.example.org",
+                "https://files.example.org/files/v1/some-id/",
+            ),
+            ("https://x.org/rc/", "https://x.org/rc/files/v1/some-id/"),
+            ("https://x.org/rc", "https://x.org/rc/files/v1/some-id/"),
+        ] {
+            let link = url(base, "film.mp4");
+            assert!(link.as_str().starts_with(start), "{link}");
+            assert!(link.as_str().ends_with("/film.mp4"), "{link}");
+            assert_eq!(check(&key(), &request(&link), NOW), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_the_link() {
+        for name in ["../../x", "a/b?c#d", "%2e%2e", "\u{202e}gpj", "", "a b\"<>"] {
+            let link = url("https://x.org", name);
+            assert_eq!(link.path_segments().unwrap().count(), 6, "{link}");
+            assert!(link.query().is_none() && link.fragment().is_none());
+            assert_eq!(check(&key(), &request(&link), NOW), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_the_bridge_has_not_signed_is_unknown() {
+        let good = request(&url("https://x.org", "x"));
+        let changes: [&dyn Fn(&mut FileRequest); 9] = [
+            &|r| r.id.push('x'),
+            &|r| r.id.clear(),
+            &|r| r.until = (r.until.parse::<i64>().unwrap() + 1).to_string(),
+            &|r| r.until.insert(0, '0'),
+            &|r| r.until.insert(0, '+'),
+            &|r| r.until = "soon".into(),
+            &|r| r.signature.clear(),
+            &|r| r.signature.push('A'),
+            &|r| r.signature = r.signature.to_lowercase(),
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            let mut request = good.clone();
+            change(&mut request);
+            let checked = check(&key(), &request, NOW);
+            assert_eq!(checked, Err(FileRefusal::Unknown), "change {at}");
+        }
+        let other = check(&Secret::new("other"), &good, NOW);
+        assert_eq!(other, Err(FileRefusal::Unknown));
+    }
+
+    #[test]
+    fn a_link_ends_by_itself() {
+        let good = request(&url("https://x.org", "x"));
+        let end = ends_at(NOW, DAY);
+        assert_eq!(check(&key(), &good, end), Ok(()));
+        assert_eq!(check(&key(), &good, end + 1000), Err(FileRefusal::Ended));
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_when_the_file_is_through_or_given_up() {
+        let places = Arc::new(Semaphore::new(1));
+        let take = || Arc::clone(&places).try_acquire_owned();
+        let body = holding(Body::of(b"ab".to_vec()), take().unwrap());
+        assert!(take().is_err(), "a second had room");
+        assert_eq!(body.collect(9).await.unwrap(), b"ab");
+        drop(holding(Body::of(b"ab".to_vec()), take().unwrap()));
+        assert!(take().is_ok());
+    }
+}
