@@ -67,6 +67,14 @@ pub(super) fn profile_id(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])
 }
 
+/// What an event says in words, as a digest, to tell whether an edit says something
+/// else.
+pub(super) fn said(content: &serde_json::Value) -> String {
+    let text = |key: &str| content.get(key).and_then(serde_json::Value::as_str);
+    let parts = ["body", "formatted_body"].map(|key| text(key).unwrap_or_default());
+    URL_SAFE_NO_PAD.encode(&digest("said", &parts)[..12])
+}
+
 /// The transaction id of one part of one revision of a message. The ghost is in
 /// it because Synapse's cache for appservices is keyed without the user: two
 /// ghosts with one id in one room would lose the second message.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::convert::to_matrix::AttachedFile;
 use crate::matrix;
 use crate::media::Broken;
 use crate::retry::{Advice, Retryable};
@@ -38,6 +39,8 @@ pub enum Failure {
     Refused(String),
     /// Something is under way that must end first.
     NotYet(&'static str),
+    /// These files must be brought first.
+    Wants(Vec<AttachedFile>),
 }
 
 impl Failure {
@@ -77,6 +80,7 @@ impl Failure {
             Self::Store(_) => "The bridge could not write to its store.".into(),
             Self::Refused(text) => text.clone(),
             Self::NotYet(what) => format!("It has to wait for {what}."),
+            Self::Wants(_) => "Its files could not be brought.".into(),
         }
     }
 }
@@ -102,7 +106,7 @@ impl Retryable for Failure {
                 after: None,
                 maybe_done: false,
             },
-            Self::Refused(_) => Advice::GiveUp,
+            Self::Refused(_) | Self::Wants(_) => Advice::GiveUp,
         }
     }
 }
@@ -122,6 +126,7 @@ impl fmt::Display for Failure {
             Self::Store(error) => error.fmt(f),
             Self::Refused(text) => f.write_str(text),
             Self::NotYet(what) => write!(f, "waiting for {what}"),
+            Self::Wants(files) => write!(f, "{} files must be brought first", files.len()),
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId};
 
 /// The key in an event's content.
 const KEY: &str = "chat.rocket.bridge";
@@ -25,6 +25,9 @@ pub(super) struct Marker {
     /// How many there are.
     #[serde(default = "one")]
     pub parts: usize,
+    /// Which file of the message it brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileId>,
 }
 
 fn one() -> usize {
@@ -67,6 +70,7 @@ mod tests {
             revision: 7,
             part: 1,
             parts: 2,
+            file: Some(FileId::new("f1")),
         };
         let mut content = json!({ "body": "hi" });
         marker.stamp(&mut content);

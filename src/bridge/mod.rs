@@ -18,6 +18,7 @@ mod direct_watch;
 mod faces;
 mod failure;
 mod file_links;
+mod file_readers;
 mod from_matrix;
 mod from_rocketchat;
 mod gate;
@@ -37,7 +38,9 @@ mod queues;
 mod rocket_side;
 mod router;
 mod server_settings;
+mod spool;
 mod transactions;
+mod upload_limit;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -84,6 +87,8 @@ pub struct Bridge {
     to_matrix: Queues<RocketRoomId, Job>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
+    upload_limit_seen: upload_limit::LastSeen,
+    last_readers: file_readers::LastReaders,
     /// Shared by all who move a file; taken before a place among those who try.
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
@@ -170,6 +175,8 @@ impl Bridge {
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
                 attempts: tokio::sync::Semaphore::new(perseverance::ATTEMPTS_AT_ONCE),
+                upload_limit_seen: upload_limit::LastSeen::default(),
+                last_readers: file_readers::LastReaders::default(),
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
@@ -250,6 +257,13 @@ impl Bridge {
         }
         if let Err(error) = self.set_up_bot().await {
             tracing::warn!(%error, "the bot's profile could not be set");
+        }
+        match self.upload_limit().await {
+            Ok(Some(limit)) => tracing::info!(limit, "the largest file that the homeserver takes"),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the homeserver does not say how large files may be")
+            }
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
         Ok(())

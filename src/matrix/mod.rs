@@ -15,7 +15,7 @@ pub mod intent;
 pub mod listener;
 pub mod startup;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use client::{Client, Limits};
 pub use error::{Call, Error, Kind};

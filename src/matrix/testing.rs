@@ -11,11 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::client::{Client, Limits};
 use crate::secret::Secret;
 
-pub(super) const AS_TOKEN: &str = "as-secret";
+pub(crate) const AS_TOKEN: &str = "as-secret";
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Method and target, e.g. `GET /_matrix/client/versions`.
     pub line: String,
     pub head: String,
@@ -28,7 +28,7 @@ impl Seen {
     }
 }
 
-pub(super) struct FakeHomeserver {
+pub(crate) struct FakeHomeserver {
     pub url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -71,7 +71,7 @@ impl FakeHomeserver {
     }
 }
 
-pub(super) fn client_of(url: &str, limits: Limits) -> Client {
+pub(crate) fn client_of(url: &str, limits: Limits) -> Client {
     Client::with_limits(
         url.parse().unwrap(),
         Secret::new(AS_TOKEN),
@@ -82,7 +82,7 @@ pub(super) fn client_of(url: &str, limits: Limits) -> Client {
 }
 
 /// An HTTP answer with further header lines, each ended by CRLF.
-pub(super) fn answer_with(status: u16, headers: &str, body: &str) -> Vec<u8> {
+pub(crate) fn answer_with(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
         body.len()
@@ -90,7 +90,7 @@ pub(super) fn answer_with(status: u16, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-pub(super) fn json_answer(status: u16, body: &str) -> Vec<u8> {
+pub(crate) fn json_answer(status: u16, body: &str) -> Vec<u8> {
     answer_with(status, "Content-Type: application/json\r\n", body)
 }
 

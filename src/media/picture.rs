@@ -10,8 +10,9 @@ use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReade
 /// a JPEG may have a thumbnail and the profile of a camera in front.
 pub const ENOUGH: usize = 256 * 1024;
 
-/// The most memory that decoding takes, in bytes, beside the picture's own bytes.
-const MEMORY: u64 = 32 * 1024 * 1024;
+/// The most that a decoded picture and its decoder may take, in bytes. With a copy of the
+/// file and the small picture it stays within 32 MiB.
+const MEMORY: u64 = 28 * 1024 * 1024;
 
 /// The largest file that [`scaled`] looks at, in bytes.
 pub const LARGEST: usize = 8 * 1024 * 1024;
@@ -101,10 +102,10 @@ pub fn dimensions(head: &[u8]) -> Option<(u32, u32)> {
 /// else scaled and encoded anew, as PNG if something shines through it and as JPEG if
 /// not. Of an animation, the first picture. Turned as a camera's note in it says.
 ///
-/// Takes up to 32 MiB of memory for a moment, and of a processor up to some 0.2 s in a
+/// Takes up to 32 MiB of memory for a moment, and of a processor up to some 0.3 s in a
 /// release build: for `spawn_blocking`. What would take more is refused unseen: a JPEG
-/// beyond 11 megapixels (a progressive one beyond 3.7), a PNG beyond 8 (with 16 bits a
-/// channel: 4), a GIF beyond 4, a WebP beyond 2.8.
+/// beyond 9.8 megapixels (a progressive one beyond 3.2), a PNG beyond 7.3 (with 16 bits a
+/// channel: 3.6), a GIF beyond 3.6, a WebP beyond 2.
 ///
 /// # Errors
 /// See [`NotAPicture`]; none of it changes when it is tried again.
@@ -200,7 +201,7 @@ fn decoded(
         ImageFormat::Jpeg | ImageFormat::Png => 0,
         // The picture of one frame beside the canvas.
         ImageFormat::Gif => 4,
-        ImageFormat::WebP => 8,
+        ImageFormat::WebP => 10,
         _ => return Err(NotAPicture::Unknown),
     };
     if decoder

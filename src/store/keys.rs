@@ -125,6 +125,11 @@ pub(super) fn puppet_in_room(rid: &RocketRoomId, user: &UserId) -> Key {
     key(b'k', &[rid.as_str(), user.as_str()])
 }
 
+/// All puppets in a portal's Rocket.Chat room.
+pub(super) fn puppets_in_room(rid: &RocketRoomId) -> Key {
+    key(b'k', &[rid.as_str()])
+}
+
 /// A message, by its Rocket.Chat id within its room: what another room says of
 /// an id is never found.
 pub(super) fn message(rid: &RocketRoomId, id: &RocketMessageId) -> Key {

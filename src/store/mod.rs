@@ -29,8 +29,8 @@ pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomP
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
-    InboxEvent, LinkedFile, Message, Origin, Portal, PortalKind, Puppet, Reaction, Reactions,
-    Thread, Upload,
+    InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
+    Reactions, Thread, Upload,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
@@ -367,6 +367,30 @@ impl Store {
     /// When the store fails.
     pub fn is_puppet_in_room(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
         Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
+    }
+
+    /// The Matrix users whose puppets are known to be in a room, some of them when there
+    /// are more than `most`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn puppets_in_room(
+        &self,
+        rid: &RocketRoomId,
+        most: usize,
+    ) -> Result<Vec<OwnedUserId>, StoreError> {
+        let prefix = keys::puppets_in_room(rid);
+        let mut users = Vec::new();
+        for key in self.db.scan_prefix(&prefix).keys() {
+            let key = key?;
+            let name = key.get(prefix.len()..).unwrap_or_default();
+            let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));
+            users.extend(UserId::parse(&*name));
+            if users.len() >= most {
+                break;
+            }
+        }
+        Ok(users)
     }
 
     /// Whether the bot takes commands in a room.

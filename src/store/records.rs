@@ -2,7 +2,7 @@
 //! version of its shape, so that a later program can read an earlier store.
 
 use ruma::events::room::EncryptedFile;
-use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -213,6 +213,9 @@ pub struct Message {
     /// It is pinned on both sides.
     #[serde(default)]
     pub pinned: bool,
+    /// Its files that were brought to Matrix, in order.
+    #[serde(default)]
+    pub files: Vec<MirroredFile>,
     /// The file of Matrix that it brought to Rocket.Chat.
     #[serde(default)]
     pub media: Option<OwnedMxcUri>,
@@ -246,6 +249,7 @@ impl Message {
             foreign_revision: 0,
             mentions: Vec::new(),
             pinned: false,
+            files: Vec::new(),
             media: None,
         }
     }
@@ -253,6 +257,11 @@ impl Message {
     /// Whether it is known to be on both sides.
     pub fn is_there(&self) -> bool {
         !self.deleted && !self.pending
+    }
+
+    /// The file that one of its events brought to Matrix.
+    pub fn file_of(&self, event: &EventId) -> Option<&MirroredFile> {
+        self.files.iter().find(|file| file.event == event)
     }
 
     /// Its ids on Rocket.Chat, in order.
@@ -263,6 +272,21 @@ impl Message {
 
 impl Record for Message {
     const NAME: &'static str = "message";
+}
+
+/// A file of Rocket.Chat and the event that it became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirroredFile {
+    /// The file.
+    pub id: FileId,
+    /// One of its message's events.
+    pub event: OwnedEventId,
+    /// What the event says of it, without a caption: an edit of the caption says it
+    /// again. Of a file that could not be brought, the words for that.
+    pub content: serde_json::Value,
+    /// A digest of what the event says with its caption, so that an edit of something
+    /// else leaves it alone.
+    pub said: String,
 }
 
 /// A file of Matrix on its way to Rocket.Chat. The server takes no id of the sender's

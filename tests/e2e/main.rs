@@ -18,6 +18,7 @@ mod durability;
 mod edits;
 mod faces;
 mod feedback;
+mod files_to_matrix;
 mod files_to_rocketchat;
 mod formatting;
 mod hostile;

@@ -1,8 +1,8 @@
 //! Messages of Rocket.Chat in the form of Matrix.
 
 use matrix_appservice_rocketchat::convert::to_matrix::{
-    Channel, Directory, LEAST_PIECE, Person, Rendered, bytes_in_json, fit, quoted, render, say,
-    split_text,
+    Channel, Directory, LEAST_PIECE, Person, Rendered, bytes_in_json, files_of, fit, quoted,
+    render, say, split_text,
 };
 use matrix_appservice_rocketchat::rocketchat::documents::Message;
 use rocketchat_markdown::{Block, Options, parse, tree_from_json};
@@ -53,7 +53,13 @@ fn whole_message(message: &Message, bytes: usize) {
         .as_ref()
         .and_then(tree_from_json)
         .unwrap_or_default();
-    let said = say(message, &blocks, &Town, &parse, &[]);
+    let files = files_of(message);
+    hold(&say(message, &blocks, &Town, &parse, &[], &files), bytes);
+    for file in &files {
+        assert!(!file.name.is_empty() && !file.name.contains(['/', '\\', '\n']));
+        hold(&file.caption(message, &Town, &parse), bytes);
+    }
+    let said = say(message, &blocks, &Town, &parse, &[], &[]);
     assert!(!said.is_blank(), "a message arrives, whatever is in it");
     hold(&said, bytes);
     hold(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::files::Brought;
 use super::{Document, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
@@ -161,8 +162,19 @@ impl Bridge {
             maybe_done: true,
             ..Attempt::default()
         };
-        self.mirror_document(&portal.rid, &document, attempt)
-            .await?;
+        let mut brought = Brought::default();
+        loop {
+            let done = self
+                .mirror_document(&portal.rid, &document, attempt, &brought)
+                .await;
+            match done {
+                Err(Failure::Wants(files)) => {
+                    self.bring_files(&portal.rid, &document, files, &mut brought)
+                        .await?;
+                }
+                done => break done?,
+            }
+        }
         let change = self.store.change();
         Ok(change
             .no_dead_letter(&portal.room_id, id.as_str())

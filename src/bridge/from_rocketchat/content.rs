@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure, derived};
-use crate::convert::to_matrix::{Rendered, bytes_in_json, fit, say, split_text};
+use crate::convert::to_matrix::{
+    AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, say, split_text, text_of,
+};
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::Portal;
@@ -27,12 +29,66 @@ const MOST_MENTIONS: usize = 6_000;
 
 /// What a message says on Matrix.
 pub(super) struct Content {
-    /// A content for each event, without relations and mentions; at least one.
-    pub parts: Vec<Value>,
+    /// What each event says; at least one. Files come first, so that they keep their
+    /// places when the words beside them become more.
+    pub parts: Vec<Says>,
     pub mentions: Mentions,
     /// Which messages it quotes, in order.
     pub quoted: Vec<RocketMessageId>,
+    /// Under which name it was posted; the first part begins with it.
+    alias: Option<String>,
 }
+
+/// What an event of a message says.
+pub(super) enum Says {
+    /// These words.
+    Words(Rendered),
+    /// A file, with a caption that may be blank.
+    File(AttachedFile, Rendered),
+}
+
+impl Says {
+    /// The file, if it is one.
+    pub(super) fn file(&self) -> Option<&AttachedFile> {
+        match self {
+            Self::Words(_) => None,
+            Self::File(file, _) => Some(file),
+        }
+    }
+}
+
+impl Content {
+    /// The content of an event, without relations and mentions, where `file` is the
+    /// content of its file, if it has one.
+    pub(super) fn of(&self, number: usize, file: Option<&Value>) -> Value {
+        let mut content = match (self.parts.get(number), file) {
+            (Some(Says::File(_, caption)), Some(file)) => captioned(file, caption),
+            // Never without a file: it is named, then.
+            (Some(Says::File(file, caption)), None) => {
+                let named = Rendered::of_text(&format!("[file: {}]", file.name));
+                captioned(&text_of(&named), caption)
+            }
+            (Some(Says::Words(words)), _) => text_of(words),
+            (None, _) => text_of(&Rendered::of_text(NOTHING)),
+        };
+        if let Some(alias) = self.alias.as_deref().filter(|_| number == 0) {
+            put_on_profile(&mut content, alias);
+        }
+        content
+    }
+
+    /// Its words alone.
+    pub(super) fn words(&self) -> Value {
+        match self.parts.first() {
+            Some(Says::Words(words)) => text_of(words),
+            Some(Says::File(_, caption)) if !caption.is_blank() => text_of(caption),
+            _ => text_of(&Rendered::of_text("(a file without text)")),
+        }
+    }
+}
+
+/// What a message with nothing to see says.
+const NOTHING: &str = "(a message without text)";
 
 /// Whom a message calls.
 pub(super) struct Mentions {
@@ -106,7 +162,8 @@ impl Bridge {
                 quoted.push(id);
             }
         }
-        let said = say(message, &blocks, &people, &parse, &quoted);
+        let files = files_of(message);
+        let said = say(message, &blocks, &people, &parse, &quoted, &files);
         let hint = self.hint_of(portal, message, &quoted)?;
         let said = match hint {
             Some(hint) => Rendered::join([hint, said]),
@@ -120,22 +177,27 @@ impl Bridge {
             None => said,
         };
         let mentions = Mentions::of(&mut said);
-        let mut parts: Vec<Value> = if bytes_in_json(&said.body) > MOST_TEXT {
-            let pieces = split_text(&said.body, MOST_TEXT);
-            pieces.iter().map(|text| plain(text)).collect()
-        } else {
-            vec![formatted(fit(said, MOST_TEXT))]
-        };
-        if parts.is_empty() {
-            parts.push(plain("(a message without text)"));
+        let mut parts = Vec::with_capacity(files.len() + 1);
+        let mut beyond = Vec::new();
+        for file in files {
+            let own = file.caption(message, &people, &parse);
+            let caption = Rendered::join([std::mem::take(&mut said), own]);
+            let mut pieces = in_pieces(caption).into_iter();
+            parts.push(Says::File(file, pieces.next().unwrap_or_default()));
+            beyond.extend(pieces);
         }
-        if let Some(alias) = alias {
-            put_on_profile(&mut parts[0], alias);
+        if parts.is_empty() {
+            beyond = in_pieces(said);
+        }
+        parts.extend(beyond.into_iter().map(Says::Words));
+        if parts.is_empty() {
+            parts.push(Says::Words(Rendered::of_text(NOTHING)));
         }
         Ok(Content {
             parts,
             mentions,
             quoted,
+            alias: alias.map(str::to_owned),
         })
     }
 
@@ -204,17 +266,18 @@ fn link_to(room: &RoomId, event: &ruma::EventId) -> Rendered {
     }
 }
 
-fn plain(text: &str) -> Value {
-    json!({ "msgtype": "m.text", "body": text })
-}
-
-fn formatted(said: Rendered) -> Value {
-    let mut content = plain(&said.body);
-    if let Some(html) = said.html {
-        content["format"] = "org.matrix.custom.html".into();
-        content["formatted_body"] = html.into();
+/// A text in pieces that an event can carry; the HTML goes where it does not fit.
+fn in_pieces(said: Rendered) -> Vec<Rendered> {
+    if bytes_in_json(&said.body) <= MOST_TEXT {
+        return vec![fit(said, MOST_TEXT)];
     }
-    content
+    let pieces = split_text(&said.body, MOST_TEXT).into_iter();
+    pieces
+        .map(|body| Rendered {
+            body,
+            ..Rendered::default()
+        })
+        .collect()
 }
 
 /// A name in a length that leaves room for words.

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::revision;
 use crate::bridge::marker::Marker;
-use crate::bridge::{Bridge, Failure};
-use crate::rocketchat::RocketMessageId;
+use crate::bridge::{Bridge, Failure, derived};
+use crate::convert::to_matrix::without_caption;
 use crate::rocketchat::documents::Message as RocketMessage;
-use crate::store::{Message, Origin, Portal};
+use crate::rocketchat::{FileId, RocketMessageId};
+use crate::store::{Message, MirroredFile, Origin, Portal};
 
 /// How many pages of a room's history are looked through for events whose
 /// answers were lost: they are among the newest.
@@ -28,6 +29,7 @@ struct Part {
     event: OwnedEventId,
     sender: OwnedUserId,
     of: usize,
+    file: Option<MirroredFile>,
 }
 
 impl Delivered {
@@ -37,18 +39,24 @@ impl Delivered {
         self.parts.get(&key).map(|part| part.event.clone())
     }
 
-    /// The messages of which every part is there: id, revision, events, sender.
-    fn whole(&self) -> Vec<(RocketMessageId, i64, Vec<OwnedEventId>, OwnedUserId)> {
+    /// The file that such an event brought, if it brought one.
+    pub(super) fn file(&self, message: &RocketMessage, part: usize) -> Option<MirroredFile> {
+        let key = (message.id.clone(), revision(message), part);
+        self.parts.get(&key).and_then(|part| part.file.clone())
+    }
+
+    /// The messages of which every part is there: id, revision, parts.
+    fn whole(&self) -> Vec<(RocketMessageId, i64, Vec<&Part>)> {
         let firsts = self.parts.iter().filter(|((_, _, number), _)| *number == 0);
         firsts
             .filter_map(|((id, revision, _), first)| {
-                let events: Option<Vec<_>> = (0..first.of)
+                let parts: Option<Vec<_>> = (0..first.of)
                     .map(|number| {
                         let part = self.parts.get(&(id.clone(), *revision, number))?;
-                        (part.sender == first.sender).then(|| part.event.clone())
+                        (part.sender == first.sender).then_some(part)
                     })
                     .collect();
-                Some((id.clone(), *revision, events?, first.sender.clone()))
+                Some((id.clone(), *revision, parts?))
             })
             .collect()
     }
@@ -84,12 +92,16 @@ impl Bridge {
                     let record = self.store.message(&portal.rid, &marker.message_id)?;
                     let is_new = record.is_none_or(|record| record.revision < marker.revision);
                     if is_new {
+                        let file = marker
+                            .file
+                            .map(|id| file_in(id, &event.event_id, &event.content));
                         delivered.parts.insert(
                             (marker.message_id, marker.revision, marker.part),
                             Part {
                                 event: event.event_id,
                                 sender: event.sender,
                                 of: marker.parts,
+                                file,
                             },
                         );
                     }
@@ -106,13 +118,18 @@ impl Bridge {
                 break;
             }
         }
-        for (id, revision, events, sender) in delivered.whole() {
+        for (id, revision, parts) in delivered.whole() {
             if self.store.message(&portal.rid, &id)?.is_some() {
                 continue;
             }
+            let Some(sender) = parts.first().map(|part| part.sender.clone()) else {
+                continue;
+            };
             tracing::info!(message = %id, "had been delivered already");
+            let events = parts.iter().map(|part| part.event.clone()).collect();
             let record = Message {
                 revision,
+                files: parts.iter().filter_map(|part| part.file.clone()).collect(),
                 ..Message::new(portal, id, events, sender, Origin::RocketChat)
             };
             self.store.change().message(&record).commit()?;
@@ -137,6 +154,26 @@ impl Bridge {
                 })?;
         }
         Ok(is_new)
+    }
+}
+
+/// The file that an event brought, as far as the event says: of one in words, the words
+/// with the caption.
+fn file_in(id: FileId, event: &OwnedEventId, content: &Value) -> MirroredFile {
+    let bare = without_caption(content).unwrap_or_else(|| {
+        let mut words = content.clone();
+        if let Some(words) = words.as_object_mut() {
+            words.retain(|key, _| {
+                ["msgtype", "body", "format", "formatted_body"].contains(&key.as_str())
+            });
+        }
+        words
+    });
+    MirroredFile {
+        id,
+        event: event.clone(),
+        content: bare,
+        said: derived::said(content),
     }
 }
 

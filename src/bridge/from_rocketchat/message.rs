@@ -3,13 +3,15 @@
 use ruma::{OwnedEventId, OwnedUserId};
 use serde_json::{Value, json};
 
-use super::content::Content;
+use super::content::Says;
 use super::delivered::Delivered;
+use super::files::Brought;
 use super::revision;
 use crate::bridge::marker::{self, Marker};
 use crate::bridge::{Bridge, Failure, derived};
+use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
-use crate::store::{Ghost, Message, Origin, Portal};
+use crate::store::{Ghost, Message, MirroredFile, Origin, Portal};
 
 /// One of the events that a message becomes.
 struct Part<'a> {
@@ -20,14 +22,20 @@ struct Part<'a> {
     content: Value,
     /// The event it replaces.
     replaces: Option<&'a OwnedEventId>,
+    /// The file that it brings.
+    file: Option<FileId>,
 }
 
 impl Bridge {
+    /// # Errors
+    /// [`Failure::Wants`] when files are needed that are not among `brought`: then
+    /// nothing has been sent.
     pub(super) async fn mirror_new(
         &self,
         portal: &Portal,
         message: &RocketMessage,
         delivered: &Delivered,
+        brought: &Brought,
     ) -> Result<Message, Failure> {
         let ghost = self.ghost_of(&message.u).await?;
         let content = self.content_of(portal, message).await?;
@@ -41,20 +49,47 @@ impl Bridge {
         } else {
             delivered
         };
+        brought.has_all(
+            content
+                .parts
+                .iter()
+                .enumerate()
+                .filter_map(|(number, part)| {
+                    part.file()
+                        .filter(|_| delivered.event(message, number).is_none())
+                }),
+        )?;
         let mut events = Vec::with_capacity(of);
-        for (number, mut part) in content.parts.into_iter().enumerate() {
+        let mut files = Vec::new();
+        for number in 0..of {
+            let file = content.parts[number].file();
+            if let Some(event) = delivered.event(message, number) {
+                files.extend(delivered.file(message, number));
+                events.push(event);
+                continue;
+            }
+            let bare = file.and_then(|file| brought.content(file));
+            let mut part = content.of(number, bare);
+            let said = derived::said(&part);
             place.stamp(&mut part, number == 0, events.last());
             content.mentions.stamp(&mut part, number == 0);
+            let id = file.map(|file| FileId::new(file.id.as_str()));
             let part = Part {
                 number,
                 of,
                 content: part,
                 replaces: None,
+                file: id.clone(),
             };
-            let event = match delivered.event(message, number) {
-                Some(event) => event,
-                None => self.send_part(portal, &ghost, message, part).await?,
-            };
+            let event = self.send_part(portal, &ghost, message, part).await?;
+            if let (Some(id), Some(bare)) = (id, bare) {
+                files.push(MirroredFile {
+                    id,
+                    event: event.clone(),
+                    content: bare.clone(),
+                    said,
+                });
+            }
             events.push(event);
         }
         let mirrored = Message {
@@ -62,6 +97,7 @@ impl Bridge {
             thread: message.tmid.clone(),
             sent_at: message.ts.0,
             mentions: content.mentions.users,
+            files,
             ..Message::new(
                 portal,
                 message.id.clone(),
@@ -77,12 +113,16 @@ impl Bridge {
 
     /// A message that is on Matrix already. Only `editedAt` tells an edit from
     /// the many other reasons for sending a message again.
+    ///
+    /// # Errors
+    /// As [`Bridge::mirror_new`].
     pub(super) async fn mirror_edit(
         &self,
         portal: &Portal,
         message: &RocketMessage,
         known: Message,
         delivered: &Delivered,
+        brought: &Brought,
     ) -> Result<(), Failure> {
         if revision(message) <= known.revision {
             return Ok(());
@@ -97,10 +137,32 @@ impl Bridge {
         content.mentions.everybody = false;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
-        let mut events = Vec::with_capacity(of);
-        for (number, mut part) in content.parts.into_iter().enumerate() {
+        let originals = originals_of(&content.parts, &known);
+        brought.has_all(
+            (content.parts.iter().zip(&originals).enumerate())
+                .filter(|(number, (_, original))| {
+                    original.is_none() && delivered.event(message, *number).is_none()
+                })
+                .filter_map(|(_, (part, _))| part.file()),
+        )?;
+        let mut events: Vec<OwnedEventId> = Vec::with_capacity(of);
+        let mut files = Vec::new();
+        for (number, original) in originals.iter().enumerate() {
+            let file = content.parts[number].file();
+            let mirrored = original.and_then(|event| known.file_of(event));
+            let bare = match mirrored {
+                Some(mirrored) => Some(&mirrored.content),
+                None => file.and_then(|file| brought.content(file)),
+            };
+            let mut part = content.of(number, bare);
+            let said = derived::said(&part);
             content.mentions.stamp(&mut part, number == 0);
-            let event = match known.events.get(number) {
+            let id = file.map(|file| FileId::new(file.id.as_str()));
+            let event = match original {
+                // A file that is said nothing else of.
+                Some(original) if mirrored.is_some_and(|file| file.said == said) => {
+                    (*original).clone()
+                }
                 Some(original) => {
                     let added = content.mentions.without(&known.mentions);
                     let part = Part {
@@ -108,29 +170,44 @@ impl Bridge {
                         of,
                         content: replacement(part, original, &added),
                         replaces: Some(original),
+                        file: id.clone(),
                     };
                     let edit = self.send_part(portal, &ghost, message, part).await?;
                     self.store.change().edit_event(&known, &edit).commit()?;
-                    original.clone()
+                    (*original).clone()
                 }
-                // It has become longer than its events can carry.
-                None => {
-                    place.stamp(&mut part, false, events.last());
-                    let part = Part {
-                        number,
-                        of,
-                        content: part,
-                        replaces: None,
-                    };
-                    match delivered.event(message, number) {
-                        Some(event) => event,
-                        None => self.send_part(portal, &ghost, message, part).await?,
+                // It has become longer than its events can carry, or got another file.
+                None => match delivered.event(message, number) {
+                    Some(event) => event,
+                    None => {
+                        place.stamp(&mut part, false, events.last());
+                        let part = Part {
+                            number,
+                            of,
+                            content: part,
+                            replaces: None,
+                            file: id.clone(),
+                        };
+                        self.send_part(portal, &ghost, message, part).await?
                     }
-                }
+                },
             };
+            match (id, bare) {
+                (Some(id), Some(bare)) => files.push(MirroredFile {
+                    id,
+                    event: event.clone(),
+                    content: bare.clone(),
+                    said,
+                }),
+                (Some(_), None) => files.extend(delivered.file(message, number)),
+                (None, _) => {}
+            }
             events.push(event);
         }
-        for (number, surplus) in known.events.iter().enumerate().skip(of) {
+        for (number, surplus) in known.events.iter().enumerate() {
+            if events.contains(surplus) {
+                continue;
+            }
             let txn = derived::transaction_id(
                 &portal.rid,
                 &ghost.user_id,
@@ -149,6 +226,7 @@ impl Bridge {
         self.store.amend_message(&portal.rid, &known.id, |stored| {
             stored.revision = revision(message);
             stored.events = events;
+            stored.files = files;
             stored.mentions = content.mentions.users;
         })?;
         Ok(())
@@ -173,8 +251,7 @@ impl Bridge {
             return Ok(());
         };
         let ghost = self.ghost_of(editor).await?;
-        let Content { mut parts, .. } = self.content_of(portal, message).await?;
-        let mut content = parts.swap_remove(0);
+        let mut content = self.content_of(portal, message).await?.words();
         let first = content["body"].as_str().unwrap_or_default();
         let note = "edited this message; it says now:";
         content["body"] = format!("{note}\n{first}").into();
@@ -220,6 +297,7 @@ impl Bridge {
             revision,
             part: part.number,
             parts: part.of,
+            file: part.file,
         }
         .stamp(&mut content);
         let (purpose, at) = match part.replaces {
@@ -287,6 +365,26 @@ impl Bridge {
     }
 }
 
+/// Which event each part of an edited message has been so far: a file that of the same
+/// file, words the next one that had words.
+fn originals_of<'a>(parts: &[Says], known: &'a Message) -> Vec<Option<&'a OwnedEventId>> {
+    let mut words = known
+        .events
+        .iter()
+        .filter(|event| known.file_of(event).is_none());
+    let originals = parts.iter().map(|part| match part.file() {
+        Some(file) => {
+            let known = known
+                .files
+                .iter()
+                .find(|known| known.id.as_str() == file.id);
+            known.map(|known| &known.event)
+        }
+        None => words.next(),
+    });
+    originals.collect()
+}
+
 /// The content of an edit. Whoever is mentioned by it for the first time is
 /// notified; nobody else again.
 fn replacement(new: Value, original: &OwnedEventId, added: &[OwnedUserId]) -> Value {
@@ -300,4 +398,83 @@ fn replacement(new: Value, original: &OwnedEventId, added: &[OwnedUserId]) -> Va
     content["m.new_content"] = new;
     content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": original });
     content
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::convert::to_matrix::{Rendered, files_of};
+    use crate::rocketchat::RocketRoomId;
+    use crate::store::PortalKind;
+
+    fn parts(files: &[&str], words: usize) -> Vec<Says> {
+        let attachments: Vec<Value> = files
+            .iter()
+            .map(|id| json!({ "title_link": format!("/file-upload/{id}/x") }))
+            .collect();
+        let message: RocketMessage = serde_json::from_value(json!({
+            "_id": "m", "rid": "r", "u": { "_id": "u" }, "attachments": attachments,
+        }))
+        .unwrap();
+        let files = files_of(&message).into_iter();
+        files
+            .map(|file| Says::File(file, Rendered::default()))
+            .chain((0..words).map(|_| Says::Words(Rendered::of_text("w"))))
+            .collect()
+    }
+
+    /// A message of the files `a` and `b` and one text.
+    fn known() -> Message {
+        let portal = Portal {
+            rid: RocketRoomId::new("r"),
+            room_id: ruma::owned_room_id!("!r:example.org"),
+            kind: PortalKind::Channel,
+            name: String::new(),
+            since: 0,
+        };
+        let events: Vec<OwnedEventId> = ["$a", "$b", "$w"]
+            .into_iter()
+            .map(|id| id.try_into().unwrap())
+            .collect();
+        let file = |n: usize, id: &str| MirroredFile {
+            id: FileId::new(id),
+            event: events[n].clone(),
+            content: json!({}),
+            said: String::new(),
+        };
+        Message {
+            files: vec![file(0, "a"), file(1, "b")],
+            ..Message::new(
+                &portal,
+                crate::rocketchat::RocketMessageId::new("m"),
+                events.clone(),
+                ruma::owned_user_id!("@g:example.org"),
+                Origin::RocketChat,
+            )
+        }
+    }
+
+    #[test]
+    fn an_edit_finds_the_event_of_each_file_and_text() {
+        let known = known();
+        let table: [(&[&str], usize, &[&str]); 6] = [
+            (&["a", "b"], 1, &["$a", "$b", "$w"]),
+            // One was taken out, or put in, or all of them.
+            (&["b"], 1, &["$b", "$w"]),
+            (&["b", "c", "a"], 0, &["$b", "", "$a"]),
+            (&["c"], 2, &["", "$w", ""]),
+            (&[], 1, &["$w"]),
+            (&["a"], 0, &["$a"]),
+        ];
+        for (files, words, expected) in table {
+            let parts = parts(files, words);
+            let found: Vec<_> = originals_of(&parts, &known)
+                .into_iter()
+                .map(|event| event.map_or("", |event| event.as_str()))
+                .collect();
+            assert_eq!(found, expected, "{files:?} and {words}");
+        }
+    }
 }

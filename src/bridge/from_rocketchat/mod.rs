@@ -4,6 +4,7 @@ mod aside;
 mod content;
 mod deletion;
 mod delivered;
+mod files;
 mod message;
 mod people;
 mod pins;
@@ -21,6 +22,7 @@ use crate::rocketchat::{RocketMessageId, RocketRoomId};
 use crate::store::{Portal, PortalKind};
 pub(super) use deletion::gone;
 use delivered::Delivered;
+use files::Brought;
 
 /// Something that happened to a message on Rocket.Chat.
 #[derive(Debug, Clone)]
@@ -93,9 +95,22 @@ impl Bridge {
     /// Does what a document asks for. Ends when it is done or set aside.
     pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, job: Job) {
         let Job { document, ticket } = job;
-        let done = self
-            .persevere(|attempt| self.mirror_document(&rid, &document, attempt))
-            .await;
+        let mut brought = Brought::default();
+        let done = loop {
+            let done = self
+                .persevere(|attempt| self.mirror_document(&rid, &document, attempt, &brought))
+                .await;
+            match done {
+                // Not among the attempts: it may take long, and has places of its own.
+                Err(Failure::Wants(files)) => {
+                    let outcome = self.bring_files(&rid, &document, files, &mut brought).await;
+                    if outcome.is_err() {
+                        break outcome;
+                    }
+                }
+                done => break done,
+            }
+        };
         if let Err(failure) = done {
             self.set_document_aside(&rid, &document, &failure).await;
         }
@@ -107,12 +122,16 @@ impl Bridge {
         rid: &RocketRoomId,
         document: &Document,
         attempt: Attempt,
+        brought: &Brought,
     ) -> Result<(), Failure> {
         let Some(portal) = self.store.portal(rid)? else {
             return Ok(());
         };
         match document {
-            Document::Message(message) => self.mirror_message(&portal, message, attempt).await,
+            Document::Message(message) => {
+                self.mirror_message(&portal, message, attempt, brought)
+                    .await
+            }
             Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
         }?;
         // It may have been set aside before.
@@ -128,6 +147,7 @@ impl Bridge {
         portal: &Portal,
         message: &RocketMessage,
         attempt: Attempt,
+        brought: &Brought,
     ) -> Result<(), Failure> {
         if message.hidden || message.federated {
             return Ok(());
@@ -156,7 +176,7 @@ impl Bridge {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
                 if is_for_matrix {
-                    self.mirror_edit(portal, message, known.clone(), &delivered)
+                    self.mirror_edit(portal, message, known.clone(), &delivered, brought)
                         .await?;
                 } else {
                     self.mirror_foreign_edit(portal, message, &known).await?;
@@ -164,7 +184,10 @@ impl Bridge {
                 known
             }
             None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
-            None => self.mirror_new(portal, message, &delivered).await?,
+            None => {
+                self.mirror_new(portal, message, &delivered, brought)
+                    .await?
+            }
         };
         self.mirror_reactions(portal, message, &known).await?;
         self.mirror_pin(portal, message, &known).await

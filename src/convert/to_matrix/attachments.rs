@@ -3,6 +3,7 @@
 use rocketchat_markdown::{Block, Inline};
 use ruma::OwnedMxcUri;
 
+use super::files::{AttachedFile, is_among};
 use super::{Channel, Directory, Person, Rendered, card, markup, safe, uikit};
 use crate::rocketchat::documents::{Attachment, Message};
 use crate::rocketchat::ids::RocketMessageId;
@@ -14,7 +15,9 @@ const NOTHING: &str = "(a message without text)";
 pub type Parse<'a> = &'a dyn Fn(&str) -> Vec<Block>;
 
 /// A message in whole: its text, of which `blocks` is the tree, and under it what is
-/// attached, in words, so that nothing of it is dropped silently. Never blank.
+/// attached, in words, so that nothing of it is dropped silently. What belongs to one of
+/// `files`, which the caller shows themselves, is left out; blank only when nothing is
+/// said beside those.
 ///
 /// Quotes are left out; [`quoted`] shows one. Of the permalinks that a text begins
 /// with, those to `quotes_shown` are left out: the caller shows these quotes, as a
@@ -26,6 +29,7 @@ pub fn say(
     people: &dyn Directory,
     parse: Parse<'_>,
     quotes_shown: &[RocketMessageId],
+    files: &[AttachedFile],
 ) -> Rendered {
     let parsed;
     let blocks = if blocks.is_empty() {
@@ -39,13 +43,14 @@ pub fn say(
     let attached: Vec<Block> = message
         .attachments
         .iter()
-        .filter(|attachment| attachment.message_link.is_none())
-        .flat_map(|attachment| card::blocks(attachment, parse))
+        .enumerate()
+        .filter(|(at, attachment)| attachment.message_link.is_none() && !is_among(files, *at))
+        .flat_map(|(_, attachment)| card::blocks(attachment, parse))
         .chain(uikit::blocks(&message.blocks, parse))
         .chain(uikit::custom_fields(&message.custom_fields))
         .collect();
     let whole = Rendered::join([text, aside(&attached, people)]);
-    if whole.is_blank() {
+    if whole.is_blank() && files.is_empty() {
         return Rendered::of_text(NOTHING);
     }
     whole
@@ -82,7 +87,7 @@ pub fn quoted(quote: &Attachment, people: &dyn Directory, parse: Parse<'_>) -> R
 }
 
 /// What Rocket.Chat notifies nobody of.
-fn aside(blocks: &[Block], people: &dyn Directory) -> Rendered {
+pub(super) fn aside(blocks: &[Block], people: &dyn Directory) -> Rendered {
     markup::render(blocks, &Quiet(people)).silent()
 }
 

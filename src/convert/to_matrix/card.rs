@@ -81,6 +81,23 @@ fn is_file(attachment: &Attachment) -> bool {
 
 /// An attachment's parts, in the order in which Rocket.Chat shows them.
 pub(super) fn blocks(attachment: &Attachment, parse: Parse<'_>) -> Vec<Block> {
+    parts(attachment, parse, Shown::Whole)
+}
+
+/// What is said by the attachment of a file that is shown itself.
+pub(super) fn beside_file(attachment: &Attachment, parse: Parse<'_>) -> Vec<Block> {
+    parts(attachment, parse, Shown::BesideFile)
+}
+
+/// How much of an attachment is said in words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Whole,
+    /// All but its name and what it holds.
+    BesideFile,
+}
+
+fn parts(attachment: &Attachment, parse: Parse<'_>, shown: Shown) -> Vec<Block> {
     let is_file = is_file(attachment);
     let mut blocks = Vec::new();
     let dialect = |text: &Option<String>| parsed(text.as_deref().unwrap_or(""), parse);
@@ -93,6 +110,7 @@ pub(super) fn blocks(attachment: &Attachment, parse: Parse<'_>) -> Vec<Block> {
     let title = attachment.title.as_deref().map(safe::file_name);
     let title = title.filter(|title| !title.is_empty());
     match (title, is_file) {
+        (_, true) if shown == Shown::BesideFile => {}
         (Some(title), true) => blocks.push(line(&format!("[file: {title}]"))),
         (None, true) => blocks.push(line("[file]")),
         (Some(title), false) => {

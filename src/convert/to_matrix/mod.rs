@@ -2,6 +2,7 @@
 //!
 //! * [`render`]: a message's tree as text and HTML.
 //! * [`say`]: all of a message: its tree, what is attached, an app's blocks.
+//! * [`files_of`]: the files that came with it, and the event of each.
 //! * [`absent`]: what stands in place of a file.
 //! * [`fit`], [`split_text`]: what is too long for one event.
 //!
@@ -11,6 +12,7 @@
 mod absent;
 mod attachments;
 mod card;
+mod files;
 mod markup;
 mod moment;
 mod person;
@@ -22,6 +24,10 @@ mod uikit;
 
 pub use absent::absent;
 pub use attachments::{Parse, quoted, say};
+pub use files::{
+    AttachedFile, OnMatrix, SmallImage, Thumbnail, captioned, event_of, files_of, text_of,
+    upload_type, without_caption,
+};
 pub use markup::render;
 pub use person::shown_name;
 pub use rendered::{Channel, Directory, Person, Rendered};

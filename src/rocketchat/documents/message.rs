@@ -244,6 +244,9 @@ pub struct Attachment {
     /// Of the thumbnail where there is one.
     #[serde(deserialize_with = "lenient::opt")]
     pub image_dimensions: Option<Dimensions>,
+    /// The image as a blurred JPEG of at most 32 pixels, in base64.
+    #[serde(deserialize_with = "lenient::opt")]
+    pub image_preview: Option<String>,
     /// Sound.
     #[serde(deserialize_with = "lenient::opt")]
     pub audio_url: Option<String>,

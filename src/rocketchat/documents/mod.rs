@@ -13,6 +13,7 @@ mod message;
 mod room;
 mod sync;
 mod timestamp;
+mod upload;
 mod user;
 
 pub use emoji::CustomEmoji;
@@ -23,6 +24,7 @@ pub use message::{
 pub use room::{Member, Room, RoomType, Subscription};
 pub use sync::{Changes, Deleted, Page, Removed, SyncResult};
 pub use timestamp::Timestamp;
+pub use upload::UploadedFile;
 pub use user::{Email, User, UserRef};
 
 pub(crate) use sync::{read_each, read_one};

@@ -7,6 +7,7 @@ mod client;
 mod emoji;
 mod files;
 mod login;
+mod room_files;
 mod rooms;
 mod server;
 mod transfer;

@@ -20,7 +20,7 @@ fn message(more: &Value) -> Message {
 
 /// A message as its parser would have it, with no quote shown.
 fn said(more: &Value) -> Rendered {
-    say(&message(more), &[], &Town, &parse, &[])
+    say(&message(more), &[], &Town, &parse, &[], &[])
 }
 
 /// `""` for no HTML.
@@ -226,7 +226,7 @@ fn links_of_quotes_that_are_shown_are_left_out() {
     let spoken = |content: &str| p(vec![text(content)]);
     let lines = |tree: Vec<Block>| {
         let shown = [RocketMessageId::new("A"), RocketMessageId::new("B")];
-        say(&message(&json!({})), &tree, &Town, &parse, &shown).body
+        say(&message(&json!({})), &tree, &Town, &parse, &shown, &[]).body
     };
     let foreign = "https://c.org/channel/x?a=1&msg=C";
     let table = [
@@ -277,7 +277,7 @@ fn quotes_are_not_attached_but_can_be_shown() {
         ],
     });
     let message = message(&json!({ "msg": "yes", "attachments": [quote] }));
-    assert_eq!(say(&message, &[], &Town, &parse, &[]).body, "yes");
+    assert_eq!(say(&message, &[], &Town, &parse, &[], &[]).body, "yes");
     let shown = quoted(&message.attachments[0], &Town, &parse);
     assert_eq!(
         shown.body,
@@ -372,7 +372,7 @@ proptest! {
         let message = message(&json!({
             "msg": "hi", "attachments": attachments, "blocks": blocks, "customFields": fields,
         }));
-        let whole = say(&message, &[], &Town, &parse, &[]).under_name(&alias);
+        let whole = say(&message, &[], &Town, &parse, &[], &[]).under_name(&alias);
         prop_assert!(whole.body.contains("hi"));
         let html = whole.html.unwrap_or_default();
         prop_assert_eq!(disallowed_in(&html), None, "{}", html);
