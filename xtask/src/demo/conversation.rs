@@ -50,7 +50,8 @@ pub(super) async fn hold(stage: &Stage) -> Result<()> {
                 .cloned()
         })
         .await?;
-    let quoted = seen.quotes().join(" ");
+    let quoted = seen.document["attachments"][0]["text"].as_str();
+    let quoted = quoted.unwrap_or_default();
     saw(
         began,
         "carol",
