@@ -150,6 +150,8 @@ impl Bridge {
             }
             outcome => outcome?,
         };
+        // An edit may have made words of a file that did not arrive.
+        self.forget_file_of(portal, &event.event_id)?;
         self.follow_direct(portal.clone());
         Ok(done(portal, event, json, ids, &references))
     }
