@@ -361,7 +361,7 @@ impl Bridge {
         let since = Timestamp((begun_at - BEFORE_MS).max(0));
         let changes = {
             // Never closed.
-            let _slot = self.read_backs.acquire().await;
+            let _slot = self.looks.acquire().await;
             match self.sync(portal, since).await {
                 Ok(changes) => changes,
                 // Only a look: what is posted twice is found when it shows itself.
@@ -504,8 +504,8 @@ impl Bridge {
         Ok(matches!(got, Got::Deleted) || post.posted.as_ref() != Some(&message.id))
     }
 
-    /// An event was redacted, or became words by an edit, whose file may be there although nobody knows as what: when
-    /// it shows itself it is one too many.
+    /// An event was redacted, or became words by an edit, whose file may be there
+    /// although nobody knows as what: when it shows itself it is one too many.
     pub(super) fn forget_file_of(
         &self,
         portal: &Portal,
