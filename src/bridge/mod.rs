@@ -93,6 +93,9 @@ pub struct Bridge {
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
+    /// As `read_backs`, for whoever looks into a room for what it has done. It is of its
+    /// own because those hold a place of `attempts`, for which who reads back waits.
+    looks: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
     rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
     homeserver: homeserver_watch::HomeserverWatch,
@@ -180,6 +183,7 @@ impl Bridge {
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
+                looks: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
                 transactions: Mutex::new(transactions::Transactions::after(last_transaction)),

@@ -1,7 +1,9 @@
 //! Links to files that did not fit the other side.
 
+use ruma::MxcUri;
+
 use super::keys::{self, Key};
-use super::records::FileLink;
+use super::records::{FileLink, FileSource};
 use super::{Store, StoreError, readable};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
 
@@ -28,6 +30,35 @@ impl Store {
         message: &RocketMessageId,
     ) -> Result<(), StoreError> {
         self.change().no_file_links_of(rid, message).commit()
+    }
+
+    /// Ends the links to files of a message, but to this file of Matrix: an edit has
+    /// taken the others away. A repeat does no harm.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing changed.
+    pub fn end_file_links_but(
+        &self,
+        rid: &RocketRoomId,
+        message: &RocketMessageId,
+        kept: Option<&MxcUri>,
+    ) -> Result<(), StoreError> {
+        let mut change = self.change();
+        for key in self.file_links_of(rid, message) {
+            let key = key?;
+            let Some(id) = keys::last_part(&key) else {
+                continue;
+            };
+            let Some(link) = self.file_link(id)? else {
+                continue;
+            };
+            let is_kept = matches!(&link.file.source, FileSource::Matrix { mxc, .. }
+                if kept.is_some_and(|kept| mxc == kept));
+            if !is_kept {
+                change = change.no_file_link(id, &link);
+            }
+        }
+        change.commit()
     }
 
     /// Forgets links that have ended before that time (ms); returns how many.

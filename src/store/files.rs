@@ -1,11 +1,12 @@
 //! Files of Matrix on their way to Rocket.Chat.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 
-use ruma::{EventId, RoomId};
+use ruma::{EventId, MxcUri, RoomId};
 
 use super::records::{EventRef, FilePost, Upload};
-use super::{Store, StoreError, keys};
+use super::{Store, StoreError, keys, readable};
 use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
 impl Store {
@@ -119,7 +120,7 @@ impl Store {
     }
 
     /// Decides that words are posted in place of a file, unless a message with it is
-    /// known.
+    /// known, and what its sender is told of that.
     ///
     /// # Errors
     /// When the store fails.
@@ -128,12 +129,26 @@ impl Store {
         post: FilePost,
         id: &RocketMessageId,
         words: &str,
+        tell: Option<&str>,
     ) -> Result<FilePost, StoreError> {
         self.amend_file_post(post, |post| {
             if post.posted.is_none() {
                 post.posted = Some(id.clone());
                 post.instead = Some(words.to_owned());
+                post.tell = tell.map(str::to_owned);
             }
+        })
+    }
+
+    /// Notes that an event now brings another file than the one that was uploaded for
+    /// it. What surely was not posted is not posted any more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn other_file(&self, post: FilePost, file: &MxcUri) -> Result<FilePost, StoreError> {
+        self.amend_file_post(post, |post| {
+            post.uploads.retain(|earlier| earlier.maybe_posted);
+            post.draft.media = Some(file.to_owned());
         })
     }
 
@@ -144,8 +159,11 @@ impl Store {
     ) -> Result<FilePost, StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut post = self.stored(post)?;
+        let before = post.clone();
         amend(&mut post);
-        self.change().file_post(&post).commit()?;
+        // An upload that is dropped is found by nothing any more.
+        let change = self.change().no_file_post(&before).file_post(&post);
+        change.commit()?;
         Ok(post)
     }
 
@@ -159,10 +177,21 @@ impl Store {
         Ok(stored.unwrap_or(post))
     }
 
-    /// Forgets files that were last uploaded before that time (ms).
+    /// Forgets files that were last uploaded before that time (ms). Not those whose
+    /// event may yet be worked, now or when somebody asks for it: without this it
+    /// would be posted again.
     pub(super) fn forget_old_files(&self, before: i64) -> Result<(), StoreError> {
+        let waiting: HashSet<_> = self.inbox().map(|waits| waits.event.event_id).collect();
         for item in self.scan::<FilePost>(keys::FILE_POSTS) {
-            let (_, post) = item?;
+            let Some((_, post)) = readable(item, "file on its way") else {
+                continue;
+            };
+            let room = &post.draft.room_id;
+            if let Some(event) = post.draft.events.first()
+                && (waiting.contains(event) || self.dead_letter_of(room, event.as_str())?.is_some())
+            {
+                continue;
+            }
             let last = post
                 .uploads
                 .last()

@@ -308,6 +308,9 @@ pub struct FilePost {
     /// The words that are posted instead, once that is decided.
     #[serde(default)]
     pub instead: Option<String>,
+    /// What the sender is told of that, if anything.
+    #[serde(default)]
+    pub tell: Option<String>,
 }
 
 /// One upload of a file to Rocket.Chat.

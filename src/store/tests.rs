@@ -359,6 +359,7 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
         posted: None,
         posted_file: None,
         instead: None,
+        tell: None,
     };
     let upload = |file: Option<&str>, at| Upload {
         file: file.map(FileId::from),
@@ -385,6 +386,9 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
         let found = store.file_post_of_upload(file).unwrap();
         assert_eq!(found.as_ref(), Some(&post));
     }
+    let dropped = store.file_post_of_upload(&FileId::from("F0")).unwrap();
+    assert!(dropped.is_none(), "what is dropped leaves no key");
+    assert_eq!(store.db.scan_prefix(b"Q").count(), 2);
     // The echo of the first is quicker.
     let first = RocketMessageId::new("M1");
     let (adopted, was_gone) = store
@@ -397,12 +401,28 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
     let second = RocketMessageId::new("M2");
     let (other, _) = store.adopt_file(new.clone(), &second, None).unwrap();
     assert_eq!(other.posted, Some(first.clone()), "it stays the one");
-    let said = store.say_instead(new, &second, "words").unwrap();
+    let said = store.say_instead(new, &second, "words", None).unwrap();
     assert_eq!((said.posted, said.instead), (Some(first), None));
     store.forget_old_files(3).unwrap();
     assert!(store.file_post(&portal.room_id, &event).unwrap().is_some());
+    // Somebody may yet have it sent again.
+    let letter = DeadLetter::new(
+        Origin::Matrix,
+        portal.room_id.clone(),
+        event.as_str(),
+        "no".to_owned(),
+        &serde_json::Value::Null,
+    );
+    store.change().dead_letter(&letter).commit().unwrap();
+    store.forget_old_files(4).unwrap();
+    assert!(store.file_post(&portal.room_id, &event).unwrap().is_some());
+    let change = store
+        .change()
+        .no_dead_letter(&portal.room_id, event.as_str());
+    change.commit().unwrap();
     store.forget_old_files(4).unwrap();
     assert!(store.file_post(&portal.room_id, &event).unwrap().is_none());
+    assert_eq!(store.db.scan_prefix(b"Q").count(), 0);
     let gone = store.file_post_of_upload(&FileId::from("F2")).unwrap();
     assert!(gone.is_none());
 }
@@ -427,6 +447,7 @@ fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
         posted: None,
         posted_file: None,
         instead: None,
+        tell: None,
     };
     let (_, was_gone) = store.adopt_file(post, &id, None).unwrap();
     assert!(was_gone);
@@ -476,6 +497,31 @@ fn the_links_of_a_message_end_with_it() {
         store.db.scan_prefix(b"F").next().is_none(),
         "a mark is left"
     );
+}
+
+#[test]
+fn an_edit_ends_the_links_to_what_it_takes_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let mut other = linked("m1", 10);
+    other.file.source = FileSource::Matrix {
+        mxc: "mxc://example.org/other".into(),
+        encrypted: None,
+    };
+    let change = store.change().file_link("a", &linked("m1", 10));
+    let change = change.file_link("b", &other);
+    change.file_link("c", &linked("m2", 10)).commit().unwrap();
+    let there = || ["a", "b", "c"].map(|id| store.file_link(id).unwrap().is_some());
+    let end = |kept: Option<&str>| {
+        let rid = crate::rocketchat::RocketRoomId::new("r");
+        let kept = kept.map(<&ruma::MxcUri>::from);
+        store.end_file_links_but(&rid, &RocketMessageId::new("m1"), kept)
+    };
+    end(Some("mxc://example.org/other")).unwrap();
+    assert_eq!(there(), [false, true, true]);
+    end(None).unwrap();
+    assert_eq!(there(), [false, false, true]);
+    assert_eq!(store.db.scan_prefix(b"F").count(), 1);
 }
 
 #[test]

@@ -248,6 +248,22 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
         })
         .await?;
     assert!(renamed.text.contains("takes the place"), "{}", renamed.text);
+    ensure_linked(&renamed.text, &png(30, 20, 5)).await?;
+    // And back: nobody has the other one from the bridge any more.
+    let bare =
+        json!({ "msgtype": "m.image", "body": "one.png", "url": one_content["url"], "info": {} });
+    alice.edit_content(&room, &one, bare, json!({})).await?;
+    carol
+        .wait_for_message(&channel, "the first again", |message| {
+            message.id == there.id && message.text.is_empty()
+        })
+        .await?;
+    let link = link_in(&renamed.text)?;
+    world
+        .eventually("the link ends", async || {
+            Ok((reqwest::get(link).await?.status() == 410).then_some(()))
+        })
+        .await?;
 
     // Its author takes one away, a moderator another one, in all its pieces.
     let link = four_there.file_link().context("a link")?.to_owned();
@@ -558,12 +574,15 @@ async fn what_rocketchat_does_not_take_arrives_in_words() -> Result<()> {
     carol.wait_until_gone(&channel, &edited.id).await
 }
 
+fn link_in(text: &str) -> Result<&str> {
+    text.split([' ', '<', '|', '>', '\n'])
+        .find(|word| word.starts_with("http://"))
+        .with_context(|| format!("no link in {text:?}"))
+}
+
 /// Whether the link in a text leads to exactly this file.
 async fn ensure_linked(text: &str, file: &[u8]) -> Result<()> {
-    let link = text
-        .split([' ', '<', '|', '>', '\n'])
-        .find(|word| word.starts_with("http://"))
-        .with_context(|| format!("no link in {text:?}"))?;
+    let link = link_in(text)?;
     let got = reqwest::get(link)
         .await?
         .error_for_status()?

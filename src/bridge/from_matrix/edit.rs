@@ -67,8 +67,9 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         // Rocket.Chat does not check the right to call everybody at an edit.
-        let words = match Attached::of("m.room.message", new) {
-            Some(file) => self.words_of_edited_file(portal, known, &file).await?,
+        let file = Attached::of("m.room.message", new);
+        let words = match &file {
+            Some(file) => self.words_of_edited_file(portal, known, file).await?,
             None => match self.words_of("m.room.message", new, false)? {
                 Some(words) => words,
                 None => return says_nothing("m.room.message", new),
@@ -91,6 +92,9 @@ impl Bridge {
             })
             .await?;
         }
+        // What the message no longer names nobody shall find by it.
+        self.store
+            .end_file_links_but(&portal.rid, &known.id, file.map(|file| file.mxc))?;
         self.fit_pieces(portal, event, known, &puppet, &pieces)
             .await
     }

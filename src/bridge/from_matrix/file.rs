@@ -242,7 +242,9 @@ pub(super) fn moves_file(store: &Store, event: &InboxEvent) -> Result<bool, Stor
         // Only an edit of what never arrived takes its place.
         let new = content.get("m.new_content").unwrap_or(content);
         return Ok(Attached::of(&event.kind, new).is_some()
-            && store.message_of_event(&event.room_id, &original)?.is_none());
+            && store
+                .message_of_event(&event.room_id, &original)?
+                .is_none_or(|known| known.pending));
     }
     Ok(Attached::of(&event.kind, content).is_some())
 }

@@ -50,7 +50,11 @@ enum Got {
     /// It is there, as this message.
     Posted(RocketMessageId),
     /// Words stand in its place.
-    InWords(String),
+    InWords {
+        words: String,
+        /// What its sender is told of it.
+        tell: Option<String>,
+    },
     /// It was there, and was deleted on Rocket.Chat.
     Deleted,
 }
@@ -68,7 +72,11 @@ impl Bridge {
         attempt: Attempt,
     ) -> Result<Done, Failure> {
         let puppet = self.puppet_of(&event.sender).await?;
-        let begun = self.store.file_post(&portal.room_id, &event.event_id)?;
+        let mut begun = self.store.file_post(&portal.room_id, &event.event_id)?;
+        if let Some(post) = begun.take_if(|post| post.posted.is_none() && !is_of(post, file)) {
+            // An edit stands for the message, which never arrived.
+            begun = Some(self.store.other_file(post, file.mxc)?);
+        }
         let is_begun = begun.is_some();
         if !is_begun && attempt.is_repeat() && self.is_redacted(portal, event).await? {
             tracing::info!(event = %event.event_id, "redacted before its file was on Rocket.Chat");
@@ -111,6 +119,7 @@ impl Bridge {
             posted: None,
             posted_file: None,
             instead: None,
+            tell: None,
         });
         self.bring_puppet_in(portal, &puppet).await?;
         let got = match self.carry(&carried, post.clone(), &pieces[0]).await {
@@ -119,13 +128,18 @@ impl Bridge {
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
             {
                 pieces = self.pieces_of(portal, &said(false), quote).await?;
+                let known = self.store.file_post(&portal.room_id, &event.event_id)?;
+                let post = known.unwrap_or(post);
                 self.carry(&carried, post, &pieces[0]).await?
             }
             outcome => outcome?,
         };
         let (ids, media) = match got {
             Got::Deleted => (Vec::new(), None),
-            Got::InWords(words) => {
+            Got::InWords { words, tell } => {
+                if let Some(text) = &tell {
+                    self.tell_of_words(portal, event, text).await?;
+                }
                 let posted = self
                     .post_words(portal, event, json, &words, &references)
                     .await?;
@@ -166,6 +180,10 @@ impl Bridge {
         msg: &str,
     ) -> Result<Got, Failure> {
         if let Some(got) = got_already(&post) {
+            if matches!(got, Got::Deleted) {
+                // An earlier attempt perhaps got no further than to know it.
+                self.mirror_deletion(carried.portal, &post.draft.id).await?;
+            }
             return Ok(got);
         }
         if post.maybe_posted() {
@@ -256,19 +274,37 @@ impl Bridge {
         let said = self
             .words_in_place(portal, &id, carried.file, instead)
             .await?;
-        let post = self.store.say_instead(post, &id, &said.words)?;
-        self.store.flushed().await?;
-        if instead.is_lost || !said.has_link {
-            let reader = self.reader(portal).await?;
-            let text = format!(
+        let tell = (instead.is_lost || !said.has_link).then(|| {
+            format!(
                 "This file did not reach Rocket.Chat, only its name and what you said with it. {}",
                 said.why
-            );
-            self.say(&reader, &portal.room_id, &event.event_id, "file", &text)
-                .await?;
-        }
+            )
+        });
+        let post = self
+            .store
+            .say_instead(post, &id, &said.words, tell.as_deref())?;
+        self.store.flushed().await?;
         let words = said.words;
-        Ok(got_already(&post).unwrap_or(Got::InWords(words)))
+        Ok(got_already(&post).unwrap_or(Got::InWords { words, tell }))
+    }
+
+    /// Tells a sender that words stand in place of a file, once however often it is done.
+    async fn tell_of_words(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let reader = self.reader(portal).await?;
+        let told = self.say(&reader, &portal.room_id, &event.event_id, "file", text);
+        match told.await {
+            // The words come first: they say it too.
+            Err(failure) if failure.is_permanent() => {
+                tracing::warn!(event = %event.event_id, %failure, "its sender cannot be told");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Takes a message for the one that a file became, unless that is another: then it
@@ -325,7 +361,7 @@ impl Bridge {
         let since = Timestamp((begun_at - BEFORE_MS).max(0));
         let changes = {
             // Never closed.
-            let _slot = self.read_backs.acquire().await;
+            let _slot = self.looks.acquire().await;
             match self.sync(portal, since).await {
                 Ok(changes) => changes,
                 // Only a look: what is posted twice is found when it shows itself.
@@ -468,8 +504,8 @@ impl Bridge {
         Ok(matches!(got, Got::Deleted) || post.posted.as_ref() != Some(&message.id))
     }
 
-    /// An event was redacted whose file may be there although nobody knows as what: when
-    /// it shows itself it is one too many.
+    /// An event was redacted, or became words by an edit, whose file may be there
+    /// although nobody knows as what: when it shows itself it is one too many.
     pub(super) fn forget_file_of(
         &self,
         portal: &Portal,
@@ -477,7 +513,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         if let Some(post) = self.store.file_post(&portal.room_id, redacted)? {
             let id = self.message_id(redacted, 0, 0);
-            self.store.say_instead(post, &id, "")?;
+            self.store.say_instead(post, &id, "", None)?;
         }
         Ok(())
     }
@@ -493,10 +529,20 @@ impl Bridge {
 /// What is settled about a file.
 fn got_already(post: &FilePost) -> Option<Got> {
     match (&post.instead, &post.posted) {
-        (Some(words), _) => Some(Got::InWords(words.clone())),
+        (Some(words), _) => Some(Got::InWords {
+            words: words.clone(),
+            tell: post.tell.clone(),
+        }),
+        // No message bears this id: it stands for one that was deleted unknown.
+        (None, Some(id)) if *id == post.draft.id => Some(Got::Deleted),
         (None, Some(id)) => Some(Got::Posted(id.clone())),
         (None, None) => None,
     }
+}
+
+/// Whether a file on its way is this one.
+fn is_of(post: &FilePost, file: &Attached<'_>) -> bool {
+    post.draft.media.as_deref() == Some(file.mxc)
 }
 
 /// Whether a request that failed has surely not been carried out. A refusal without a

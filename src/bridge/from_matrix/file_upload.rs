@@ -70,6 +70,10 @@ impl Bridge {
             } else {
                 let noted = self.store.note_upload(post.clone(), upload)?;
                 self.store.flushed().await?;
+                if noted.posted.is_some() {
+                    // An earlier attempt has just shown itself.
+                    return Ok(Given::Uploaded(noted));
+                }
                 match self.upload_and_post(carried, ready, msg).await {
                     Ok(id) => return Ok(Given::Posted(noted, id)),
                     Err(failure) => {
@@ -193,7 +197,11 @@ impl Bridge {
             .server_name()
             .is_ok_and(|server| server == self.config.homeserver.server_name);
         let is_known_not = error.is_not_found() && is_here;
-        if is_known_not || carried.attempt.is_last() && self.is_there(Side::Matrix).await {
+        // Who is asked to slow down waits, however late it is.
+        let is_refusal = !matches!(error.kind(), matrix::Kind::RateLimited { .. });
+        if is_known_not
+            || is_refusal && carried.attempt.is_last() && self.is_there(Side::Matrix).await
+        {
             let why = if error.is_not_found() {
                 "The homeserver does not have it."
             } else {

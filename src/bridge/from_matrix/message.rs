@@ -150,6 +150,8 @@ impl Bridge {
             }
             outcome => outcome?,
         };
+        // An edit may have made words of a file that did not arrive.
+        self.forget_file_of(portal, &event.event_id)?;
         self.follow_direct(portal.clone());
         Ok(done(portal, event, json, ids, &references))
     }
@@ -223,7 +225,7 @@ impl Bridge {
         let since = Timestamp((begun.begun_at - BEFORE_MS).max(0));
         let changes = {
             // Never closed.
-            let _slot = self.read_backs.acquire().await;
+            let _slot = self.looks.acquire().await;
             match self.sync(portal, since).await {
                 Ok(changes) => changes,
                 // Only a look: it must not condemn what it is about.
