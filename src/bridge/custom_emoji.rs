@@ -74,6 +74,15 @@ impl Bridge {
         Ok(listed.map(|listed| listed.name.clone()))
     }
 
+    /// Lets the list of them be asked for anew: it is another since.
+    pub(super) fn forget_emoji(&self) {
+        *self
+            .emoji_seen
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     async fn custom_emoji_list(&self) -> Result<Arc<Vec<Listed>>, Failure> {
         let seen = {
             let last = &self.emoji_seen.0;
@@ -103,7 +112,7 @@ impl Bridge {
 }
 
 /// The type of a picture by its first bytes: those that every client shows.
-fn image_type(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn image_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),

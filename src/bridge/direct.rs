@@ -53,8 +53,9 @@ impl Bridge {
             let why = format!("This person is {} here.", ghost.user_id);
             return decline(&intent, room, &why).await;
         }
+        let joining = self.joining(&ghost);
         match intent.join(room, None).await {
-            Ok(()) => {}
+            Ok(()) => self.joined(&ghost, &joining),
             Err(error) if error.is_forbidden() => return Ok(()),
             Err(error) => return Err(error.into()),
         }
@@ -275,7 +276,10 @@ impl Bridge {
                 request.is_direct = true;
                 request.preset = Some(RoomPreset::TrustedPrivateChat);
                 request.initial_state = self.bridge_state(room, &ghost.user_id);
-                intent.create_room(request).await?
+                let joining = self.joining(&ghost);
+                let made = intent.create_room(request).await?;
+                self.joined(&ghost, &joining);
+                made
             }
         };
         let portal = Portal {

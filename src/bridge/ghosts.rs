@@ -8,10 +8,6 @@ use crate::rocketchat::Username;
 use crate::rocketchat::documents::{User, UserRef};
 use crate::store::{Ghost, Portal, PortalKind, StoreError};
 
-/// How much of a display name is shown, in characters; Synapse refuses more than
-/// 256.
-const LONGEST_NAME: usize = 200;
-
 impl Bridge {
     /// Acts as a ghost.
     pub(super) fn as_ghost(&self, ghost: &Ghost) -> Intent {
@@ -22,13 +18,24 @@ impl Bridge {
     /// the user's immutable id: a username that changes hands never gives anyone
     /// another's ghost.
     pub(super) async fn ghost_of(&self, user: &UserRef) -> Result<Ghost, Failure> {
-        if let Some(ghost) = self.store.ghost(&user.id)? {
+        let known = self.store.ghost(&user.id)?;
+        if let (Some(ghost), Some(profile)) = (known, self.store.ghost_profile(&user.id)?) {
+            self.doubt_name(user, &profile);
             return Ok(self.with_present_name(ghost, user)?);
         }
         let _one_at_a_time = self.making_ghost.lock(&user.id).await;
-        if let Some(ghost) = self.store.ghost(&user.id)? {
-            return Ok(ghost);
+        let ghost = match self.store.ghost(&user.id)? {
+            Some(ghost) => ghost,
+            None => self.make_ghost(user).await?,
+        };
+        // Perhaps an earlier attempt was interrupted before it came to this.
+        if self.store.ghost_profile(&user.id)?.is_none() {
+            self.name_ghost(&ghost, user).await?;
         }
+        Ok(ghost)
+    }
+
+    async fn make_ghost(&self, user: &UserRef) -> Result<Ghost, Failure> {
         let username = user
             .username
             .as_ref()
@@ -41,32 +48,20 @@ impl Bridge {
             user_id: self.choose_user_id(user, username)?,
             username: username.to_owned(),
         };
-        let intent = self.as_ghost(&ghost);
-        intent.register().await?;
+        self.as_ghost(&ghost).register().await?;
         self.store.change().ghost(&ghost).commit()?;
         drop(choosing);
-        // Whoever is only named in a document comes without a display name.
-        let asked = match &user.name {
-            Some(_) => None,
-            None => self.rocket().await.bot.user_by_id(&user.id).await?,
-        };
-        let name = user
-            .name
-            .as_deref()
-            .or(asked.as_ref().and_then(|asked| asked.name.as_deref()))
-            .filter(|name| !name.trim().is_empty())
-            .unwrap_or(username);
-        let name: String = name.chars().take(LONGEST_NAME).collect();
-        if let Err(error) = intent.set_display_name(Some(&name)).await {
-            tracing::warn!(ghost = %ghost.user_id, %error, "a ghost has no display name");
-        }
         tracing::info!(ghost = %ghost.user_id, "a ghost is there");
         Ok(ghost)
     }
 
     /// Notes under which name a ghost's person is seen now: it is how they are
     /// mentioned on Rocket.Chat.
-    fn with_present_name(&self, mut ghost: Ghost, user: &UserRef) -> Result<Ghost, StoreError> {
+    pub(super) fn with_present_name(
+        &self,
+        mut ghost: Ghost,
+        user: &UserRef,
+    ) -> Result<Ghost, StoreError> {
         if let Some(name) = &user.username
             && name.as_str() != ghost.username
         {
@@ -180,6 +175,7 @@ impl Bridge {
         reason: Option<&str>,
     ) -> Result<(), Failure> {
         let intent = self.as_ghost(ghost);
+        let joining = self.joining(ghost);
         match intent.join(room, reason).await {
             Ok(()) => {}
             Err(error)
@@ -190,6 +186,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         }
+        self.joined(ghost, &joining);
         self.store
             .change()
             .ghost_in_room(room, &ghost.user_id)

@@ -21,6 +21,12 @@ impl Bridge {
         };
         let membership = content.get("membership").and_then(Value::as_str);
         let is_bot = member == self.config.appservice.bot;
+        if membership == Some("join")
+            && !self.config.is_ours(&member)
+            && self.store.portal_of_room(&event.room_id)?.is_some()
+        {
+            self.note_member(&member, content)?;
+        }
         if matches!(membership, Some("invite" | "join"))
             && !self.config.is_ours(&member)
             && let Some(portal) = self.store.portal_of_room(&event.room_id)?

@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod faces;
 mod failure;
 mod file_links;
 mod file_readers;
@@ -113,6 +114,7 @@ pub struct Bridge {
     bringing_emoji: KeyedLock<String>,
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
+    faces: faces::Faces,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -192,6 +194,7 @@ impl Bridge {
                 bringing_emoji: KeyedLock::new(),
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
+                faces: faces::Faces::new(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -221,6 +224,7 @@ impl Bridge {
             tracing::info!(waiting, "Matrix events from before the stop are taken up");
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
+        self.look_after_faces();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

@@ -106,6 +106,7 @@ impl Bridge {
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
+        self.compare_room_picture(&portal.rid);
         Ok(portal)
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ruma::UserId;
 
+use super::faces::puppet_name;
 use super::rocket_side::RocketSide;
 use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{RoomType, User, UserRef};
@@ -16,6 +17,7 @@ impl Bridge {
     /// The puppet of a Matrix user, made when there is none yet.
     pub(super) async fn puppet_of(&self, user: &UserId) -> Result<Puppet, Failure> {
         if let Some(puppet) = self.store.puppet(user)? {
+            self.compare_when_first_active(user);
             return Ok(puppet);
         }
         let _one_at_a_time = self.making_puppet.lock(&user.to_owned()).await;
@@ -36,6 +38,7 @@ impl Bridge {
         // On disk before it speaks: a bridge that has forgotten its puppet would take
         // the echo for the words of somebody on Rocket.Chat.
         self.store.flushed().await?;
+        self.compare_when_first_active(user);
         tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
     }
@@ -103,10 +106,8 @@ impl Bridge {
         let profile = self.matrix.bot().profile(user).await.unwrap_or_default();
         let shown = profile
             .get("displayname")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        let name = allowed_name(shown).unwrap_or_else(|| user.localpart().to_owned());
-        let name = allowed_name(&name).unwrap_or_else(|| username.as_str().to_owned());
+            .and_then(serde_json::Value::as_str);
+        let name = puppet_name(shown, user, username.as_str());
         let password = derived::puppet_password(user, &self.registration.as_token);
         let created = rocket
             .bot
@@ -245,35 +246,4 @@ impl Bridge {
 
 fn is_ours(user: &User, email: &str) -> bool {
     user.emails.iter().any(|known| known.address == email)
-}
-
-/// A display name in the form that Rocket.Chat takes: without `<`, `>`, `\` and
-/// `/`, without `%` (a lone one is refused), not blank, not endless.
-fn allowed_name(name: &str) -> Option<String> {
-    let allowed: String = name
-        .chars()
-        .filter(|c| !c.is_control() && !matches!(c, '<' | '>' | '\\' | '/' | '%'))
-        .take(120)
-        .collect();
-    let allowed = allowed.trim();
-    (!allowed.is_empty()).then(|| allowed.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::allowed_name;
-
-    #[test]
-    fn names_take_the_form_that_rocket_chat_allows() {
-        assert_eq!(
-            allowed_name("Dora Explora").as_deref(),
-            Some("Dora Explora")
-        );
-        assert_eq!(
-            allowed_name(" 100% <b>D/o\\ra</b> ").as_deref(),
-            Some("100 bDorab")
-        );
-        assert_eq!(allowed_name("<>%"), None);
-        assert_eq!(allowed_name("\u{0}\n"), None);
-    }
 }

@@ -10,7 +10,7 @@ use super::Bridge;
 use crate::config::RocketLogin;
 use crate::retry::{Advice, Backoff, Retryable as _};
 use crate::rocketchat::documents::User;
-use crate::rocketchat::realtime::{self, Event, OwnEvent, Realtime, Stream};
+use crate::rocketchat::realtime::{self, Event, Logged, OwnEvent, Realtime, Stream};
 use crate::rocketchat::rest::{Client, Credentials, Session};
 use crate::rocketchat::version::ServerVersion;
 use crate::rocketchat::{self, RocketRoomId, Username};
@@ -168,6 +168,10 @@ impl Bridge {
                 Stream::MyMessages,
                 Stream::Own(OwnEvent::SubscriptionsChanged),
                 Stream::All("public-settings-changed".to_owned()),
+                Stream::Logged(Logged::AVATAR.to_owned()),
+                Stream::Logged(Logged::NAME.to_owned()),
+                Stream::Logged(Logged::EMOJI[0].to_owned()),
+                Stream::Logged(Logged::EMOJI[1].to_owned()),
             ],
         ));
         self.rocket.send_replace(Some(Arc::new(RocketSide {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::Bridge;
 use super::from_rocketchat::Document;
 use crate::rocketchat::RocketRoomId;
-use crate::rocketchat::realtime::{Change, Event, Stream};
+use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::PortalKind;
 
 impl Bridge {
@@ -34,6 +34,7 @@ impl Bridge {
                     }
                 }
                 Event::Unauthorized => self.renew_bot().await,
+                Event::Logged(news) => self.on_news(&news),
                 Event::Setting { id, .. } => self.setting_changed(&id),
                 event => self.route_room_event(event),
             }
@@ -78,11 +79,23 @@ impl Bridge {
         }
     }
 
+    /// Takes what everybody is told who is logged in.
+    fn on_news(&self, news: &Logged) {
+        match news {
+            Logged::Avatar { of, .. } => self.picture_changed(of),
+            Logged::Name { id, .. } => self.name_changed(id),
+            Logged::Emoji => self.forget_emoji(),
+            Logged::Other { .. } => {}
+        }
+    }
+
     /// Everything asked for is heard from now on: what happened before has to be
     /// read back.
     fn on_ready(self: &Arc<Self>) {
         tracing::info!("listening to Rocket.Chat");
         self.forget_settings();
+        self.forget_emoji();
+        self.compare_faces();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);

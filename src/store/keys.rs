@@ -100,6 +100,21 @@ pub(super) fn puppet_by_rocket_id(user: &RocketUserId) -> Key {
     key(b'v', &[user.as_str()])
 }
 
+/// What was last set of a ghost's profile, by the person behind it.
+pub(super) fn ghost_profile(user: &RocketUserId) -> Key {
+    key(b'G', &[user.as_str()])
+}
+
+/// What was last carried over of a Matrix user's profile to their puppet.
+pub(super) fn puppet_profile(user: &UserId) -> Key {
+    key(b'U', &[user.as_str()])
+}
+
+/// The picture of a portal.
+pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
+    key(b'P', &[rid.as_str()])
+}
+
 /// That a ghost is in a portal's Matrix room.
 pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])

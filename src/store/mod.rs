@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod faces;
 mod file_links;
 mod files;
 mod flush;
@@ -24,6 +25,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
@@ -308,6 +310,11 @@ impl Store {
     /// When the store fails.
     pub fn ghost(&self, user: &RocketUserId) -> Result<Option<Ghost>, StoreError> {
         self.get(&keys::ghost(user))
+    }
+
+    /// Whether there is any ghost.
+    pub fn has_ghosts(&self) -> bool {
+        self.db.scan_prefix(keys::GHOSTS).next().is_some()
     }
 
     /// The ghost with that localpart.

@@ -123,6 +123,10 @@ impl Bridge {
                 self.on_membership(event, &json, content).await?;
                 Ok(Done::default())
             }
+            "m.room.avatar" => {
+                self.on_room_picture(event, &json, content)?;
+                Ok(Done::default())
+            }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,
             "m.reaction" => self.on_reaction(event, &json, content).await,
             "m.room.redaction" => {

@@ -24,6 +24,9 @@ impl Bridge {
             return Ok(());
         };
         let room = &portal.room_id;
+        if self.shows_picture(&portal, &redacted)? {
+            return Ok(self.on_room_picture_redacted(&portal, event)?);
+        }
         // What could not be delivered must not be replayed.
         if let Some(number) = self.store.dead_letter_of(room, redacted.as_str())? {
             let letters = self.store.dead_letters();

@@ -15,9 +15,10 @@ mod card;
 mod files;
 mod markup;
 mod moment;
+mod person;
 mod plain;
 mod rendered;
-mod safe;
+pub(super) mod safe;
 mod size;
 mod uikit;
 
@@ -28,6 +29,7 @@ pub use files::{
     upload_type, without_caption,
 };
 pub use markup::render;
+pub use person::shown_name;
 pub use rendered::{Channel, Directory, Person, Rendered};
 pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};
 

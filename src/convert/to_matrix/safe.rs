@@ -9,7 +9,7 @@ const LINK_SCHEMES: [&str; 5] = ["http", "https", "ftp", "mailto", "magnet"];
 /// Whether a character is invisible, steers the direction of text, or breaks a line:
 /// in a name it can only mislead. The joiners U+200C and U+200D are not among them:
 /// Persian and emoji need them.
-fn misleads(c: char) -> bool {
+pub(in crate::convert) fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
@@ -40,8 +40,14 @@ pub(super) fn file_name(raw: &str) -> String {
 }
 
 /// Whether nothing in the text can be seen.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || misleads(c))
+pub(in crate::convert) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || misleads(c)
+            // Joiners with nothing to join, and letters that are empty.
+            || matches!(c, '\u{200c}' | '\u{200d}' | '\u{34f}' | '\u{115f}' | '\u{1160}'
+                | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+    })
 }
 
 /// Text without control characters other than tabs and line breaks, which neither

@@ -12,6 +12,7 @@ mod layout;
 mod line;
 mod literal;
 mod people;
+mod person;
 mod proof;
 mod split;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod write;
 pub use absent::absent;
 pub use kinds::{caption, event};
 pub use late::late;
+pub use person::allowed_name;
 pub use split::split;
 
 use ruma::{RoomOrAliasId, UserId};

@@ -1,8 +1,10 @@
 //! Files.
 
-use ruma::api::client::authenticated_media::{get_content, get_media_config};
+use ruma::api::client::authenticated_media::{
+    get_content, get_content_thumbnail, get_media_config,
+};
 use ruma::api::client::media::{self, create_content};
-use ruma::{MxcUri, OwnedMxcUri};
+use ruma::{MxcUri, OwnedMxcUri, UInt};
 
 use super::Intent;
 use crate::matrix::error::Error;
@@ -90,6 +92,26 @@ impl Intent {
             }
             other => other,
         }
+    }
+
+    /// A small form of a picture, which the homeserver makes: about so many pixels wide
+    /// and high, in the proportions of the picture. By the endpoint that is known to work
+    /// for [`Self::download`].
+    ///
+    /// # Errors
+    /// As [`Self::download`]; when the homeserver cannot make one, [`Error::is_not_found`]
+    /// or `M_UNKNOWN`.
+    pub async fn thumbnail(&self, mxc: &MxcUri, edge: u32) -> Result<Download, Error> {
+        let edge = UInt::from(edge);
+        let whole = self.new_request(mxc)?;
+        let (id, server) = (whole.media_id, whole.server_name);
+        if self.transport.has_old_media() {
+            #[allow(deprecated)] // It is for homeservers that have nothing else.
+            let old = media::get_content_thumbnail::v3::Request::new(id, server, edge, edge);
+            return self.transport.open_without_token(old).await;
+        }
+        let new = get_content_thumbnail::v1::Request::new(id, server, edge, edge);
+        self.transport.open(new, self.masquerade.as_deref()).await
     }
 
     fn new_request(&self, mxc: &MxcUri) -> Result<get_content::v1::Request, Error> {

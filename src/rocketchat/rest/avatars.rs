@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LAST_MODIFIED};
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LAST_MODIFIED};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
 use serde_json::json;
@@ -49,8 +49,11 @@ impl Session {
 
     async fn picture(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Error> {
         let (user_id, token) = self.credentials();
-        let mut headers = HeaderMap::with_capacity(1);
+        let mut headers = HeaderMap::with_capacity(2);
         headers.insert(COOKIE, cookies(user_id, token.expose())?);
+        // The server calls its pictures good for an hour, for everybody; the address stays
+        // when the picture changes, and letters have it as well.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let response = match self.client().open(path, headers).await {
             Ok(response) => response,
             Err(error) if error.code() == Some("invalid-file") => return Ok(None),

@@ -123,4 +123,14 @@ impl RocketUser {
         let answer = self.post("chat.postMessage", message).await?;
         string_at(&answer, "/message/_id")
     }
+
+    /// Makes somebody a moderator of a channel.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses: it takes a right.
+    pub async fn make_moderator(&self, rid: &str, user_id: &str) -> Result<()> {
+        let body = json!({ "roomId": rid, "userId": user_id });
+        self.post("channels.addModerator", body).await?;
+        Ok(())
+    }
 }
