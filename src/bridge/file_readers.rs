@@ -254,3 +254,26 @@ fn may_not(reader: &Reader, error: &rocketchat::Error) -> bool {
 fn not_allowed() -> Failure {
     Failure::Refused("The bridge may not read it.".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rocketchat::Error;
+
+    #[test]
+    fn somebody_else_is_asked_unless_it_is_about_the_file_or_passes() {
+        let puppet = Reader::Puppet(ruma::owned_user_id!("@dora:example.org"));
+        let gone = Error::refused("error-invalid-user");
+        assert!(may_not(&puppet, &gone), "its account was deleted");
+        assert!(!may_not(&Reader::Bot, &gone), "that is no puppet");
+        for error in [
+            Error::refused(NO_SUCH_FILE),
+            Error::Server { status: 502 },
+            Error::Redirected,
+        ] {
+            assert!(!may_not(&puppet, &error), "{error}");
+        }
+        let outside = Error::refused("error-room-not-found");
+        assert!(may_not(&puppet, &outside) && may_not(&Reader::Bot, &outside));
+    }
+}
