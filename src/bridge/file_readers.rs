@@ -13,6 +13,7 @@ use ruma::OwnedUserId;
 
 use super::{Bridge, Failure};
 use crate::media::Download;
+use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{RoomType, Timestamp};
 use crate::rocketchat::rest::Session;
 use crate::rocketchat::{self, FileId, RocketRoomId};
@@ -27,6 +28,9 @@ const MOST_PAGES: usize = 50;
 /// How much older than its message an upload may be: servers throw away what has not
 /// been posted after a day. In ms.
 const OLDEST_UPLOAD: i64 = 25 * 3600 * 1000;
+
+/// What the server says of a file that it does not have.
+const NO_SUCH_FILE: &str = "invalid-file";
 
 /// Who read a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,10 +109,16 @@ impl Bridge {
         ids: &[&str],
         at: Timestamp,
     ) -> Result<HashMap<String, Option<u64>>, Failure> {
-        for reader in self.readers_in(portal)? {
-            match self.files_in_room_as(&reader, portal, ids, at).await {
-                Err(Failure::RocketChat(error)) if may_not(&reader, &error) => {}
-                outcome => return outcome,
+        let readers = self.readers_in(portal)?;
+        for kind in kinds_of(portal) {
+            for reader in &readers {
+                match self
+                    .files_in_room_as(reader, &portal.rid, kind, ids, at)
+                    .await
+                {
+                    Err(Failure::RocketChat(error)) if may_not(reader, &error) => {}
+                    outcome => return outcome,
+                }
             }
         }
         Err(not_allowed())
@@ -117,16 +127,11 @@ impl Bridge {
     async fn files_in_room_as(
         &self,
         reader: &Reader,
-        portal: &Portal,
+        rid: &RocketRoomId,
+        kind: &RoomType,
         ids: &[&str],
         at: Timestamp,
     ) -> Result<HashMap<String, Option<u64>>, Failure> {
-        let kind = match portal.kind {
-            PortalKind::Channel => RoomType::Channel,
-            PortalKind::Group => RoomType::Group,
-            PortalKind::Direct { .. } => RoomType::Direct,
-        };
-        let (rid, kind) = (&portal.rid, &kind);
         let mut found = HashMap::new();
         let mut offset = 0;
         for _ in 0..MOST_PAGES {
@@ -213,6 +218,16 @@ impl Bridge {
     }
 }
 
+/// What kind of room a portal's may be, the likeliest first: a channel may have been made
+/// private since, or a group public, and each kind has a list that knows no others.
+fn kinds_of(portal: &Portal) -> &'static [RoomType] {
+    match portal.kind {
+        PortalKind::Channel => &[RoomType::Channel, RoomType::Group],
+        PortalKind::Group => &[RoomType::Group, RoomType::Channel],
+        PortalKind::Direct { .. } => &[RoomType::Direct],
+    }
+}
+
 /// Whether an answer says that the account is not in the room. Of private rooms the
 /// server says that there is no such.
 fn is_no_member(error: &rocketchat::Error) -> bool {
@@ -224,11 +239,41 @@ fn is_no_member(error: &rocketchat::Error) -> bool {
 }
 
 /// Whether an answer says that somebody else is to be asked: a puppet may have been
-/// switched off.
+/// switched off, or its account deleted, which its login is refused for in many words.
 fn may_not(reader: &Reader, error: &rocketchat::Error) -> bool {
-    is_no_member(error) || (*reader != Reader::Bot && error.is_unauthorized())
+    let is_about_puppet = || match error {
+        rocketchat::Error::Unauthorized { .. } => true,
+        rocketchat::Error::Refused { .. } => {
+            matches!(error.advice(), Advice::GiveUp) && error.code() != Some(NO_SUCH_FILE)
+        }
+        _ => false,
+    };
+    is_no_member(error) || (*reader != Reader::Bot && is_about_puppet())
 }
 
 fn not_allowed() -> Failure {
     Failure::Refused("The bridge may not read it.".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rocketchat::Error;
+
+    #[test]
+    fn somebody_else_is_asked_unless_it_is_about_the_file_or_passes() {
+        let puppet = Reader::Puppet(ruma::owned_user_id!("@dora:example.org"));
+        let gone = Error::refused("error-invalid-user");
+        assert!(may_not(&puppet, &gone), "its account was deleted");
+        assert!(!may_not(&Reader::Bot, &gone), "that is no puppet");
+        for error in [
+            Error::refused(NO_SUCH_FILE),
+            Error::Server { status: 502 },
+            Error::Redirected,
+        ] {
+            assert!(!may_not(&puppet, &error), "{error}");
+        }
+        let outside = Error::refused("error-room-not-found");
+        assert!(may_not(&puppet, &outside) && may_not(&Reader::Bot, &outside));
+    }
 }

@@ -458,6 +458,26 @@ async fn a_file_of_another_room_is_nobodys_to_show() -> Result<()> {
     Ok(())
 }
 
+/// Each kind of room has a list of files that knows no others.
+#[tokio::test]
+async fn files_arrive_from_a_room_that_was_made_public_or_private_since() -> Result<()> {
+    let General { world, .. } = in_general().await?;
+    let (admin, carol, portal, group) = in_group(&world).await?;
+    for (endpoint, kind, name) in [
+        ("groups.setType", "c", "public.txt"),
+        ("channels.setType", "p", "private.txt"),
+    ] {
+        carol
+            .post(endpoint, json!({ "roomId": group, "type": kind }))
+            .await?;
+        let sample = Sample::text(name).named(name);
+        carol.upload_file(&group, sample.clone().into()).await?;
+        let event = file_event(&admin, &portal, name).await?;
+        assert_whole(&admin, &event, &sample).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn hostile_files_are_harmless_and_no_address_is_followed() -> Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

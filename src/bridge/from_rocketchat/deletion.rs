@@ -12,6 +12,8 @@ impl Bridge {
         id: &RocketMessageId,
     ) -> Result<(), Failure> {
         let Some(known) = self.store.message(&portal.rid, id)? else {
+            // Its words may have come there, and nobody have noted that.
+            self.store.end_file_links(&portal.rid, id)?;
             // It may yet arrive: deletions travel on a stream of their own.
             return Ok(self.store.change().message(&gone(portal, id)).commit()?);
         };

@@ -151,6 +151,11 @@ impl Bridge {
             self.store
                 .amend_message(&portal.rid, &marker.message_id, |stored| {
                     stored.revision = stored.revision.max(marker.revision);
+                    // What it says now is in the edit: the next one must not be taken
+                    // for no news.
+                    for file in &mut stored.files {
+                        file.said.clear();
+                    }
                 })?;
         }
         Ok(is_new)

@@ -139,9 +139,8 @@ impl Bridge {
                 why: Broken::TooLarge { limit },
                 ..
             } => (Why::TooLarge(Some(*limit)), true),
-            Failure::RocketChat(error) if error.code() == Some("invalid-file") => {
-                (Why::Other(&told), false)
-            }
+            // A link would be answered alike.
+            Failure::RocketChat(_) if failure.is_permanent() => (Why::Other(&told), false),
             Failure::Refused(_) => (Why::Other(&told), false),
             _ => (Why::Other(&told), true),
         };

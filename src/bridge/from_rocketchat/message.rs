@@ -138,6 +138,14 @@ impl Bridge {
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
         let originals = originals_of(&content.parts, &known);
+        // An earlier run may have sent what is new in it.
+        let some_delivered;
+        let delivered = if originals.contains(&None) {
+            some_delivered = self.adopt_delivered(portal).await?;
+            &some_delivered
+        } else {
+            delivered
+        };
         brought.has_all(
             (content.parts.iter().zip(&originals).enumerate())
                 .filter(|(number, (_, original))| {
@@ -164,6 +172,9 @@ impl Bridge {
                     (*original).clone()
                 }
                 Some(original) => {
+                    if mirrored.is_some() {
+                        self.unsay(&known, original)?;
+                    }
                     let added = content.mentions.without(&known.mentions);
                     let part = Part {
                         number,
@@ -228,6 +239,19 @@ impl Bridge {
             stored.events = events;
             stored.files = files;
             stored.mentions = content.mentions.users;
+        })?;
+        Ok(())
+    }
+
+    /// Forgets what is said of a file, before an edit says something else: when its
+    /// answer or its record is lost, a later one back to the old words must be sent.
+    fn unsay(&self, known: &Message, event: &OwnedEventId) -> Result<(), Failure> {
+        self.store.amend_message(&known.rid, &known.id, |stored| {
+            for file in &mut stored.files {
+                if file.event == *event {
+                    file.said.clear();
+                }
+            }
         })?;
         Ok(())
     }

@@ -31,7 +31,7 @@ pub struct AttachedFile {
     pub id: String,
     /// Its name, cleaned.
     pub name: String,
-    /// Its media type, as claimed.
+    /// Its media type, as claimed, without parameters.
     pub claimed_type: Option<String>,
     /// Its size in bytes, as claimed.
     pub claimed_size: Option<u64>,
@@ -134,7 +134,10 @@ fn attached(
     AttachedFile {
         id: id.to_owned(),
         name: name::clean(title.or(recorded).unwrap_or_default()),
-        claimed_type: types.into_iter().flatten().next().cloned(),
+        claimed_type: types
+            .into_iter()
+            .flatten()
+            .find_map(|claim| kind::essence(claim)),
         claimed_size: sizes.into_iter().flatten().next(),
         thumbnail: thumbnail.map(|id| Thumbnail {
             id: id.to_owned(),
@@ -150,7 +153,7 @@ fn unattached(file: &FileRef) -> AttachedFile {
     AttachedFile {
         id: file.id.clone(),
         name: name::clean(file.name.as_deref().unwrap_or_default()),
-        claimed_type: file.media_type.clone(),
+        claimed_type: file.media_type.as_deref().and_then(kind::essence),
         claimed_size: file.size,
         thumbnail: None,
         preview: None,

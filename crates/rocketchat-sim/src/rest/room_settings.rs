@@ -18,6 +18,8 @@ pub const ROUTES: &[Route] = &[
     post("groups.setReadOnly", |state, call| {
         read_only(state, call, "p")
     }),
+    post("channels.setType", |state, call| set_type(state, call, "c")),
+    post("groups.setType", |state, call| set_type(state, call, "p")),
     post("rooms.saveRoomSettings", save),
     post("rooms.favorite", favorite),
 ];
@@ -119,6 +121,26 @@ fn read_only(state: &mut State, call: &Call, kind: &str) -> Answer {
     }
     state.check_edit_room(&call.uid, &rid)?;
     switch(state, &call.uid, &rid, READ_ONLY, on)?;
+    let key = if kind == "c" { "channel" } else { "group" };
+    ok(json!({ key: state.room(&rid) }))
+}
+
+/// Makes a channel private, or a group public (capture 52).
+fn set_type(state: &mut State, call: &Call, kind: &str) -> Answer {
+    let wanted = call.b("type").to_owned();
+    let said = match wanted.as_str() {
+        "c" => "public",
+        "p" => "private",
+        _ => return Err(Failure::written("The bodyParam \"type\" is required")),
+    };
+    let rid = channels::find(state, call, kind)?;
+    state.check_edit_room(&call.uid, &rid)?;
+    let Some(user) = state.users.get(&call.uid).cloned() else {
+        return Err(Failure::NotLoggedIn);
+    };
+    state.set_room(&rid, "t", Some(json!(wanted)));
+    let author = user.author();
+    state.system_message("room_changed_privacy", &rid, said, author, Value::Null);
     let key = if kind == "c" { "channel" } else { "group" };
     ok(json!({ key: state.room(&rid) }))
 }
