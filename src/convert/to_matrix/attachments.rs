@@ -44,7 +44,7 @@ pub fn say(
         .attachments
         .iter()
         .enumerate()
-        .filter(|(at, attachment)| attachment.message_link.is_none() && !is_among(files, *at))
+        .filter(|(at, attachment)| !is_quote(attachment) && !is_among(files, *at))
         .flat_map(|(_, attachment)| card::blocks(attachment, parse))
         .chain(uikit::blocks(&message.blocks, parse))
         .chain(uikit::custom_fields(&message.custom_fields))
@@ -78,12 +78,19 @@ pub fn quoted(quote: &Attachment, people: &dyn Directory, parse: Parse<'_>) -> R
     let attached = quote
         .attachments
         .iter()
-        .filter(|attachment| attachment.message_link.is_none());
+        .filter(|attachment| !is_quote(attachment));
     blocks.extend(attached.flat_map(|attachment| card::blocks(attachment, parse)));
     if blocks.is_empty() {
         blocks.push(card::line(NOTHING));
     }
     aside(&[Block::Quote(blocks)], people)
+}
+
+/// Whether an attachment is a quote. One whose link leads to no message is a card like
+/// any other.
+pub(super) fn is_quote(attachment: &Attachment) -> bool {
+    let link = attachment.message_link.as_deref();
+    link.is_some_and(|link| safe::message_of_permalink(link).is_some())
 }
 
 /// What Rocket.Chat notifies nobody of.

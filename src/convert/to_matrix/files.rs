@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ruma::{MxcUri, OwnedMxcUri};
 use serde_json::{Value, json};
 
-use super::attachments::{Parse, aside};
+use super::attachments::{Parse, aside, is_quote};
 use super::{Directory, Rendered, card};
 use crate::media::{kind, name};
 use crate::rocketchat::documents::{Attachment, Dimensions, FileRef, Message};
@@ -74,7 +74,7 @@ pub fn files_of(message: &Message) -> Vec<AttachedFile> {
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     for (at, attachment) in message.attachments.iter().enumerate() {
-        if attachment.message_link.is_some() {
+        if is_quote(attachment) {
             continue;
         }
         let original = id_in(attachment.title_link.as_deref());

@@ -96,6 +96,22 @@ fn several_files_keep_their_order_and_come_once_each() {
 }
 
 #[test]
+fn what_only_looks_like_a_quote_is_not_dropped() {
+    for link in ["https://c.org/channel/x", "/channel/x?msg=q", ""] {
+        let message = message(json!({ "attachments": [{
+            "message_link": link, "text": "words", "type": "file",
+            "title": "x", "title_link": "/file-upload/abc/x",
+        }, { "message_link": link, "text": "more" }] }));
+        let files = files_of(&message);
+        assert_eq!(files.len(), 1, "{link}");
+        let said = say(&message, &[], &Town, &parse, &[], &files);
+        assert_eq!(said.body, "more", "{link}");
+        let caption = files[0].caption(&message, &Town, &parse);
+        assert_eq!(caption.body, "words", "{link}");
+    }
+}
+
+#[test]
 fn only_uploads_of_the_server_itself_are_files() {
     let with = |key: &str, address: &str| {
         let mut attachment = json!({ "type": "file", "title": "x.png" });
