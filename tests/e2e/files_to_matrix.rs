@@ -137,6 +137,16 @@ async fn files_of_every_kind_arrive_whole_in_a_channel() -> Result<()> {
         "of the original"
     );
     assert!(info["xyz.amorgan.blurhash"].is_string(), "{info}");
+    let small = info["thumbnail_url"].as_str().context("no thumbnail")?;
+    let (_, bytes) = alice.download(small).await?;
+    assert_eq!(info["thumbnail_info"]["size"], bytes.len());
+    let width = info["thumbnail_info"]["w"].as_u64();
+    assert!(width.is_some_and(|w| (1..900).contains(&w)), "{info}");
+    let small = file_event(&alice, &room, "small.png").await?;
+    assert!(
+        small.content["info"]["thumbnail_url"].is_null(),
+        "{small:?}"
+    );
     let sound = file_event(&alice, &room, "sound.wav").await?;
     assert_eq!(sound.content["info"]["duration"], 1000);
     // Nobody of the bridge was in the channel: its account has joined, to read.

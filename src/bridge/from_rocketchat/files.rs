@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use ruma::MxcUri;
 use serde_json::Value;
 use url::Url;
 
@@ -38,6 +39,9 @@ const MOST_UNANNOUNCED: u64 = 1 << 30;
 /// The largest thumbnail that is brought, in bytes. Those of Rocket.Chat have at most
 /// 480 × 360 pixels.
 const LARGEST_THUMBNAIL: u64 = 2 << 20;
+
+/// The size that the homeserver is asked for, in pixels: as wide as Rocket.Chat's.
+const THUMBNAIL_EDGE: u32 = 480;
 
 /// What has been brought of the files of one document: the content of each one's event,
 /// by id.
@@ -195,7 +199,10 @@ impl Bridge {
         let is_image = kind::shown(&media_type) == kind::Shown::Image;
         let playing = playing::of(&head, Some(size));
         let thumbnail = match is_image {
-            true => self.bring_thumbnail(portal, file, &reader, &intent).await,
+            true => {
+                self.bring_thumbnail(portal, file, &reader, &intent, &url)
+                    .await
+            }
             false => None,
         };
         Ok(event_of(
@@ -235,24 +242,27 @@ impl Bridge {
         }
     }
 
-    /// The smaller image that Rocket.Chat made of one, in a direct message only. Nothing
-    /// tells of which room a thumbnail is: none of the lists has them. In a direct
-    /// message the reader is the puppet of the one who is shown it; elsewhere clients
-    /// have the homeserver make one.
+    /// A smaller image of one, where it is larger than such. In a direct message the one
+    /// that Rocket.Chat made: the reader is the puppet of the one who is shown it.
+    /// Elsewhere nothing tells of which room a thumbnail is, as none of the lists has
+    /// them: so there the homeserver makes one of what has been brought.
     async fn bring_thumbnail(
         &self,
         portal: &Portal,
         file: &AttachedFile,
         reader: &Reader,
         intent: &Intent,
+        image: &MxcUri,
     ) -> Option<SmallImage> {
         let thumbnail = file.thumbnail.as_ref()?;
-        if !matches!(portal.kind, PortalKind::Direct { .. }) {
-            return None;
-        }
         let brought = async {
-            let id = FileId::new(thumbnail.id.as_str());
-            let download = self.read_file(reader, &id).await?;
+            let download = match portal.kind {
+                PortalKind::Direct { .. } => {
+                    let id = FileId::new(thumbnail.id.as_str());
+                    self.read_file(reader, &id).await?
+                }
+                _ => intent.thumbnail(image, THUMBNAIL_EDGE).await?,
+            };
             let body = download.body.stalling_after(STANDSTILL).checked();
             let body = body.bounded(LARGEST_THUMBNAIL);
             let (head, body) = body.peek(HEAD).await.map_err(broken)?;
