@@ -65,7 +65,11 @@ impl<'a> Wait<'a> {
             Ok(Ok(Some(value))) => return Ok(Some(value)),
             Ok(Ok(None)) => {}
             Ok(Err(error)) => self.last_seen = Some(format!("{error:#}")),
-            Err(_) => self.last_seen = Some("the last look did not come back".to_owned()),
+            // Cut off by the deadline: what an earlier look saw says more.
+            Err(_) => {
+                self.last_seen
+                    .get_or_insert_with(|| "no look came back".to_owned());
+            }
         }
         if self.began.elapsed() >= self.deadline {
             return Err(anyhow!(
