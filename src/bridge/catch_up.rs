@@ -125,9 +125,8 @@ impl Bridge {
         since: Timestamp,
     ) -> Result<SyncResult, Failure> {
         match &portal.kind {
-            PortalKind::Direct { matrix_user, .. } => {
-                let puppet = self.puppet_of(matrix_user).await?;
-                self.as_puppet(&puppet, |session| async move {
+            PortalKind::Direct { .. } => {
+                self.as_one_of(portal, |session| async move {
                     session.sync_messages(&portal.rid, since).await
                 })
                 .await

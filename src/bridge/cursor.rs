@@ -55,6 +55,13 @@ impl Cursor {
         self.held = true;
     }
 
+    /// Goes back, if it is further; held until the room was read back.
+    pub(super) fn rewind(&mut self, to: i64) {
+        self.at = self.at.min(to);
+        self.seen = self.seen.min(to);
+        self.held = true;
+    }
+
     /// Everything missed has begun to be worked. Returns the new position if it
     /// moved.
     pub(super) fn release(&mut self) -> Option<i64> {

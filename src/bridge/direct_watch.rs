@@ -178,14 +178,21 @@ impl Bridge {
         let why = failure.person_text();
         let told = self
             .persevere(async |_| {
-                let Some((matrix_user, peer)) = self.two_of(room)? else {
+                let Some(kind) = self.direct_people(room).await? else {
                     return Ok(());
                 };
+                let users: Vec<_> = kind.direct_users().map(ToString::to_string).collect();
                 let text = format!(
-                    "What you write to {matrix_user} does not reach Matrix. {why} It is tried again when you write more."
+                    "What you write to {} does not reach Matrix. {why} It is tried again when you write more.",
+                    users.join(", ")
                 );
-                let id = derived::telling_id_of_room(&room.id, room.msgs);
-                self.tell_directly(&peer, &id, &text).await
+                for peer in kind.direct_peers() {
+                    let about = format!("{} {peer}", room.id);
+                    let about = RocketRoomId::new(about);
+                    let id = derived::telling_id_of_room(&about, room.msgs);
+                    self.tell_directly(peer, &id, &text).await?;
+                }
+                Ok(())
             })
             .await;
         if let Err(failure) = told {

@@ -59,16 +59,16 @@ impl LastReaders {
 
 impl Bridge {
     fn readers_in(&self, portal: &Portal) -> Result<Vec<Reader>, Failure> {
-        if let PortalKind::Direct { matrix_user, .. } = &portal.kind {
-            return Ok(vec![Reader::Puppet(matrix_user.clone())]);
-        }
-        let puppets = self.store.puppets_in_room(&portal.rid, MOST_PUPPETS)?;
-        let all = self
-            .last_readers
-            .of(&portal.rid)
-            .into_iter()
-            .chain([Reader::Bot])
-            .chain(puppets.into_iter().map(Reader::Puppet));
+        let last = self.last_readers.of(&portal.rid).into_iter();
+        let all: Vec<Reader> = if portal.kind.is_direct() {
+            let puppets = portal.kind.direct_users().cloned().map(Reader::Puppet);
+            last.chain(puppets).collect()
+        } else {
+            let puppets = self.store.puppets_in_room(&portal.rid, MOST_PUPPETS)?;
+            last.chain([Reader::Bot])
+                .chain(puppets.into_iter().map(Reader::Puppet))
+                .collect()
+        };
         let mut readers: Vec<Reader> = Vec::new();
         for reader in all {
             if !readers.contains(&reader) {

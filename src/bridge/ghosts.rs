@@ -6,7 +6,7 @@ use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::Username;
 use crate::rocketchat::documents::{User, UserRef};
-use crate::store::{Ghost, Portal, PortalKind, StoreError};
+use crate::store::{Ghost, Portal, StoreError};
 
 impl Bridge {
     /// Acts as a ghost.
@@ -178,10 +178,13 @@ impl Bridge {
         let joining = self.joining(ghost);
         match intent.join(room, reason).await {
             Ok(()) => {}
-            Err(error)
-                if error.is_forbidden() && !matches!(portal.kind, PortalKind::Direct { .. }) =>
-            {
-                self.matrix.bot().invite(room, &ghost.user_id, None).await?;
+            Err(error) if error.is_forbidden() => {
+                // The bot, or of several in a direct message another ghost.
+                let inviter = self.reader(portal).await?;
+                if inviter.user_id() == ghost.user_id {
+                    return Err(error.into());
+                }
+                inviter.invite(room, &ghost.user_id, None).await?;
                 intent.join(room, reason).await?;
             }
             Err(error) => return Err(error.into()),

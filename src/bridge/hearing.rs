@@ -207,6 +207,15 @@ impl Rooms {
         }
     }
 
+    /// What happened since that time (ms) is to be dealt with once more: the room is to
+    /// be read back.
+    pub(super) fn rewind(&self, rid: &RocketRoomId, to: i64) {
+        if let Some(room) = self.lock().get_mut(rid) {
+            room.cursor.rewind(to);
+            room.miss();
+        }
+    }
+
     /// Work on a document is done.
     pub(super) fn finish(&self, rid: &RocketRoomId, ticket: i64) -> Outcome {
         let mut rooms = self.lock();

@@ -6,7 +6,7 @@ use ruma::UserId;
 use serde_json::Value;
 
 use super::{Bridge, Failure};
-use crate::store::{InboxEvent, PortalKind};
+use crate::store::InboxEvent;
 
 impl Bridge {
     pub(super) async fn on_membership(
@@ -30,10 +30,10 @@ impl Bridge {
         if matches!(membership, Some("invite" | "join"))
             && !self.config.is_ours(&member)
             && let Some(portal) = self.store.portal_of_room(&event.room_id)?
-            && let PortalKind::Direct { matrix_user, .. } = &portal.kind
-            && *matrix_user != member
+            && portal.kind.is_direct()
+            && !self.is_of_direct(&portal, &member)?
         {
-            return self.end_direct(&portal, event).await;
+            return self.on_newcomer(&portal, event, &member).await;
         }
         match membership {
             Some("invite") if is_bot => self.on_bot_invited(event).await,
@@ -55,11 +55,13 @@ impl Bridge {
                     .commit()?;
                 Ok(())
             }
-            Some("leave" | "ban") => {
+            Some("leave" | "ban") => match self.store.portal_of_room(&event.room_id)? {
                 // Asked again at the next message from the other side.
-                self.person_left(&event.room_id);
-                Ok(())
-            }
+                Some(portal) if portal.kind.is_direct() => {
+                    self.on_direct_left(&portal, event, &member).await
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

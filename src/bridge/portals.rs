@@ -207,7 +207,9 @@ impl Bridge {
         room: &Room,
     ) -> Result<Option<OwnedRoomId>, Failure> {
         for candidate in ghost.joined_rooms().await? {
-            let is_other_portal = self.store.portal_of_room(&candidate)?.is_some();
+            // Or about to become one, of a group.
+            let is_other_portal = self.store.portal_of_room(&candidate)?.is_some()
+                || self.store.gathering(&candidate)?.is_some();
             if !is_other_portal && self.says_made_for(ghost, &candidate, room).await? {
                 return Ok(Some(candidate));
             }

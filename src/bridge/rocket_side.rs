@@ -188,6 +188,7 @@ impl Bridge {
         tokio::spawn(Arc::clone(self).route_rocketchat(events));
         tokio::spawn(Arc::clone(self).watch_direct_messages());
         tokio::spawn(Arc::clone(self).go_round_direct_messages());
+        self.tidy_left_rooms();
     }
 
     /// Logs in and looks at the own account.

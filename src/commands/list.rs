@@ -13,9 +13,8 @@ pub(super) const USAGE: Usage = Usage {
 pub(super) fn text(bridge: &Bridge) -> String {
     let store = bridge.store();
     let portals = store.portals();
-    let (direct, named): (Vec<_>, Vec<_>) = portals
-        .iter()
-        .partition(|portal| matches!(portal.kind, PortalKind::Direct { .. }));
+    let (direct, named): (Vec<_>, Vec<_>) =
+        portals.iter().partition(|portal| portal.kind.is_direct());
     let mut lines: Vec<String> = named
         .iter()
         .map(|portal| {

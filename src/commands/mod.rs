@@ -2,6 +2,7 @@
 //! [`crate::bridge::CommandLine`].
 
 mod bridge;
+mod dm;
 mod help;
 mod list;
 mod resend;
@@ -24,8 +25,9 @@ struct Usage {
     for_everybody: bool,
 }
 
-const USAGES: [Usage; 5] = [
+const USAGES: [Usage; 6] = [
     help::USAGE,
+    dm::USAGE,
     bridge::USAGE,
     list::USAGE,
     resend::FAILED,
@@ -49,6 +51,7 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
     let is_admin = is_admin(bridge, &caller.user);
     let is_shared = bridge.store().portal_of_room(&caller.room)?.is_some();
     match name.to_lowercase().as_str() {
+        "dm" => dm::run(bridge, caller, arguments.trim()).await,
         "" | "help" => Ok(help::text(is_admin, is_shared)),
         // What became of one's own messages is for everybody to know.
         "failed" => resend::failed(bridge, caller),

@@ -4,8 +4,8 @@ use ruma::{EventId, RoomId, UserId};
 
 use super::keys::{self, Key};
 use super::records::{
-    CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Ghost, InboxEvent, Message, MessageRef,
-    Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
+    CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Gathering, Ghost, InboxEvent, LeftRoom,
+    Message, MessageRef, Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
 use super::{Store, StoreError};
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
@@ -62,6 +62,36 @@ impl<'a> Change<'a> {
     /// Takes a Matrix room away from its portal, before the portal moves on.
     pub fn forget_room(self, room: &RoomId) -> Self {
         self.unset(keys::portal_of_room(room))
+    }
+
+    /// Notes that the people of a room get a private group.
+    pub fn gathering(self, gathering: &Gathering) -> Self {
+        self.set(keys::gathering(&gathering.room_id), gathering)
+    }
+
+    /// Notes that they have got it, or do not get it.
+    pub fn no_gathering(self, room: &RoomId) -> Self {
+        self.unset(keys::gathering(room))
+    }
+
+    /// Notes that a direct message has left a room, which is to be tidied.
+    pub fn left_room(self, left: &LeftRoom) -> Self {
+        self.set(keys::left_room(&left.portal.room_id), left)
+    }
+
+    /// Notes that it is tidy.
+    pub fn no_left_room(self, room: &RoomId) -> Self {
+        self.unset(keys::left_room(room))
+    }
+
+    /// Forgets that a message is on Matrix, with what hangs on it there.
+    pub fn unsaid(mut self, message: &Message) -> Self {
+        for event in &message.events {
+            self = self.unset(keys::message_of_event(&message.room_id, event));
+        }
+        self.unset(keys::reactions(&message.rid, &message.id))
+            .unset(keys::thread(&message.rid, &message.id))
+            .unset(keys::message(&message.rid, &message.id))
     }
 
     /// Moves a portal's cursor (ms).

@@ -69,6 +69,19 @@ pub(super) fn portal_of_room(room: &RoomId) -> Key {
     key(b'r', &[room.as_str()])
 }
 
+/// That the people of a Matrix room get a private group on Rocket.Chat.
+pub(super) fn gathering(room: &RoomId) -> Key {
+    key(b'>', &[room.as_str()])
+}
+
+/// A Matrix room that a direct message has left.
+pub(super) fn left_room(room: &RoomId) -> Key {
+    key(b'<', &[room.as_str()])
+}
+
+/// All of them.
+pub(super) const LEFT_ROOMS: &[u8] = b"<";
+
 /// Up to when a portal's Rocket.Chat side has been mirrored.
 pub(super) fn cursor(rid: &RocketRoomId) -> Key {
     key(b'c', &[rid.as_str()])
@@ -139,6 +152,11 @@ pub(super) fn message(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
 /// Which message an event is of, within its room.
 pub(super) fn message_of_event(room: &RoomId, event: &EventId) -> Key {
     key(b'e', &[room.as_str(), event.as_str()])
+}
+
+/// All events that messages are of, in a room.
+pub(super) fn messages_in_room(room: &RoomId) -> Key {
+    key(b'e', &[room.as_str()])
 }
 
 /// Which message another one continues, where a long text was split.

@@ -1,6 +1,7 @@
 //! Messages that are on both sides, and what belongs to them: reactions, threads,
 //! the pictures of emoji.
 
+use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use ruma::{EventId, MxcUri, RoomId};
@@ -29,6 +30,32 @@ impl Store {
             Some(first) => self.get(&keys::message(rid, &RocketMessageId::new(first.0))),
             None => Ok(None),
         }
+    }
+
+    /// Whether anything was mirrored from or to a Matrix room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_messages_in(&self, room: &RoomId) -> Result<bool, StoreError> {
+        let first = self.db.scan_prefix(keys::messages_in_room(room)).next();
+        Ok(first.transpose()?.is_some())
+    }
+
+    /// The messages that are in a Matrix room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn messages_in(&self, room: &RoomId) -> Result<Vec<Message>, StoreError> {
+        let mut messages = HashMap::new();
+        for item in self.scan::<MessageRef>(&keys::messages_in_room(room)) {
+            let (_, of) = item?;
+            if !messages.contains_key(&of.id)
+                && let Some(message) = self.message(&of.rid, &of.id)?
+            {
+                messages.insert(of.id, message);
+            }
+        }
+        Ok(messages.into_values().collect())
     }
 
     /// Changes a message's record as it is now; whether there is one.

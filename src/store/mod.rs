@@ -28,9 +28,9 @@ pub use change::Change;
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
-    BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
-    InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
-    Reactions, Thread, Upload,
+    BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
+    Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
+    Puppet, Reaction, Reactions, Thread, Upload,
 };
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
@@ -293,6 +293,22 @@ impl Store {
         self.scan(keys::PORTALS)
             .filter_map(|item| readable(item, "portal"))
             .map(|(_, portal)| portal)
+            .collect()
+    }
+
+    /// Whether the people of a Matrix room get a private group on Rocket.Chat.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn gathering(&self, room: &RoomId) -> Result<Option<Gathering>, StoreError> {
+        self.get(&keys::gathering(room))
+    }
+
+    /// The rooms that direct messages have left and that are not tidy yet.
+    pub fn left_rooms(&self) -> Vec<LeftRoom> {
+        self.scan(keys::LEFT_ROOMS)
+            .filter_map(|item| readable(item, "room that was left"))
+            .map(|(_, left)| left)
             .collect()
     }
 

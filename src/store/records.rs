@@ -90,13 +90,67 @@ pub enum PortalKind {
     Channel,
     /// A private group.
     Group,
-    /// A direct message between a puppet and a Rocket.Chat user.
+    /// A direct message between puppets and Rocket.Chat users, mostly one of each. Who
+    /// is in one never changes on Rocket.Chat.
     Direct {
         /// The Matrix user behind the puppet.
         matrix_user: OwnedUserId,
         /// The Rocket.Chat user.
         peer: RocketUserId,
+        /// Further Matrix users, where they are several.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more_users: Vec<OwnedUserId>,
+        /// Further Rocket.Chat users, where they are several.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more_peers: Vec<RocketUserId>,
     },
+}
+
+impl PortalKind {
+    /// The direct message of these; none when there is nobody on one of the sides.
+    pub fn direct(users: Vec<OwnedUserId>, peers: Vec<RocketUserId>) -> Option<Self> {
+        let (mut users, mut peers) = (users.into_iter(), peers.into_iter());
+        Some(Self::Direct {
+            matrix_user: users.next()?,
+            peer: peers.next()?,
+            more_users: users.collect(),
+            more_peers: peers.collect(),
+        })
+    }
+
+    /// Whether it is a direct message.
+    pub fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct { .. })
+    }
+
+    /// The Matrix users of a direct message; nobody of other rooms.
+    pub fn direct_users(&self) -> impl Iterator<Item = &OwnedUserId> {
+        let (first, more) = match self {
+            Self::Direct {
+                matrix_user,
+                more_users,
+                ..
+            } => (Some(matrix_user), more_users.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        first.into_iter().chain(more)
+    }
+
+    /// The Rocket.Chat users of a direct message; nobody of other rooms.
+    pub fn direct_peers(&self) -> impl Iterator<Item = &RocketUserId> {
+        let (first, more) = match self {
+            Self::Direct {
+                peer, more_peers, ..
+            } => (Some(peer), more_peers.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        first.into_iter().chain(more)
+    }
+
+    /// Whether it is a direct message of more than two.
+    pub fn has_several(&self) -> bool {
+        self.direct_users().count() + self.direct_peers().count() > 2
+    }
 }
 
 /// A Matrix room and a Rocket.Chat room that mirror each other.
@@ -117,6 +171,42 @@ pub struct Portal {
 
 impl Record for Portal {
     const NAME: &'static str = "portal";
+}
+
+/// A Matrix room whose people get a private group on Rocket.Chat: more of them than a
+/// direct message has, or may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// The Matrix room.
+    pub room_id: OwnedRoomId,
+    /// What the group is called.
+    pub name: String,
+    /// With whose rights it is made.
+    pub maker: OwnedUserId,
+    /// Who came, or was invited, so that it is needed.
+    pub newcomer: OwnedUserId,
+    /// The event by which they were.
+    pub event: OwnedEventId,
+    /// The direct message that the room was the portal of.
+    pub left: Option<Portal>,
+}
+
+impl Record for Gathering {
+    const NAME: &'static str = "gathering";
+}
+
+/// A Matrix room that a direct message has left for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftRoom {
+    /// The portal as it was.
+    pub portal: Portal,
+    /// Nobody of Matrix ever entered it: what was said there is said again in the other
+    /// room.
+    pub unseen: bool,
+}
+
+impl Record for LeftRoom {
+    const NAME: &'static str = "room that was left";
 }
 
 /// The Matrix user that stands for a Rocket.Chat user.

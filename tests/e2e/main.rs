@@ -14,6 +14,7 @@ mod conversation;
 mod deletions;
 mod direct;
 mod direct_changes;
+mod direct_groups;
 mod durability;
 mod edits;
 mod faces;

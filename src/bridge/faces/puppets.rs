@@ -17,7 +17,7 @@ use crate::bridge::{Bridge, Failure};
 use crate::convert::to_rocketchat::allowed_name;
 use crate::rocketchat::documents::User;
 use crate::rocketchat::rest::UserChanges;
-use crate::store::{PortalKind, Puppet, PuppetProfile, StoreError};
+use crate::store::{Puppet, PuppetProfile, StoreError};
 
 /// A profile of Matrix, as far as it is carried over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,9 +136,8 @@ impl Bridge {
             Err(error) if error.is_forbidden() => error,
             outcome => return Ok(outcome?),
         };
-        let shared = self.store.portals().into_iter().find(|portal| {
-            matches!(&portal.kind, PortalKind::Direct { matrix_user, .. } if matrix_user == user)
-        });
+        let mut portals = self.store.portals().into_iter();
+        let shared = portals.find(|portal| portal.kind.direct_users().any(|of| of == user));
         match shared {
             Some(portal) => Ok(self.reader(&portal).await?.profile(user).await?),
             None => Err(refused.into()),

@@ -19,7 +19,10 @@ impl Bridge {
             .persevere(async |_| {
                 let speaker = match self.store.portal_of_room(&event.room_id)? {
                     Some(portal) => self.reader(&portal).await?,
-                    None => self.matrix.bot(),
+                    None => match self.store.gathering(&event.room_id)? {
+                        Some(gathering) => self.speaker_of(&gathering).await?,
+                        None => self.matrix.bot(),
+                    },
                 };
                 self.tell_sender(&speaker, event, &why).await
             })

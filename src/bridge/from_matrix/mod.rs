@@ -115,6 +115,7 @@ impl Bridge {
         if self.config.is_ours(&event.sender) {
             return Ok(Done::default());
         }
+        self.resume_gathering(&event.room_id).await?;
         let json: Value = serde_json::from_str(event.json.get())
             .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
         let content = json.get("content").unwrap_or(&Value::Null);

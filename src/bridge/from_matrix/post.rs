@@ -33,7 +33,7 @@ impl Bridge {
     }
 
     /// The id under which a piece of an event's text is stored on Rocket.Chat.
-    pub(super) fn message_id(
+    pub(in crate::bridge) fn message_id(
         &self,
         event: &EventId,
         piece: usize,

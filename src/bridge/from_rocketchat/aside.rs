@@ -139,10 +139,9 @@ impl Bridge {
         was_deletion: bool,
     ) -> Result<(), Failure> {
         let found = match &portal.kind {
-            PortalKind::Direct { matrix_user, .. } => {
-                let puppet = self.puppet_of(matrix_user).await?;
-                self.as_puppet(
-                    &puppet,
+            PortalKind::Direct { .. } => {
+                self.as_one_of(
+                    portal,
                     |session| async move { session.get_message(id).await },
                 )
                 .await?

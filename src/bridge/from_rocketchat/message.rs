@@ -358,6 +358,10 @@ impl Bridge {
             .await
         {
             Err(error) if error.is_forbidden() => {
+                let now = self.store.portal(&portal.rid)?;
+                if now.is_none_or(|now| now.room_id != portal.room_id) {
+                    return Err(Failure::NotYet("the room that the conversation goes on in"));
+                }
                 // Joining again gives nobody the right to speak, and makes nobody's words
                 // welcome to a homeserver that refuses them.
                 let levels = self.power_levels(portal).await?;

@@ -210,6 +210,16 @@ impl Bridge {
     pub(super) async fn reader(&self, portal: &Portal) -> Result<Intent, Failure> {
         match &portal.kind {
             PortalKind::Direct { peer, .. } => {
+                // Of several any that is there.
+                for peer in portal.kind.direct_peers() {
+                    if let Some(ghost) = self.store.ghost(peer)?
+                        && self
+                            .store
+                            .is_ghost_in_room(&portal.room_id, &ghost.user_id)?
+                    {
+                        return Ok(self.as_ghost(&ghost));
+                    }
+                }
                 let peer = UserRef {
                     id: peer.clone(),
                     username: None,

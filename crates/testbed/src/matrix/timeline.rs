@@ -166,6 +166,24 @@ impl MatrixUser {
         self.api.json("GET", &path, None).await
     }
 
+    /// After whom a client names a room that has no name, in the order of their ids. As
+    /// clients that load members when they need them.
+    ///
+    /// # Errors
+    /// When the homeserver refuses, or does not say.
+    pub async fn heroes(&self, room: &str) -> Result<Vec<String>> {
+        let filter = json!({"room": {"state": {"lazy_load_members": true}}}).to_string();
+        let path = format!(
+            "/_matrix/client/v3/sync?timeout=0&filter={}",
+            escape(&filter)
+        );
+        let sync = self.api.json("GET", &path, None).await?;
+        let heroes = &sync["rooms"]["join"][room]["summary"]["m.heroes"];
+        let mut heroes: Vec<String> = serde_json::from_value(heroes.clone())?;
+        heroes.sort();
+        Ok(heroes)
+    }
+
     /// The invites that wait for an answer.
     ///
     /// # Errors

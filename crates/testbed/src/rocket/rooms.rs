@@ -78,6 +78,64 @@ impl RocketUser {
         string_at(&answer, "/room/_id")
     }
 
+    /// Opens a direct message room with several people; returns its id.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses.
+    pub async fn open_dm_with(&self, usernames: &[&str]) -> Result<String> {
+        let answer = self
+            .post("im.create", json!({ "usernames": usernames.join(",") }))
+            .await?;
+        string_at(&answer, "/room/_id")
+    }
+
+    /// Waits for a direct message room with exactly these others; returns its id.
+    ///
+    /// # Errors
+    /// When it does not appear.
+    pub async fn wait_for_dm_with(&self, usernames: &[&str]) -> Result<String> {
+        let mut others: Vec<&str> = usernames.to_vec();
+        others.sort_unstable();
+        let what = format!("a direct message with {}", others.join(", "));
+        self.wait_for_subscription(&what, |one| {
+            let mut found: Vec<&str> = one["name"]
+                .as_str()
+                .unwrap_or_default()
+                .split(", ")
+                .collect();
+            found.sort_unstable();
+            one["t"] == "d" && found == others
+        })
+        .await
+    }
+
+    /// Waits for a private group that this user was not in before; returns its id.
+    ///
+    /// # Errors
+    /// When it does not appear.
+    pub async fn wait_for_group(&self, known: &[&str]) -> Result<String> {
+        self.wait_for_subscription("a private group", |one| {
+            let rid = one["rid"].as_str().unwrap_or_default();
+            one["t"] == "p" && !known.contains(&rid)
+        })
+        .await
+    }
+
+    /// The user names of everybody in a private group.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses, or this user is not in it.
+    pub async fn group_members(&self, rid: &str) -> Result<Vec<String>> {
+        let path = format!("groups.members?roomId={}&count=100", escape(rid));
+        let answer = self.get(&path).await?;
+        let members = answer["members"].as_array().into_iter().flatten();
+        let mut names: Vec<String> = members
+            .filter_map(|member| member["username"].as_str().map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// The user names of everybody in a public channel.
     ///
     /// # Errors

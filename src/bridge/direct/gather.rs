@@ -1,0 +1,507 @@
+//! A private group for people who are more than a direct message has, or may have.
+//!
+//! Who is in a direct message never changes on Rocket.Chat. When somebody comes to be in
+//! its Matrix room, everybody who is there gets a private group, and the room becomes
+//! its portal; what is written in the direct message from then on begins a room of its
+//! own. It is noted first and done step by step, so that it goes on after a kill: every
+//! event of the room looks whether it is under way.
+
+use std::sync::Arc;
+
+use ruma::{EventId, RoomId, UserId};
+use serde_json::{Value, json};
+
+use super::decline;
+use super::invited::Founders;
+use super::people::Present;
+use crate::bridge::{Bridge, Failure};
+use crate::convert::to_rocketchat;
+use crate::matrix::Intent;
+use crate::retry::{Advice, Retryable as _};
+use crate::rocketchat::documents::{Room, RoomType};
+use crate::rocketchat::rest::OutgoingMessage;
+use crate::rocketchat::{RocketUserId, Username};
+use crate::store::{Gathering, InboxEvent, Portal, PortalKind};
+
+/// How many names a group is called after.
+const NAMES_IN_NAME: usize = 4;
+
+/// How long these may be together.
+const LONGEST_NAME: usize = 60;
+
+impl Bridge {
+    /// Begins to give the people of a room a private group. `left` is the direct message
+    /// that the room is the portal of: first of all nothing more of it comes there.
+    pub(super) async fn begin_gathering(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        newcomer: &UserId,
+        left: Option<&Portal>,
+    ) -> Result<(), Failure> {
+        let room = &event.room_id;
+        let speaker = match left {
+            Some(left) => self.reader(left).await?,
+            None => self.matrix.as_user(newcomer.to_owned()),
+        };
+        let present = self.present(&speaker, room).await?;
+        let gathering = Gathering {
+            room_id: room.clone(),
+            name: self.group_name(&present, &event.event_id)?,
+            maker: event.sender.clone(),
+            newcomer: newcomer.to_owned(),
+            event: event.event_id.clone(),
+            left: left.cloned(),
+        };
+        let mut change = self.store.change();
+        if let Some(left) = left {
+            change = change.no_portal(left);
+        }
+        change.gathering(&gathering).commit()?;
+        self.store.flushed().await?;
+        self.person_left(room);
+        tracing::info!(%room, name = gathering.name, "its people get a private group");
+        self.go_on_gathering(&gathering).await
+    }
+
+    /// Goes on with what was begun, if it was in this room.
+    pub(in crate::bridge) async fn resume_gathering(
+        self: &Arc<Self>,
+        room: &RoomId,
+    ) -> Result<(), Failure> {
+        match self.store.gathering(room)? {
+            Some(gathering) => self.go_on_gathering(&gathering).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn go_on_gathering(self: &Arc<Self>, gathering: &Gathering) -> Result<(), Failure> {
+        match self.gather(gathering).await {
+            Err(failure) if failure.is_permanent() => {
+                tracing::warn!(room = %gathering.room_id, %failure, "its people do not get a group");
+                self.give_up_gathering(gathering, &failure.person_text())
+                    .await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Who of ours is in the room for certain.
+    pub(in crate::bridge) async fn speaker_of(
+        &self,
+        gathering: &Gathering,
+    ) -> Result<Intent, Failure> {
+        match &gathering.left {
+            Some(left) => self.reader(left).await,
+            None => Ok(self.matrix.as_user(gathering.newcomer.clone())),
+        }
+    }
+
+    async fn gather(self: &Arc<Self>, gathering: &Gathering) -> Result<(), Failure> {
+        let room = &gathering.room_id;
+        let speaker = self.speaker_of(gathering).await?;
+        let present = self.present(&speaker, room).await?;
+        let founders = self
+            .founders(&present, &gathering.maker, Some(speaker.user_id()))
+            .await?;
+        if let Some(left) = &gathering.left
+            && self.are_those_of(left, &founders)
+        {
+            // Whoever came is gone again.
+            if self.resume_direct(gathering, left).await? {
+                return Ok(());
+            }
+            return Err(Failure::Refused(
+                "The direct message goes on in another room.".into(),
+            ));
+        }
+        let group = self.group_of(gathering, &founders).await?;
+        self.bring_bot_in(&speaker, room).await?;
+        let mut change = self.store.change();
+        for ghost in &founders.ghosts {
+            let joining = self.joining(ghost);
+            match self.as_ghost(ghost).join(room, None).await {
+                Ok(()) => {
+                    self.joined(ghost, &joining);
+                    change = change.ghost_in_room(room, &ghost.user_id);
+                }
+                // Its invitation was taken back: it comes when it has something to say.
+                Err(error) if error.is_forbidden() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.dress_as_group(&speaker, gathering, &group).await;
+        self.announce_group(gathering, &group).await?;
+        let portal = Portal {
+            rid: group.id.clone(),
+            room_id: room.clone(),
+            kind: PortalKind::Group,
+            name: gathering.name.clone(),
+            since: 0,
+        };
+        change = change.portal(&portal).no_gathering(room);
+        for user in &founders.users {
+            change = change.puppet_in_room(&portal.rid, user);
+        }
+        change.commit()?;
+        self.store.flushed().await?;
+        tracing::info!(rid = %portal.rid, %room, name = portal.name, "a conversation goes on in a private group");
+        self.rocket().await.follow_deletions(&portal.rid).await;
+        self.read_back(portal.rid.clone());
+        Ok(())
+    }
+
+    fn are_those_of(&self, portal: &Portal, founders: &Founders) -> bool {
+        let of_matrix = (founders.users.iter()).all(|user| {
+            let mut known = portal.kind.direct_users();
+            known.any(|known| known == user)
+        });
+        let of_rocketchat = (founders.ghosts.iter()).all(|ghost| {
+            let mut known = portal.kind.direct_peers();
+            known.any(|known| *known == ghost.rocket_id)
+        });
+        of_matrix && of_rocketchat
+    }
+
+    /// The group on Rocket.Chat: made with the rights of whoever brought the newcomer, or
+    /// found again.
+    async fn group_of(&self, gathering: &Gathering, founders: &Founders) -> Result<Room, Failure> {
+        let mut puppets = Vec::new();
+        for user in &founders.users {
+            puppets.push(self.puppet_of(user).await?);
+        }
+        let Some(maker) = puppets.first() else {
+            return Err(Failure::Refused("There is nobody here any more.".into()));
+        };
+        let rocket = self.rocket().await;
+        let own = rocket.bot.me().await?;
+        let bot = (
+            own.id.clone(),
+            own.username.unwrap_or_else(|| Username::new("")),
+        );
+        let wanted: Vec<(RocketUserId, Username)> = (founders.ghosts.iter())
+            .map(|ghost| (ghost.rocket_id.clone(), Username::new(&ghost.username)))
+            .chain(puppets.iter().skip(1).map(|puppet| {
+                let id = puppet.credentials.user_id.clone();
+                (id, Username::new(&puppet.username))
+            }))
+            .chain([bot])
+            .collect();
+        let name = gathering.name.as_str();
+        let made = self
+            .as_puppet(maker, |session| {
+                let names: Vec<Username> = wanted.iter().map(|(_, name)| name.clone()).collect();
+                async move {
+                    let names: Vec<&Username> = names.iter().collect();
+                    session.create_group(name, &names).await
+                }
+            })
+            .await;
+        let group = match made {
+            Err(Failure::RocketChat(error))
+                if error.code() == Some("error-duplicate-channel-name") =>
+            {
+                // From an earlier attempt. Its name is not to be guessed, and whoever
+                // acts as the puppet is the bridge.
+                let found = self
+                    .as_puppet(
+                        maker,
+                        |session| async move { session.group_by_name(name).await },
+                    )
+                    .await?;
+                let is_ours = |room: &Room| {
+                    let id = &maker.credentials.user_id;
+                    room.u.as_ref().is_some_and(|owner| owner.id == *id)
+                };
+                found.filter(is_ours).ok_or(Failure::RocketChat(error))?
+            }
+            outcome => outcome?,
+        };
+        // Names that nobody has by now were left out.
+        let rid = &group.id;
+        let members = self
+            .as_puppet(maker, |session| async move {
+                session.room_members(rid, &RoomType::Group).await
+            })
+            .await?;
+        for (id, _) in &wanted {
+            if members.iter().any(|member| member.id == *id) {
+                continue;
+            }
+            let invited = self
+                .as_puppet(maker, |session| async move {
+                    session.invite(rid, &RoomType::Group, id).await
+                })
+                .await;
+            match invited {
+                Err(failure) if failure.is_permanent() && *id != own.id => {
+                    tracing::warn!(%rid, user = %id, %failure, "could not be put into the group");
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(group)
+    }
+
+    /// The bridge's own user, who keeps the room of a group.
+    async fn bring_bot_in(&self, speaker: &Intent, room: &RoomId) -> Result<(), Failure> {
+        let bot = self.matrix.bot();
+        match bot.join(room, None).await {
+            Err(error) if error.is_forbidden() => {}
+            outcome => return Ok(outcome?),
+        }
+        match speaker.invite(room, bot.user_id(), None).await {
+            Err(error) if error.is_forbidden() => {
+                return Err(Failure::Refused(format!(
+                    "It needs a private group on Rocket.Chat, and for that {} in this room: let everybody invite, and try again.",
+                    bot.user_id()
+                )));
+            }
+            outcome => outcome?,
+        }
+        Ok(bot.join(room, None).await?)
+    }
+
+    /// Gives the room what a portal of a group has, as far as that is ours to give: the
+    /// bot the power of the ghost, a name if it has none, and what tells of the bridge.
+    async fn dress_as_group(&self, speaker: &Intent, gathering: &Gathering, group: &Room) {
+        let room = &gathering.room_id;
+        let done = async {
+            const LEVELS: &str = "m.room.power_levels";
+            if let Some(mut levels) = speaker.state(room, LEVELS, "").await? {
+                let bot = self.config.appservice.bot.as_str();
+                if levels.pointer("/users").is_none() {
+                    levels["users"] = json!({});
+                }
+                if levels["users"].get(bot).is_none() {
+                    levels["users"][bot] = 100.into();
+                    speaker.send_state(room, LEVELS, "", &levels, None).await?;
+                }
+            }
+            if speaker.state(room, "m.room.name", "").await?.is_none() {
+                let content = json!({ "name": gathering.name });
+                speaker
+                    .send_state(room, "m.room.name", "", &content, None)
+                    .await?;
+            }
+            self.name_bridge(speaker, room, gathering.left.as_ref(), group)
+                .await
+        };
+        if let Err(error) = done.await {
+            tracing::debug!(%room, %error, "the room of a group stays as it is");
+        }
+    }
+
+    /// Tells on both sides where the conversation goes on.
+    async fn announce_group(&self, gathering: &Gathering, group: &Room) -> Result<(), Failure> {
+        let (name, maker) = (&gathering.name, &gathering.maker);
+        let (on_matrix, on_rocketchat) = match gathering.left {
+            Some(_) => (
+                format!(
+                    "This conversation has others in it now. On Rocket.Chat it goes on in the private group {name}; what is written there in the direct message comes in a room of its own."
+                ),
+                format!(
+                    "{maker} has brought others into a conversation with you on Matrix. It goes on here; what you write in the direct message reaches those who were in it, and nobody else."
+                ),
+            ),
+            None => (
+                format!(
+                    "You are more than a direct message on Rocket.Chat may have. This room is the private group {name} there."
+                ),
+                format!("{maker} has begun this conversation on Matrix."),
+            ),
+        };
+        let bot = self.matrix.bot();
+        self.say(
+            &bot,
+            &gathering.room_id,
+            &gathering.event,
+            "group",
+            &on_matrix,
+        )
+        .await?;
+        let rocket = self.rocket().await;
+        let id = self.message_id(&gathering.event, 0, 0);
+        let message = OutgoingMessage {
+            id: &id,
+            rid: &group.id,
+            msg: &to_rocketchat::plain(&on_rocketchat),
+            tmid: None,
+            alias: None,
+            avatar: None,
+            emoji: None,
+        };
+        rocket.bot.send_message(&message).await?;
+        Ok(())
+    }
+
+    /// Nobody gets a group: whoever came is asked to go again, and it stays as it was;
+    /// when they stay, the direct message goes on elsewhere.
+    async fn give_up_gathering(
+        self: &Arc<Self>,
+        gathering: &Gathering,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let room = &gathering.room_id;
+        let speaker = self.speaker_of(gathering).await?;
+        let is_ghost = self.config.is_ghost(&gathering.newcomer);
+        if let Some(left) = &gathering.left {
+            let is_out = if is_ghost {
+                let newcomer = self.matrix.as_user(gathering.newcomer.clone());
+                decline(&newcomer, room, why).await?;
+                true
+            } else {
+                match speaker.kick(room, &gathering.newcomer, Some(why)).await {
+                    Err(error) if matches!(error.advice(), Advice::GiveUp) => false,
+                    outcome => {
+                        outcome?;
+                        true
+                    }
+                }
+            };
+            if is_out {
+                let text = format!("{} could not be brought in. {why}", gathering.newcomer);
+                self.say(&speaker, room, &gathering.event, "no group", &text)
+                    .await?;
+                if self.resume_direct(gathering, left).await? {
+                    decline(&self.matrix.bot(), room, why).await?;
+                    return Ok(());
+                }
+            }
+        }
+        let text = format!(
+            "{why} A direct message with people of Rocket.Chat is between those who were in it from the beginning. It goes on in a room of its own: start a new one, or wait for an answer."
+        );
+        self.say(&speaker, room, &gathering.event, "third", &text)
+            .await?;
+        for ghost in self.present(&speaker, room).await?.ghosts {
+            // The last to go is the one who looks who is there.
+            if ghost != *speaker.user_id() {
+                self.leave_for_good(&ghost, room, why).await?;
+            }
+        }
+        decline(&self.matrix.bot(), room, why).await?;
+        self.leave_for_good(speaker.user_id(), room, why).await?;
+        Ok(self.store.change().no_gathering(room).commit()?)
+    }
+
+    async fn leave_for_good(
+        &self,
+        ghost: &UserId,
+        room: &RoomId,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let intent = self.matrix.as_user(ghost.to_owned());
+        intent.register().await?;
+        decline(&intent, room, why).await?;
+        let change = self.store.change();
+        Ok(change.ghost_not_in_room(room, ghost).commit()?)
+    }
+
+    /// Makes the room the portal of its direct message again. Not when that has another
+    /// room since.
+    async fn resume_direct(
+        self: &Arc<Self>,
+        gathering: &Gathering,
+        left: &Portal,
+    ) -> Result<bool, Failure> {
+        let _one_at_a_time = self.making_portal.lock(&left.rid).await;
+        if self.store.portal(&left.rid)?.is_some() {
+            return Ok(false);
+        }
+        let change = self.store.change().portal(left);
+        change.no_gathering(&gathering.room_id).commit()?;
+        self.read_back(left.rid.clone());
+        Ok(true)
+    }
+
+    /// What a group of these people is called: after them, and after the event, by which
+    /// it is found again.
+    fn group_name(&self, present: &Present, event: &EventId) -> Result<String, Failure> {
+        let mut names = Vec::new();
+        for id in &present.ghosts {
+            if let Some(ghost) = self.store.ghost_by_localpart(id.localpart())? {
+                names.push(ghost.username);
+            }
+        }
+        names.extend(present.users.iter().map(|user| user.localpart().to_owned()));
+        let tag: String = self
+            .message_id(event, 1, 0)
+            .as_str()
+            .chars()
+            .take(6)
+            .collect();
+        Ok(named_after(&names, &tag))
+    }
+
+    /// Puts what tells of the bridge in the place of what told of a direct message.
+    async fn name_bridge(
+        &self,
+        speaker: &Intent,
+        room: &RoomId,
+        left: Option<&Portal>,
+        group: &Room,
+    ) -> Result<(), crate::matrix::Error> {
+        for state in self.bridge_state(group, &self.config.appservice.bot) {
+            let Ok(state) = serde_json::from_str::<Value>(state.json().get()) else {
+                continue;
+            };
+            let (Some(kind), Some(key)) = (state["type"].as_str(), state["state_key"].as_str())
+            else {
+                continue;
+            };
+            speaker
+                .send_state(room, kind, key, &state["content"], None)
+                .await?;
+            if let Some(left) = left {
+                let old = format!("{}/{}", self.config.appservice.id, left.rid);
+                if speaker.state(room, kind, &old).await?.is_some() {
+                    speaker
+                        .send_state(room, kind, &old, &json!({}), None)
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name of a room that every server takes (`UTF8_Channel_Names_Validation` as a new one
+/// has it).
+fn named_after(names: &[String], tag: &str) -> String {
+    let mut name = String::new();
+    for part in names.iter().take(NAMES_IN_NAME) {
+        let part: String = part
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+            .collect();
+        if !part.is_empty() && name.len() + part.len() < LONGEST_NAME {
+            name.push_str(&part);
+            name.push('-');
+        }
+    }
+    if names.len() > NAMES_IN_NAME {
+        name.push_str(&format!("and-{}-more-", names.len() - NAMES_IN_NAME));
+    }
+    name.push_str(tag);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_after;
+
+    #[test]
+    fn a_group_is_called_after_its_people_in_what_a_server_takes() {
+        let named = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            named_after(&names, "x7Kp2m")
+        };
+        assert_eq!(named(&["carol", "alice"]), "carol-alice-x7Kp2m");
+        assert_eq!(named(&["zoë/", "ä"]), "zo-x7Kp2m");
+        assert_eq!(
+            named(&["a", "b", "c", "d", "e", "f"]),
+            "a-b-c-d-and-2-more-x7Kp2m"
+        );
+        assert_eq!(named(&[&"x".repeat(200)]), "x7Kp2m");
+    }
+}
