@@ -189,7 +189,7 @@ async fn several_people_have_one_direct_message_that_somebody_on_rocketchat_bega
     assert!(name.is_none(), "it is called after its people");
     let mut others = vec![ghost_carol.clone(), ghost_dave.clone(), bob.user_id.clone()];
     others.sort();
-    assert_eq!(alice.heroes(&room).await?, others);
+    assert_eq!(alice.heroes(room).await?, others);
     alice.send_text(room, "from alice").await?;
     let said = dave.wait_for_text(&dm, "from alice").await?;
     assert_eq!(said.username, puppets[0]);
@@ -415,13 +415,22 @@ async fn a_direct_message_that_both_sides_begin_at_once_is_one() -> Result<()> {
         if !others.is_empty() {
             ghosts.push(&ghost_dave);
         }
+        let begun = tokio::sync::Notify::new();
         let (dm, room) = tokio::join!(
             async {
                 let dm = carol.open_dm_with(&names).await?;
                 carol.send(&dm, "hello alice").await?;
+                if !others.is_empty() {
+                    // Once somewhat earlier: a room is there that nobody has entered.
+                    alice.wait_for_invite("carol's room", |_| true).await?;
+                }
+                begun.notify_one();
                 Ok::<_, anyhow::Error>(dm)
             },
             async {
+                if !others.is_empty() {
+                    begun.notified().await;
+                }
                 let room = alice.create_direct(&ghosts).await?;
                 alice.send_text(&room, "hello carol").await?;
                 Ok::<_, anyhow::Error>(room)

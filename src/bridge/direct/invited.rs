@@ -236,7 +236,9 @@ impl Bridge {
         let Some(kind) = PortalKind::direct(founders.users.clone(), peers.collect()) else {
             return Err(Failure::Refused("There is nobody to talk to.".into()));
         };
-        let names: Vec<_> = (founders.ghosts.iter().map(|ghost| ghost.username.as_str())).collect();
+        let names = founders.ghosts.iter().map(|ghost| ghost.username.as_str());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
         let _one_at_a_time = self.making_portal.lock(rid).await;
         if let Some(first) = founders.ghosts.first() {
             self.keep_to_those_there(&self.as_ghost(first), room).await;

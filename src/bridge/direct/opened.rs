@@ -74,7 +74,8 @@ impl Bridge {
             }
             self.joined(other, &joining);
         }
-        let names: Vec<_> = ghosts.iter().map(|ghost| ghost.username.as_str()).collect();
+        let mut names: Vec<_> = ghosts.iter().map(|ghost| ghost.username.as_str()).collect();
+        names.sort_unstable();
         let portal = Portal {
             rid: room.id.clone(),
             room_id,
