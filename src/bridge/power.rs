@@ -41,6 +41,15 @@ impl PowerLevels {
         self.level_of(user) >= needed.unwrap_or(0)
     }
 
+    /// Whether somebody may set state of that type.
+    pub(super) fn may_set(&self, user: &UserId, kind: &str) -> bool {
+        let events = self.content.get("events");
+        let needed = Self::number(events.and_then(|events| events.get(kind)))
+            .or_else(|| Self::number(self.content.get("state_default")));
+        // Without any `m.room.power_levels` only who made the room has power.
+        self.level_of(user) >= needed.unwrap_or(50)
+    }
+
     /// Whether somebody may call everybody in the room.
     pub(super) fn may_notify_room(&self, user: &UserId) -> bool {
         let needed = self.content.pointer("/notifications/room");

@@ -69,6 +69,11 @@ impl Bridge {
                 change: Change::Inserted,
                 subscription,
             } => self.read_back(subscription.rid),
+            // Of its own accord, or because the room was deleted.
+            Event::SubscriptionChanged {
+                change: Change::Removed,
+                subscription,
+            } => self.look_for_room(&subscription.rid),
             Event::SubscriptionRefused { stream, error } => {
                 tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
             }
@@ -96,6 +101,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);

@@ -16,6 +16,7 @@ mod direct;
 mod direct_changes;
 mod durability;
 mod edits;
+mod endings;
 mod faces;
 mod feedback;
 mod files_to_matrix;
