@@ -40,7 +40,8 @@ impl Bridge {
         let Some(person) = self.person_behind(ghost_id).await? else {
             // Without an account it could not even decline.
             intent.register().await?;
-            return decline(&intent, room, "There is no such person on Rocket.Chat.").await;
+            let why = self.why_nobody(ghost_id).await?;
+            return decline(&intent, room, why).await;
         };
         let Some(username) = person.username.clone() else {
             return decline(

@@ -58,7 +58,7 @@ impl Bridge {
             Some("leave" | "ban") => {
                 // Asked again at the next message from the other side.
                 self.person_left(&event.room_id);
-                Ok(())
+                self.look_for_user(&member)
             }
             _ => Ok(()),
         }

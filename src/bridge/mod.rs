@@ -234,6 +234,7 @@ impl Bridge {
         self.look_after_faces();
         self.watch_for_ends();
         self.take_up_endings();
+        self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

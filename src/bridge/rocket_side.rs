@@ -177,6 +177,7 @@ impl Bridge {
                 Stream::All("public-settings-changed".to_owned()),
                 Stream::Logged(Logged::AVATAR.to_owned()),
                 Stream::Logged(Logged::NAME.to_owned()),
+                Stream::Logged(Logged::GONE.to_owned()),
                 Stream::Logged(Logged::EMOJI[0].to_owned()),
                 Stream::Logged(Logged::EMOJI[1].to_owned()),
             ],

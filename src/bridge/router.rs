@@ -85,10 +85,11 @@ impl Bridge {
     }
 
     /// Takes what everybody is told who is logged in.
-    fn on_news(&self, news: &Logged) {
+    fn on_news(self: &Arc<Self>, news: &Logged) {
         match news {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
+            Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => {}
         }

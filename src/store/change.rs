@@ -2,7 +2,7 @@
 
 use ruma::{EventId, RoomId, UserId};
 
-use super::endings::{Departure, Ending, Unbridged};
+use super::endings::{Departure, Ending, Rest, Unbridged};
 use super::keys::{self, Key};
 use super::records::{
     CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Ghost, InboxEvent, Message, MessageRef,
@@ -288,14 +288,14 @@ impl<'a> Change<'a> {
         self.unset(keys::departure(user))
     }
 
-    /// Notes that the bridge has deactivated a puppet, or that it is active.
-    pub fn resting_puppet(self, user: &UserId, rests: bool) -> Self {
-        let key = keys::resting_puppet(user);
-        if rests {
-            self.mark(key)
-        } else {
-            self.unset(key)
-        }
+    /// Notes what is thought of a Matrix user whose account may be gone.
+    pub fn rest(self, user: &UserId, rest: Rest) -> Self {
+        self.set(keys::rest(user), &rest)
+    }
+
+    /// A Matrix user is there.
+    pub fn no_rest(self, user: &UserId) -> Self {
+        self.unset(keys::rest(user))
     }
 
     /// Notes that the bot takes commands in a room, or no longer does.

@@ -103,6 +103,20 @@ impl Record for Departure {
     const NAME: &'static str = "departure";
 }
 
+/// What is thought of a Matrix user whose account may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// They left a room: perhaps the account is gone.
+    Suspected,
+    /// It is gone, and the bridge has deactivated the puppet.
+    Resting,
+}
+
+impl Record for Rest {
+    const NAME: &'static str = "rest";
+}
+
 impl Store {
     /// The end of a portal that is under way, by the room on Rocket.Chat.
     ///
@@ -147,12 +161,13 @@ impl Store {
         self.get(&keys::departure(user))
     }
 
-    /// Whether the bridge has deactivated a puppet.
+    /// Whether a Matrix user's account is thought to be gone, and the puppet
+    /// deactivated.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_puppet_resting(&self, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::resting_puppet(user))?)
+    pub fn rest(&self, user: &UserId) -> Result<Option<Rest>, StoreError> {
+        self.get(&keys::rest(user))
     }
 
     /// The people behind all ghosts.

@@ -275,8 +275,8 @@ pub(super) fn departure(user: &RocketUserId) -> Key {
     key(b'n', &[user.as_str()])
 }
 
-/// That the bridge has deactivated a puppet.
-pub(super) fn resting_puppet(user: &UserId) -> Key {
+/// What is thought of a Matrix user whose account may be gone.
+pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 

@@ -9,7 +9,11 @@
 //! * [`words`]: what people are told.
 //! * [`unbridge`]: somebody wishes it.
 //! * [`rooms`]: noticing that a room is gone, on either side.
+//! * [`people`]: people of Rocket.Chat who are gone.
+//! * [`puppets`]: people of Matrix who are gone.
 
+mod people;
+mod puppets;
 mod rooms;
 mod take_back;
 mod unbridge;

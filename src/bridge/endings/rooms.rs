@@ -14,11 +14,12 @@ use ruma::UserId;
 use tokio::sync::Notify;
 
 use super::is_direct;
+use crate::bridge::keyed_lock::KeyedLock;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{RoomType, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{InboxEvent, Portal, PortalKind, Reason};
 
 /// How long between two questions which rooms were deleted.
@@ -46,9 +47,21 @@ const BETWEEN_PAGES: Duration = Duration::from_millis(250);
 /// How many pages are looked at, so that a round ends whatever a server answers.
 const MOST_PAGES: usize = 10_000;
 
-/// Wakes the task that compares all portals with what there is.
-#[derive(Default)]
-pub(in crate::bridge) struct Rounds(Notify);
+/// What the tasks share that look whether everything is still there.
+pub(in crate::bridge) struct Rounds {
+    wake: Notify,
+    /// Held while somebody's ghost is taken out of its rooms.
+    pub(super) parting: KeyedLock<RocketUserId>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            wake: Notify::new(),
+            parting: KeyedLock::new(),
+        }
+    }
+}
 
 /// What there is of a room on Rocket.Chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +84,7 @@ impl Bridge {
 
     /// Compares all portals with what there is, soon.
     pub(in crate::bridge) fn compare_portals(&self) {
-        self.rounds.0.notify_one();
+        self.rounds.wake.notify_one();
     }
 
     /// Something hints that a room may be gone, or no longer the bridge's business.
@@ -148,7 +161,7 @@ impl Bridge {
 
     async fn go_round_portals(self: Arc<Self>) {
         // Not before there is a connection.
-        self.rounds.0.notified().await;
+        self.rounds.wake.notified().await;
         loop {
             if let Err(failure) = self.compare_with_rocketchat().await {
                 tracing::warn!(%failure, "which rooms there are on Rocket.Chat cannot be told now");
@@ -157,7 +170,7 @@ impl Bridge {
                 tracing::warn!(%failure, "in which rooms the bridge is on Matrix cannot be told now");
             }
             // Whoever wakes us may have missed something; or it is time.
-            let _ = tokio::time::timeout(BETWEEN_ROUNDS, self.rounds.0.notified()).await;
+            let _ = tokio::time::timeout(BETWEEN_ROUNDS, self.rounds.wake.notified()).await;
         }
     }
 

@@ -161,12 +161,11 @@ impl Bridge {
             Ok(aliases) => aliases,
             // The bot is not there any more: then the one that it gave.
             Err(error) if error.is_forbidden() || error.is_not_found() => {
-                let given = self.alias_of_name(&portal.name);
                 let mut ours = Vec::new();
-                if let Some(alias) = given {
-                    if bot.resolve_alias(&alias).await?.as_ref() == Some(&portal.room_id) {
-                        ours.push(alias);
-                    }
+                if let Some(given) = self.alias_of_name(&portal.name)
+                    && bot.resolve_alias(&given).await?.as_ref() == Some(&portal.room_id)
+                {
+                    ours.push(given);
                 }
                 ours
             }
@@ -364,7 +363,7 @@ fn has_left(outcome: Result<(), rocketchat::Error>) -> Result<(), rocketchat::Er
 }
 
 /// As [`has_left`], on Matrix.
-fn is_out(outcome: Result<(), matrix::Error>) -> Result<(), matrix::Error> {
+pub(super) fn is_out(outcome: Result<(), matrix::Error>) -> Result<(), matrix::Error> {
     match outcome {
         Err(error) if error.is_forbidden() || error.is_not_found() => Ok(()),
         outcome => outcome,

@@ -124,6 +124,11 @@ impl Bridge {
             return Ok(Done::default());
         }
         let content = json.get("content").unwrap_or(&Value::Null);
+        let membership = content.get("membership").and_then(Value::as_str);
+        if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
+        {
+            self.wake_puppet(&event.sender).await?;
+        }
         match event.kind.as_str() {
             "m.room.member" => {
                 self.on_membership(event, &json, content).await?;
