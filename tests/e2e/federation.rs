@@ -34,9 +34,8 @@ async fn talk(
     assert_eq!(arrived.sender, world.ghost("carol"));
     carol.edit(rid, &answer, "welcome here").await?;
     bob.wait_until(room, "the edit", |events| {
-        let edit = |event: &&testbed::Event| {
-            event.content["m.new_content"]["body"] == "welcome here"
-        };
+        let edit =
+            |event: &&testbed::Event| event.content["m.new_content"]["body"] == "welcome here";
         events.iter().find(edit).map(|_| ())
     })
     .await?;
@@ -48,7 +47,9 @@ async fn talk(
         .await?;
     let (_, bytes) = carol.download(arrived.file_link().expect("a file")).await?;
     assert!(bytes == picture.bytes);
-    carol.upload(rid, "plan.txt", "text/plain", b"a plan").await?;
+    carol
+        .upload(rid, "plan.txt", "text/plain", b"a plan", "")
+        .await?;
     let arrived = bob
         .wait_for_message(room, "the file", |event| event.msgtype() == "m.file")
         .await?;
@@ -71,9 +72,7 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
 
     // From Matrix: the ghost is invited over federation.
     let direct = bob.create_direct(&[&world.ghost("carol")]).await?;
-    bob.send_text(&direct, "between us").await?;
     let dm = carol.wait_for_dm(&world.puppet_of(&bob.user_id)).await?;
-    carol.wait_for_text(&dm, "between us").await?;
     talk(&world, (&bob, &direct), (&carol, &dm)).await?;
 
     // From Rocket.Chat: the person is invited over federation.
