@@ -18,6 +18,7 @@ mod durability;
 mod edits;
 mod endings;
 mod faces;
+mod federation;
 mod feedback;
 mod files_to_matrix;
 mod files_to_rocketchat;

@@ -15,9 +15,6 @@ use crate::rocketchat::documents::RoomType;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{Ending, Portal, PortalKind};
 
-/// The rights of a room.
-const POWER_LEVELS: &str = "m.room.power_levels";
-
 /// The addresses that a room says it has.
 const CANONICAL_ALIAS: &str = "m.room.canonical_alias";
 
@@ -322,23 +319,15 @@ impl Bridge {
 
     /// The rights that ghosts had in the room go with them.
     async fn take_rights_of_ghosts(&self, portal: &Portal) -> Result<(), Failure> {
-        let bot = self.matrix.bot();
-        let room = &portal.room_id;
-        let Some(mut content) = bot.state(room, POWER_LEVELS, "").await? else {
-            return Ok(());
-        };
-        let Some(users) = content.get_mut("users").and_then(Value::as_object_mut) else {
-            return Ok(());
-        };
-        let before = users.len();
-        users.retain(|user, _| {
-            let is_ghost = |user: OwnedUserId| self.config.is_ghost(&user) && !self.is_bot(&user);
-            !UserId::parse(user).is_ok_and(is_ghost)
-        });
-        if users.len() != before {
-            bot.send_state(room, POWER_LEVELS, "", &content, None)
-                .await?;
-        }
+        self.change_power_levels(portal, None, |levels| {
+            let named: Vec<_> = levels.named_users().map(|(user, _)| user).collect();
+            for user in named {
+                if self.config.is_ghost(&user) && !self.is_bot(&user) {
+                    levels.set_user_level(&user, None);
+                }
+            }
+        })
+        .await?;
         Ok(())
     }
 

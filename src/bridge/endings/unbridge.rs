@@ -85,7 +85,11 @@ impl Bridge {
     /// Whether somebody decides over both rooms by themselves: on Matrix by their power,
     /// and on Rocket.Chat as an owner, in the shape of their puppet.
     async fn is_for_them_to_end(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
-        if !self.power_levels(portal).await?.may_set(user, POWER_LEVELS) {
+        if !self
+            .power_levels(portal)
+            .await?
+            .may_set_state(user, POWER_LEVELS)
+        {
             return Ok(false);
         }
         let Some(puppet) = self.store.puppet(user)? else {
