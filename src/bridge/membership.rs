@@ -45,7 +45,7 @@ impl Bridge {
                     .change()
                     .bot_room(&event.room_id, false)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
                 // Also when it declines an invitation that no longer stands.
@@ -53,15 +53,16 @@ impl Bridge {
                     .change()
                     .ghost_not_in_room(&event.room_id, &member)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
-            Some("leave" | "ban") => match self.store.portal_of_room(&event.room_id)? {
+            Some("leave" | "ban") => {
                 // Asked again at the next message from the other side.
-                Some(portal) if portal.kind.is_direct() => {
-                    self.on_direct_left(&portal, event, &member).await
+                self.person_left(&event.room_id);
+                if let Some(portal) = self.store.portal_of_room(&event.room_id)? {
+                    self.on_direct_left(&portal, event, &member).await?;
                 }
-                _ => Ok(()),
-            },
+                self.look_for_user(&member)
+            }
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ mod dm;
 mod help;
 mod list;
 mod resend;
+mod unbridge;
 
 use std::sync::Arc;
 
@@ -25,10 +26,11 @@ struct Usage {
     for_everybody: bool,
 }
 
-const USAGES: [Usage; 6] = [
+const USAGES: [Usage; 7] = [
     help::USAGE,
     dm::USAGE,
     bridge::USAGE,
+    unbridge::USAGE,
     list::USAGE,
     resend::FAILED,
     resend::RESEND,
@@ -57,6 +59,7 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
         "failed" => resend::failed(bridge, caller),
         "resend" => resend::resend(bridge, caller, arguments.trim()).await,
         "bridge" | "list" if !is_admin => Ok(NOT_ADMIN.to_owned()),
+        "unbridge" => unbridge::run(bridge, caller, arguments.trim()).await,
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
         "list" if is_shared => {
             Ok("The list names private rooms: ask me in a room of our own.".to_owned())

@@ -453,7 +453,7 @@ impl Bridge {
                 .send_state(room, kind, key, &state["content"], None)
                 .await?;
             if let Some(left) = left {
-                let old = format!("{}/{}", self.config.appservice.id, left.rid);
+                let old = self.bridge_state_key(&left.rid);
                 if speaker.state(room, kind, &old).await?.is_some() {
                     speaker
                         .send_state(room, kind, &old, &json!({}), None)

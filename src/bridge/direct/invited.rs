@@ -37,6 +37,9 @@ impl Bridge {
         ghost_id: &UserId,
     ) -> Result<(), Failure> {
         let room = &event.room_id;
+        if self.store.ending_of_room(room)?.is_some() {
+            return Err(Failure::NotYet("the end of the earlier conversation"));
+        }
         let intent = self.matrix.as_user(ghost_id.to_owned());
         if let Some(portal) = self.store.portal_of_room(room)? {
             return self.ghost_invited_to_portal(&portal, &intent, event).await;
@@ -240,6 +243,7 @@ impl Bridge {
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
         let _one_at_a_time = self.making_portal.lock(rid).await;
+        self.must_not_be_ending(rid)?;
         if let Some(first) = founders.ghosts.first() {
             self.keep_to_those_there(&self.as_ghost(first), room).await;
         }

@@ -26,6 +26,7 @@ impl Bridge {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(Some(portal));
         }
+        self.must_not_be_ending(&room.id)?;
         let Some(kind) = self.direct_people(room).await? else {
             return Ok(None);
         };

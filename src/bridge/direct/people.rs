@@ -35,7 +35,7 @@ impl Bridge {
         ghost_id: &UserId,
     ) -> Result<Result<Ghost, String>, Failure> {
         let Some(person) = self.person_behind(ghost_id).await? else {
-            return Ok(Err("There is no such person on Rocket.Chat.".into()));
+            return Ok(Err(self.why_nobody(ghost_id).await?.into()));
         };
         if person.username.is_none() {
             return Ok(Err("This person on Rocket.Chat has no user name.".into()));
@@ -206,7 +206,6 @@ impl Bridge {
         event: &InboxEvent,
         member: &UserId,
     ) -> Result<(), Failure> {
-        self.person_left(&portal.room_id);
         if !portal.kind.has_several() || !self.is_of_direct(portal, member)? {
             return Ok(());
         }
