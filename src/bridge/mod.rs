@@ -28,6 +28,7 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
 mod perseverance;
@@ -36,6 +37,7 @@ mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -120,6 +122,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    room_states: room_state::RoomStates,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -202,6 +205,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                room_states: room_state::RoomStates::new(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -232,6 +236,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_rooms();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

@@ -96,6 +96,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_rooms();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
+use ruma::api::client::directory::set_room_visibility;
 use ruma::api::client::discovery::get_capabilities;
 use ruma::api::client::membership::{
     ban_user, get_member_events, invite_user, join_room_by_id, join_room_by_id_or_alias,
     joined_members, joined_rooms, kick_user, leave_room, unban_user,
 };
-use ruma::api::client::room::create_room;
+use ruma::api::client::room::{Visibility, create_room};
 use ruma::events::room::member::MembershipState;
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 
@@ -243,6 +244,23 @@ impl Intent {
         self.call(create_alias::v3::Request::new(
             alias.to_owned(),
             room.to_owned(),
+        ))
+        .await?;
+        Ok(())
+    }
+
+    /// Shows a room in the homeserver's directory, or no longer. Safe to repeat.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to, or where the homeserver lets nobody.
+    pub async fn set_published(&self, room: &RoomId, published: bool) -> Result<(), Error> {
+        let visibility = match published {
+            true => Visibility::Public,
+            false => Visibility::Private,
+        };
+        self.call(set_room_visibility::v3::Request::new(
+            room.to_owned(),
+            visibility,
         ))
         .await?;
         Ok(())
