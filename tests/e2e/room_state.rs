@@ -135,7 +135,8 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
     // Texts.
     tea.save(json!({ "roomTopic": "Green" })).await?;
     tea.on_matrix(TOPIC, "/topic", json!("Green")).await?;
-    tea.save(json!({ "roomDescription": "All about tea" })).await?;
+    tea.save(json!({ "roomDescription": "All about tea" }))
+        .await?;
     let said = alice
         .wait_for_message(room, "the description", |event| {
             event.body().contains("description: All about tea")
@@ -144,8 +145,10 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
     assert_eq!(said.sender, world.ghost("carol"), "by whoever changed it");
     assert_eq!(said.msgtype(), "m.notice");
     tea.save(json!({ "roomTopic": "" })).await?;
-    tea.on_matrix(TOPIC, "/topic", json!("All about tea")).await?;
-    tea.save(json!({ "roomAnnouncement": "Cups are out" })).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("All about tea"))
+        .await?;
+    tea.save(json!({ "roomAnnouncement": "Cups are out" }))
+        .await?;
     alice
         .wait_for_message(room, "the announcement", |event| {
             event.body().contains("announcement: Cups are out")
@@ -159,7 +162,11 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
             let listed = alice
                 .request("GET", "/_matrix/client/v3/publicRooms", None)
                 .await?;
-            Ok(listed.body.to_string().contains(room.as_str()).then_some(()))
+            Ok(listed
+                .body
+                .to_string()
+                .contains(room.as_str())
+                .then_some(()))
         })
         .await?;
     let key = format!("rocketchat/{rid}");
@@ -199,7 +206,8 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
     carol.send(rid, "I may").await?;
     alice.wait_for_text(room, "I may").await?;
     tea.save(json!({ "reactWhenReadOnly": true })).await?;
-    tea.on_matrix(RIGHTS, "/events/m.reaction", json!(0)).await?;
+    tea.on_matrix(RIGHTS, "/events/m.reaction", json!(0))
+        .await?;
     carol.set_read_only(rid, false).await?;
     tea.on_matrix(RIGHTS, "/events_default", json!(0)).await?;
     alice.send_text(room, "thanks").await?;
@@ -208,14 +216,18 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
     // Who may enter. The bridge's account is not in it, and hears nothing of this.
     let body = json!({ "roomId": rid, "type": "p" });
     carol.post("channels.setType", body).await?;
-    alice.send_state(room, "m.room.name", "", json!({ "name": "black-tea" })).await.ok();
+    alice
+        .send_state(room, "m.room.name", "", json!({ "name": "black-tea" }))
+        .await
+        .ok();
     world.rocketchat.control().drop_sockets(None).await?;
     tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
     tea.on_matrix("m.room.canonical_alias", "/alias", Value::Null)
         .await?;
     alice
         .wait_for_message(room, "word of it", |event| {
-            event.body().contains("until somebody invites it") && event.body().contains("bridge.bot")
+            event.body().contains("until somebody invites it")
+                && event.body().contains("bridge.bot")
         })
         .await?;
     let listed = alice
@@ -293,7 +305,8 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
         .await?;
     tea.told(&name, "letters, digits").await?;
     tea.on_matrix(NAME, "/name", json!("green-tea")).await?;
-    let name = alice.send_state(room, NAME, "", json!({})).await?;
+    let none = json!({ "name": "" });
+    let name = alice.send_state(room, NAME, "", none).await?;
     tea.told(&name, "always has a name").await?;
     let rule = json!({ "join_rule": "restricted", "allow": [] });
     let entry = alice.send_state(room, ENTRY, "", rule).await?;
@@ -339,7 +352,10 @@ async fn an_archived_room_is_for_reading() -> Result<()> {
     carol.send(rid, "from the archive").await?;
     alice.wait_for_text(room, "from the archive").await?;
 
-    world.rocket_admin().post("channels.unarchive", body).await?;
+    world
+        .rocket_admin()
+        .post("channels.unarchive", body)
+        .await?;
     alice
         .wait_for_message(room, "word of it", |event| {
             event.body().contains("no longer archived")
@@ -380,7 +396,12 @@ async fn what_changed_on_either_side_while_the_bridge_was_away_is_the_same_after
     alice
         .send_state(room, NAME, "", json!({ "name": "renamed" }))
         .await?;
-    save(carol, &other, json!({ "roomName": "espresso", "roomTopic": "strong" })).await?;
+    save(
+        carol,
+        &other,
+        json!({ "roomName": "espresso", "roomTopic": "strong" }),
+    )
+    .await?;
     carol.set_read_only(&other, true).await?;
     let private = json!({ "roomId": third, "type": "p" });
     carol.post("channels.setType", private).await?;
@@ -388,9 +409,11 @@ async fn what_changed_on_either_side_while_the_bridge_was_away_is_the_same_after
     carol.post("groups.archive", archive).await?;
     world.bridge.restart().await?;
 
-    tea.on_rocketchat("/topic", json!("hers, and later")).await?;
+    tea.on_rocketchat("/topic", json!("hers, and later"))
+        .await?;
     tea.on_rocketchat("/fname", json!("renamed")).await?;
-    tea.on_matrix(TOPIC, "/topic", json!("hers, and later")).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("hers, and later"))
+        .await?;
     state_is(world, alice, &coffee, NAME, "/name", json!("espresso")).await?;
     state_is(world, alice, &coffee, TOPIC, "/topic", json!("strong")).await?;
     state_is(world, alice, &coffee, RIGHTS, "/events_default", json!(1)).await?;

@@ -155,8 +155,11 @@ impl Bridge {
         {
             let granted = match refusal {
                 Some(why) => Err(Failure::Refused(why.to_owned())),
+                None if now.room.archived => Err(Failure::Refused(
+                    "The room is archived on Rocket.Chat.".into(),
+                )),
                 None => {
-                    self.do_on_rocketchat(portal, aspect, sender, &seen.value, &there)
+                    self.do_on_rocketchat(portal, aspect, sender, &seen.value)
                         .await
                 }
             };
@@ -278,7 +281,6 @@ impl Bridge {
         aspect: Aspect,
         sender: &OwnedUserId,
         wanted: &str,
-        there: &str,
     ) -> Result<(), Failure> {
         let refused = |why: &str| Err(Failure::Refused(why.to_owned()));
         let settings = match aspect {
@@ -291,9 +293,6 @@ impl Bridge {
                 return refused(
                     "Rocket.Chat has public channels and private groups, and nothing in between.",
                 );
-            }
-            Aspect::Writing if there == ARCHIVED => {
-                return refused("The room is archived on Rocket.Chat.");
             }
             Aspect::Writing if wanted == ARCHIVED => {
                 return refused("A room is archived on Rocket.Chat, not here.");
