@@ -19,14 +19,28 @@ impl Bridge {
     /// Makes the portals that the configuration names, as far as they are missing.
     pub(super) async fn open_configured_channels(self: &Arc<Self>) {
         for name in &self.config.bridge.channels {
-            if let Err(failure) = self.persevere(|_| self.open_channel(name, None)).await {
+            if let Err(failure) = self.persevere(|_| self.open_configured(name)).await {
                 tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
             }
         }
     }
 
-    /// The portal of a channel or group by its name, made when there is none yet.
-    /// `guest` is invited to the Matrix room.
+    /// Makes the portal of a channel that the configuration names, unless somebody has
+    /// ended it since.
+    async fn open_configured(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
+        let room = self.room_named(name).await?;
+        if self.store.portal(&room.id)?.is_none()
+            && let Some(unbridged) = self.store.unbridged(&room.id)?
+        {
+            let at = crate::clock::shown(unbridged.at);
+            tracing::info!(channel = name, by = %unbridged.by, at, "a channel of bridge.channels stays as it is: somebody ended that it is mirrored; `bridge` begins again");
+            return Ok(());
+        }
+        self.open_room(&room).await.map(drop)
+    }
+
+    /// The portal of a channel or group by its name, made when there is none yet, also
+    /// when somebody had ended it. `guest` is invited to the Matrix room.
     ///
     /// # Errors
     /// [`Failure::Refused`] with what to tell the person when there is no such
@@ -36,21 +50,29 @@ impl Bridge {
         name: &str,
         guest: Option<&UserId>,
     ) -> Result<Portal, Failure> {
+        let room = self.room_named(name).await?;
+        let portal = self.open_room(&room).await?;
+        if self.store.unbridged(&room.id)?.is_some() {
+            self.store.change().not_unbridged(&room.id).commit()?;
+        }
+        if let Some(guest) = guest {
+            self.invite_guest(&portal, guest).await?;
+        }
+        Ok(portal)
+    }
+
+    /// The channel or group with that name.
+    async fn room_named(&self, name: &str) -> Result<Room, Failure> {
         let rocket = self.rocket().await;
         let room = match rocket.bot.channel_by_name(name).await? {
             Some(room) => Some(room),
             None => rocket.bot.group_by_name(name).await?,
         };
-        let Some(room) = room else {
-            return Err(Failure::Refused(format!(
+        room.ok_or_else(|| {
+            Failure::Refused(format!(
                 "There is no channel named {name} on Rocket.Chat that the bridge can see. To mirror a private group, invite the bridge's account into it first."
-            )));
-        };
-        let portal = self.open_room(&room).await?;
-        if let Some(guest) = guest {
-            self.invite_guest(&portal, guest).await?;
-        }
-        Ok(portal)
+            ))
+        })
     }
 
     async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
@@ -71,6 +93,7 @@ impl Bridge {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(portal);
         }
+        self.must_not_be_ending(&room.id)?;
         let kind = match room.t {
             RoomType::Channel => PortalKind::Channel,
             RoomType::Group => PortalKind::Group,
@@ -159,7 +182,12 @@ impl Bridge {
         if room.t != RoomType::Channel {
             return None;
         }
-        let name = localpart_of(room.name.as_deref()?);
+        self.alias_of_name(room.name.as_deref()?)
+    }
+
+    /// The alias that the portal of a public channel with this name has.
+    pub(super) fn alias_of_name(&self, name: &str) -> Option<OwnedRoomAliasId> {
+        let name = localpart_of(name);
         let prefix = &self.config.appservice.ghost_prefix;
         let server = &self.config.homeserver.server_name;
         RoomAliasId::parse(format!("#{prefix}{name}:{server}")).ok()

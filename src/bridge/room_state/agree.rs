@@ -82,6 +82,9 @@ impl Bridge {
         }
         let mut first_failure = None;
         for aspect in Aspect::AGREED {
+            if self.store.portal(rid)?.is_none() {
+                return Ok(());
+            }
             match self.agree_on(&portal, aspect, &mut now, refusal).await {
                 Ok(()) => {}
                 // The others do not wait for it.
@@ -96,6 +99,10 @@ impl Bridge {
         self.let_unmuted_write(&portal, &now.room).await?;
         self.say_texts(&portal, &now).await?;
         self.tell_unreadable(&portal, &now).await?;
+        // It may have ended meanwhile: what was taken back must not come again.
+        if self.store.portal(rid)?.is_none() {
+            return Ok(());
+        }
         self.keep_places(&portal, &now.room).await?;
         self.show_bridge_info(&portal, Some(&now.room)).await?;
         self.store.amend_room_state(rid, |state| {

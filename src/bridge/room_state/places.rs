@@ -28,7 +28,7 @@ impl Bridge {
         match self
             .matrix
             .bot()
-            .set_published(&portal.room_id, publish)
+            .list_in_directory(&portal.room_id, publish)
             .await
         {
             Ok(()) => {}

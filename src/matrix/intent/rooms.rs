@@ -9,9 +9,12 @@ use ruma::api::client::membership::{
     ban_user, get_member_events, invite_user, join_room_by_id, join_room_by_id_or_alias,
     joined_members, joined_rooms, kick_user, leave_room, unban_user,
 };
-use ruma::api::client::room::{Visibility, create_room};
+use ruma::api::client::room::{Visibility, aliases, create_room};
 use ruma::events::room::member::MembershipState;
-use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
+use ruma::{
+    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId,
+    RoomOrAliasId, UserId,
+};
 
 use super::Intent;
 use crate::matrix::error::Error;
@@ -249,12 +252,34 @@ impl Intent {
         Ok(())
     }
 
-    /// Shows a room in the homeserver's directory, or no longer. Safe to repeat.
+    /// Removes an alias.
     ///
     /// # Errors
-    /// `M_FORBIDDEN` without the right to, or where the homeserver lets nobody.
-    pub async fn set_published(&self, room: &RoomId, published: bool) -> Result<(), Error> {
-        let visibility = match published {
+    /// [`Error::is_not_found`] if there is none; Synapse calls that a success.
+    pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
+        self.call(delete_alias::v3::Request::new(alias.to_owned()))
+            .await?;
+        Ok(())
+    }
+
+    /// The aliases on this homeserver that lead to a room.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn aliases_of(&self, room: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Error> {
+        let response = self
+            .call(aliases::v3::Request::new(room.to_owned()))
+            .await?;
+        Ok(response.aliases)
+    }
+
+    /// Shows a room in the homeserver's directory, or no longer.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to; [`Error::is_not_found`] for a room that the
+    /// homeserver does not know.
+    pub async fn list_in_directory(&self, room: &RoomId, listed: bool) -> Result<(), Error> {
+        let visibility = match listed {
             true => Visibility::Public,
             false => Visibility::Private,
         };
@@ -263,16 +288,6 @@ impl Intent {
             visibility,
         ))
         .await?;
-        Ok(())
-    }
-
-    /// Removes an alias.
-    ///
-    /// # Errors
-    /// [`Error::is_not_found`] if there is none; Synapse calls that a success.
-    pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
-        self.call(delete_alias::v3::Request::new(alias.to_owned()))
-            .await?;
         Ok(())
     }
 }
