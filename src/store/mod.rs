@@ -18,6 +18,7 @@ mod keys;
 mod messages;
 mod records;
 mod room_state;
+mod teams;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -35,6 +36,7 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use teams::TeamSpace;
 pub use room_state::{RoomState, StateWish};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
