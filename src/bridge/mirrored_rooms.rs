@@ -10,10 +10,12 @@ use ruma::OwnedUserId;
 
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
-use crate::rocketchat::documents::{Message as RocketMessage, Room, RoomType, Subscription, Timestamp};
+use crate::rocketchat::documents::{
+    Message as RocketMessage, Room, RoomType, Subscription, Timestamp,
+};
 use crate::rocketchat::rest::{OutgoingMessage, RoomOrder};
 use crate::rocketchat::{RocketRoomId, RocketUserId};
-use crate::store::{Portal, PortalKind, Puppet};
+use crate::store::{Portal, Puppet};
 
 /// How long between two looks for new rooms.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -69,7 +71,7 @@ impl Bridge {
     }
 
     /// Whether the configuration names a room.
-    fn is_configured(&self, room: &Room) -> bool {
+    fn is_to_be_mirrored(&self, room: &Room) -> bool {
         let name = room.name.as_deref().unwrap_or_default();
         room.t == RoomType::Channel
             && room.prid.is_none()
@@ -91,9 +93,10 @@ impl Bridge {
                 .persevere(async |_| {
                     let rocket = self.rocket().await;
                     let types = [RoomType::Channel, RoomType::Group];
-                    let rooms = rocket
-                        .bot
-                        .admin_rooms(&types, "", RoomOrder::Created, offset, PAGE);
+                    let rooms =
+                        rocket
+                            .bot
+                            .admin_rooms(&types, "", RoomOrder::Created, offset, PAGE);
                     Ok(rooms.await?)
                 })
                 .await?;
@@ -128,7 +131,7 @@ impl Bridge {
         };
         let made = room.ts.map_or(0, |at| at.0);
         let is_discussion = parent.is_some_and(|parent| made > parent.since);
-        if !is_discussion && !self.is_configured(room) {
+        if !is_discussion && !self.is_to_be_mirrored(room) {
             return Ok(());
         }
         // Somebody wished otherwise.
@@ -504,11 +507,6 @@ impl Bridge {
         let team = self.rocket().await.bot.team(team).await?;
         // Of a team that is not known nobody is a member.
         Ok(team.is_none_or(|team| !team.is_public()))
-    }
-
-    /// Whether a portal is for people of both sides, and not a direct message.
-    pub(super) fn is_room(portal: &Portal) -> bool {
-        !matches!(portal.kind, PortalKind::Direct { .. })
     }
 }
 

@@ -85,7 +85,11 @@ impl Bridge {
         })
     }
 
-    pub(super) async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
+    pub(super) async fn invite_guest(
+        &self,
+        portal: &Portal,
+        guest: &UserId,
+    ) -> Result<(), Failure> {
         let bot = self.matrix.bot();
         let joined = bot.joined_members(&portal.room_id).await?;
         if joined.contains_key(guest) {

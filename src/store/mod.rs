@@ -36,8 +36,8 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
-pub use teams::TeamSpace;
 pub use room_state::{RoomState, StateWish};
+pub use teams::TeamSpace;
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

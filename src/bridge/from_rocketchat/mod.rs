@@ -3,8 +3,8 @@
 mod aside;
 mod content;
 mod deletion;
-mod discussion;
 mod delivered;
+mod discussion;
 mod files;
 mod message;
 mod people;

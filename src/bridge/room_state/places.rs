@@ -3,8 +3,8 @@
 use ruma::{OwnedRoomAliasId, RoomAliasId};
 use serde_json::{Value, json};
 
-use crate::bridge::{Bridge, Failure};
 use super::agree::RoomNow;
+use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, RoomState};
 
