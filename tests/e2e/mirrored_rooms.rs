@@ -7,11 +7,15 @@ use testbed::{MatrixUser, World, WorldOptions};
 
 use crate::{BRIDGE, General, in_general};
 
-/// Waits until an alias leads somewhere.
-async fn resolved(world: &World, user: &MatrixUser, alias: &str) -> Result<String> {
+/// Waits until an alias leads somewhere, and enters: an alias is there before all of its
+/// room is.
+async fn entered(world: &World, user: &MatrixUser, alias: &str) -> Result<String> {
     world
         .eventually(&format!("{alias} to lead somewhere"), async || {
-            user.resolve_alias(alias).await
+            let Some(room) = user.resolve_alias(alias).await? else {
+                return Ok(None);
+            };
+            user.join(&room).await.map(Some)
         })
         .await
 }
@@ -50,8 +54,7 @@ async fn channels_are_mirrored_by_pattern_also_those_that_are_made_later() -> Re
     world.bridge.start()?;
     world.bridge.ready().await?;
 
-    let room = resolved(&world, &alice, &world.alias("dev-ops")).await?;
-    alice.join(&room).await?;
+    let room = entered(&world, &alice, &world.alias("dev-ops")).await?;
     carol.send(&ops, "seen").await?;
     alice.wait_for_text(&room, "seen").await?;
     assert_eq!(alice.room_texts(&room).await?, ["seen"]);
@@ -59,8 +62,7 @@ async fn channels_are_mirrored_by_pattern_also_those_that_are_made_later() -> Re
     // Made later, and mirrored from its first message on.
     let new = carol.create_channel("dev-new", &[]).await?;
     carol.send(&new, "the very first").await?;
-    let room = resolved(&world, &alice, &world.alias("dev-new")).await?;
-    alice.join(&room).await?;
+    let room = entered(&world, &alice, &world.alias("dev-new")).await?;
     alice.wait_for_text(&room, "the very first").await?;
     assert_eq!(alice.resolve_alias(&world.alias("tea")).await?, None);
     Ok(())
@@ -220,8 +222,7 @@ async fn a_team_is_a_space_of_its_mirrored_rooms() -> Result<()> {
     let account = world.rocket_bot.get("me").await?["_id"].clone();
     let body = json!({ "roomId": tea, "userId": account });
     carol.post("channels.invite", body).await?;
-    let room = resolved(&world, &alice, &world.alias("tea")).await?;
-    alice.join(&room).await?;
+    let room = entered(&world, &alice, &world.alias("tea")).await?;
 
     let parent = world
         .eventually("the room to name its space", async || {
