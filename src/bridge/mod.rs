@@ -29,14 +29,17 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
+mod mirrored_rooms;
 mod perseverance;
 mod portals;
 mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -110,6 +113,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held while the space of a team is made or changed.
+    making_space: KeyedLock<String>,
     /// Held while a room's power levels are read, changed and written.
     changing_power: KeyedLock<OwnedRoomId>,
     /// Held while a room's pinned events are read, changed and written.
@@ -121,6 +126,8 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    room_states: room_state::RoomStates,
+    unmirrored: mirrored_rooms::Unmirrored,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -197,6 +204,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                making_space: KeyedLock::new(),
                 changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),
                 reacting: KeyedLock::new(),
@@ -204,6 +212,8 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                room_states: room_state::RoomStates::new(),
+                unmirrored: mirrored_rooms::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -235,6 +245,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_rooms();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();

@@ -4,26 +4,31 @@ use std::sync::Arc;
 
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
-use ruma::events::AnyInitialStateEvent;
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::ghosts::localpart_of;
+use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
-use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalKind};
-
-/// The state that tells of a bridge (MSC2346), under the name it has while the
-/// proposal is open, and under the one it may get.
-pub(super) const BRIDGE_STATE: [&str; 2] = ["uk.half-shot.bridge", "m.bridge"];
 
 impl Bridge {
     /// Makes the portals that the configuration names, as far as they are missing.
     pub(super) async fn open_configured_channels(self: &Arc<Self>) {
-        for name in &self.config.bridge.channels {
+        if let Err(failure) = self.open_found_rooms(true).await {
+            tracing::error!(%failure, "rooms that are to be mirrored cannot be looked for");
+        }
+        let subscribed = self
+            .persevere(async |_| self.look_at_own_subscriptions().await)
+            .await;
+        if let Err(failure) = subscribed {
+            tracing::warn!(%failure, "invitations of the bridge's account cannot be looked for");
+        }
+        let names = self.config.bridge.channels.iter();
+        for name in names.filter(|name| !name.contains('*')) {
             if let Err(failure) = self.persevere(|_| self.open_configured(name)).await {
                 tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
             }
@@ -80,7 +85,11 @@ impl Bridge {
         })
     }
 
-    async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
+    pub(super) async fn invite_guest(
+        &self,
+        portal: &Portal,
+        guest: &UserId,
+    ) -> Result<(), Failure> {
         let bot = self.matrix.bot();
         let joined = bot.joined_members(&portal.room_id).await?;
         if joined.contains_key(guest) {
@@ -91,6 +100,15 @@ impl Bridge {
 
     /// The portal of a channel or group, made when there is none yet.
     async fn open_room(self: &Arc<Self>, room: &Room) -> Result<Portal, Failure> {
+        self.open_room_since(room, None).await
+    }
+
+    /// As [`Bridge::open_room`], with what was written after `since` (ms).
+    pub(super) async fn open_room_since(
+        self: &Arc<Self>,
+        room: &Room,
+        since: Option<i64>,
+    ) -> Result<Portal, Failure> {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(portal);
         }
@@ -118,30 +136,45 @@ impl Bridge {
                 "This room is encrypted on Rocket.Chat; the bridge cannot read it.".into(),
             ));
         }
+        let is_closed = self.is_of_private_team(room).await?;
+        let is_public = kind == PortalKind::Channel && !is_closed;
         let portal = Portal {
             rid: room.id.clone(),
-            room_id: self.make_room(room, &kind).await?,
+            room_id: self.make_room(room, is_public).await?,
             kind,
             name: shown_name(room).to_owned(),
-            since: room.last_message_at.map_or(0, |at| at.0),
+            since: since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0)),
         };
+        self.begin_room_state(&portal, room, is_closed)?;
         self.store.change().portal(&portal).commit()?;
         self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
         self.compare_room_picture(&portal.rid);
+        self.compare_room(&portal.rid);
         Ok(portal)
     }
 
     /// Makes the Matrix room of a channel, or finds the one again that an
     /// interrupted attempt made.
-    async fn make_room(&self, room: &Room, kind: &PortalKind) -> Result<OwnedRoomId, Failure> {
-        let alias = self.alias_of(room);
-        let is_public = *kind == PortalKind::Channel;
+    async fn make_room(&self, room: &Room, is_public: bool) -> Result<OwnedRoomId, Failure> {
+        let alias = self.alias_of(room).filter(|_| is_public);
+        if alias.is_none() {
+            // By nothing else an interrupted attempt would be found again.
+            if self.store.room_state(&room.id)?.making
+                && let Some(made) = self.find_made_for(&self.matrix.bot(), room).await?
+            {
+                return Ok(made);
+            }
+            self.store
+                .amend_room_state(&room.id, |state| state.making = true)?;
+            self.store.flushed().await?;
+        }
         let mut request = create_room::v3::Request::new();
         request.name = Some(shown_name(room).to_owned());
-        request.topic = room.topic.clone().filter(|topic| !topic.is_empty());
+        let topic = [&room.topic, &room.description].into_iter().flatten();
+        request.topic = topic.into_iter().find(|topic| !topic.is_empty()).cloned();
         request.preset = Some(if is_public {
             RoomPreset::PublicChat
         } else {
@@ -181,7 +214,8 @@ impl Bridge {
 
     /// The alias of a public channel's portal.
     pub(super) fn alias_of(&self, room: &Room) -> Option<OwnedRoomAliasId> {
-        if room.t != RoomType::Channel {
+        // The name of a discussion is a random one.
+        if room.t != RoomType::Channel || room.prid.is_some() {
             return None;
         }
         self.alias_of_name(room.name.as_deref()?)
@@ -245,35 +279,6 @@ impl Bridge {
             }
         }
         Ok(None)
-    }
-
-    /// The state key of the events that say that a room is bridged.
-    pub(super) fn bridge_state_key(&self, rid: &RocketRoomId) -> String {
-        format!("{}/{rid}", self.config.appservice.id)
-    }
-
-    /// What tells clients and other bridges that this room is bridged.
-    pub(super) fn bridge_state(
-        &self,
-        room: &Room,
-        maker: &UserId,
-    ) -> Vec<Raw<AnyInitialStateEvent>> {
-        let content = json!({
-            "bridgebot": maker,
-            "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
-            "channel": { "id": room.id, "displayname": shown_name(room) },
-        });
-        BRIDGE_STATE
-            .iter()
-            .filter_map(|kind| {
-                let event = json!({
-                    "type": kind,
-                    "state_key": self.bridge_state_key(&room.id),
-                    "content": content,
-                });
-                Raw::from_json_string(event.to_string()).ok()
-            })
-            .collect()
     }
 }
 

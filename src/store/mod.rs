@@ -17,6 +17,8 @@ mod inbox;
 mod keys;
 mod messages;
 mod records;
+mod room_state;
+mod teams;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -34,6 +36,8 @@ pub use records::{
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
     Puppet, Reaction, Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
+pub use teams::TeamSpace;
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;
