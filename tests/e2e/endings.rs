@@ -320,11 +320,10 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
     let admin = world.matrix_user("admin").await?;
     let office = office(&world, &admin).await?;
     admin.send_text(&office, "bridge general").await?;
-    let alias = world.alias("general");
-    let anew = world
-        .eventually("the portal", async || alice.resolve_alias(&alias).await)
+    let invite = admin
+        .wait_for_invite("the new portal", |invite| invite.sender == bot)
         .await?;
-    alice.join(&anew).await?;
+    let anew = alice.join(&invite.room_id).await?;
     alice.send_text(&anew, "here again").await?;
     carol.wait_for_text(&channel, "here again").await?;
     let dm_room = alice.create_direct(&[&world.ghost("carol")]).await?;
@@ -403,6 +402,8 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
         room,
         channel,
     } = in_general().await?;
+    carol.send(&channel, "I am carol").await?;
+    alice.wait_for_text(&room, "I am carol").await?;
     let mut rooms = Vec::new();
     let mut people = Vec::new();
     for name in ["dave", "erin"] {
@@ -582,7 +583,9 @@ async fn a_puppet_that_is_deactivated_deleted_or_renamed_swallows_nothing() -> R
     dora.send_text(&room, "dora is here").await?;
     carol.wait_for_text(&channel, "dora is here").await?;
     dora.leave(&room).await?;
+    // With "erase" only: otherwise nothing tells it from leaving all rooms.
     let body = json!({
+        "erase": true,
         "auth": {
             "type": "m.login.password",
             "identifier": { "type": "m.id.user", "user": "bob" },
