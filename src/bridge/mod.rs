@@ -29,6 +29,7 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
 mod perseverance;
@@ -37,6 +38,7 @@ mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -121,6 +123,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    room_states: room_state::RoomStates,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -204,6 +207,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                room_states: room_state::RoomStates::new(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -235,6 +239,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_rooms();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();

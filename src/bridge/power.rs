@@ -32,6 +32,14 @@ impl PowerLevels {
             .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
     }
 
+    /// The rights that an event says, in a room without anybody above all.
+    pub(super) fn of(content: Value) -> Self {
+        Self {
+            content,
+            creators: Vec::new(),
+        }
+    }
+
     /// How much power somebody has; [`i64::MAX`] who made a room of version 12.
     pub(super) fn level_of(&self, user: &UserId) -> i64 {
         if self.creators.iter().any(|creator| creator == user) {

@@ -102,6 +102,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();

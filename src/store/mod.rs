@@ -17,6 +17,7 @@ mod inbox;
 mod keys;
 mod messages;
 mod records;
+mod room_state;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -34,6 +35,7 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

@@ -30,6 +30,7 @@ mod long_texts;
 mod mentions;
 mod reactions;
 mod replies;
+mod room_state;
 mod start;
 mod threads;
 mod versions;

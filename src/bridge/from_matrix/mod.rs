@@ -138,6 +138,10 @@ impl Bridge {
                 self.on_room_picture(event, &json, content)?;
                 Ok(Done::default())
             }
+            kind if Self::is_room_state(kind) => {
+                self.on_room_state(event, &json, content)?;
+                Ok(Done::default())
+            }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,
             "m.reaction" => self.on_reaction(event, &json, content).await,
             "m.room.redaction" => {
