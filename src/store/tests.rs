@@ -619,6 +619,9 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
             .commit()
             .unwrap();
         store
+            .amend_room_state(&portal.rid, |state| state.said = 1)
+            .unwrap();
+        store
             .amend_room_picture(&portal.rid, |picture| {
                 picture.url = Some("mxc://a/b".into())
             })

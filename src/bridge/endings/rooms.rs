@@ -122,7 +122,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(match rocket.bot.admin_room(rid).await? {
+        Ok(match rocket.bot.room_as_admin(rid).await? {
             Some(_) => Found::Here,
             None => Found::Gone,
         })
