@@ -115,6 +115,16 @@ pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
     key(b'P', &[rid.as_str()])
 }
 
+/// What is known of a person of Rocket.Chat in a portal.
+pub(super) fn standing(rid: &RocketRoomId, user: &RocketUserId) -> Key {
+    key(b'M', &[rid.as_str(), user.as_str()])
+}
+
+/// The rights in a portal.
+pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
+    key(b'R', &[rid.as_str()])
+}
+
 /// That a ghost is in a portal's Matrix room.
 pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])

@@ -14,6 +14,7 @@ mod files;
 mod flush;
 mod inbox;
 mod keys;
+mod members;
 mod messages;
 mod records;
 
@@ -27,6 +28,7 @@ use thiserror::Error;
 pub use change::Change;
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
+pub use members::{Ban, RoomRights, Stand, Standing};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,

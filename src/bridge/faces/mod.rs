@@ -16,7 +16,7 @@ mod ghosts;
 mod joins;
 mod pictures;
 mod puppets;
-mod queue;
+pub(in crate::bridge) mod queue;
 mod rooms;
 mod round;
 
