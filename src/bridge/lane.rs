@@ -3,8 +3,8 @@
 //!
 //! Different senders may be under way at once, because both servers take several
 //! times as much that way (a real Rocket.Chat 13 messages a second one by one
-//! and 40 from eight at once). Kept are: the order of each sender, also while
-//! its first job is being retried; and that nothing overtakes what it refers to.
+//! and 40 from eight at once). Kept are: the order of each person, also while
+//! their first job is being retried; and that nothing overtakes what it refers to.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -15,8 +15,9 @@ const WINDOW: usize = 1024;
 /// What the order of a job depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Who sent it: jobs of one sender are worked one after the other.
-    pub sender: String,
+    /// Whom it is of: who sent it, and whose membership it changes. Jobs of one person
+    /// are worked one after the other.
+    pub people: Vec<String>,
     /// What it is known by, for those that refer to it.
     pub id: String,
     /// Ids of what it refers to: earlier jobs with such an id come first.
@@ -24,8 +25,12 @@ pub(super) struct Place {
     /// Ids of what it changes: later jobs that refer to them come after it.
     pub changes: Vec<String>,
     /// It waits for everything before it, and everything after it waits for it:
-    /// changes of the room itself.
+    /// changes of the room itself. For what is [`slow`](Self::slow), and what waits for
+    /// that, it only waits when it is of the same people.
     pub alone: bool,
+    /// It moves a file, which may take minutes: it holds up nobody but its sender, and
+    /// what refers to it.
+    pub slow: bool,
 }
 
 struct Slot<J> {
@@ -43,7 +48,7 @@ pub(super) struct Lane<J> {
 }
 
 impl<J> Lane<J> {
-    /// An empty lane with at most `at_once` jobs under way.
+    /// An empty lane with at most `at_once` jobs under way, and as many slow ones.
     pub(super) fn new(at_once: usize) -> Self {
         Self {
             slots: VecDeque::new(),
@@ -97,33 +102,59 @@ impl<J> Lane<J> {
 
     fn startable(&self) -> Vec<usize> {
         let window = || self.slots.iter().take(WINDOW).enumerate();
-        let under_way = window().filter(|(_, slot)| slot.job.is_none()).count();
-        let mut free = self.at_once.saturating_sub(under_way);
+        let under_way = |slow| {
+            window()
+                .filter(|(_, slot)| slot.job.is_none() && slot.place.slow == slow)
+                .count()
+        };
+        let mut free = self.at_once.saturating_sub(under_way(false));
+        let mut free_slow = self.at_once.saturating_sub(under_way(true));
         let mut startable = Vec::new();
-        let mut senders_before = HashSet::new();
+        let mut people_before = HashSet::new();
         let mut ids_before = HashSet::new();
+        // What moves a file, and what waits for such a one.
+        let mut people_held = HashSet::new();
+        let mut ids_held = HashSet::new();
+        let mut only_held_before = true;
         for (index, slot) in window() {
             let place = &slot.place;
-            if free == 0 {
-                break;
-            }
+            let free = if place.slow {
+                &mut free_slow
+            } else {
+                &mut free
+            };
+            let comes_after = |ids: &[String], before: &HashSet<&str>| {
+                ids.iter().any(|id| before.contains(id.as_str()))
+            };
             let may_start = slot.job.is_some()
-                && (index == 0 || !place.alone)
-                && !senders_before.contains(place.sender.as_str())
-                && !place
-                    .refers_to
-                    .iter()
-                    .any(|id| ids_before.contains(id.as_str()));
+                && *free > 0
+                && (only_held_before || !place.alone)
+                && !comes_after(&place.people, &people_before)
+                && !comes_after(&place.refers_to, &ids_before);
             if may_start {
                 startable.push(index);
-                free -= 1;
+                *free -= 1;
             }
             if place.alone {
                 break;
             }
-            senders_before.insert(place.sender.as_str());
-            ids_before.insert(place.id.as_str());
-            ids_before.extend(place.changes.iter().map(String::as_str));
+            let people = || place.people.iter().map(String::as_str);
+            let ids = || {
+                std::iter::once(&place.id)
+                    .chain(&place.changes)
+                    .map(String::as_str)
+            };
+            let is_held = place.slow
+                || comes_after(&place.people, &people_held)
+                || comes_after(&place.refers_to, &ids_held);
+            if is_held {
+                people_held.extend(people());
+                ids_held.extend(ids());
+            } else {
+                only_held_before = false;
+            }
+            people_before.extend(people());
+            ids_before.extend(ids());
         }
         startable
     }
@@ -152,7 +183,7 @@ mod tests {
 
     fn by(sender: &str, id: &str) -> Place {
         Place {
-            sender: sender.into(),
+            people: vec![sender.into()],
             id: id.into(),
             ..Place::default()
         }
@@ -226,6 +257,43 @@ mod tests {
         assert!(started(&mut lane).is_empty());
         lane.finish(change[0].0);
         assert_eq!(started(&mut lane), ["after"]);
+    }
+
+    #[test]
+    fn a_file_on_its_way_holds_up_its_sender_only() {
+        let mut lane = Lane::new(2);
+        let slow = |sender, id| Place {
+            slow: true,
+            ..by(sender, id)
+        };
+        let join = |id, people: &[&str]| Place {
+            people: people.iter().map(|&person| person.to_owned()).collect(),
+            alone: true,
+            ..by("", id)
+        };
+        lane.push(slow("alice", "1"), "alice's file");
+        lane.push(slow("bob", "2"), "bob's file");
+        lane.push(slow("carol", "3"), "carol's file");
+        lane.push(by("alice", "4"), "alice's text");
+        lane.push(by("dave", "5"), "dave's text");
+        lane.push(join("6", &["erin"]), "erin joins");
+        lane.push(by("erin", "7"), "erin's text");
+        lane.push(join("8", &["dave", "bob"]), "dave removes bob");
+        assert_eq!(
+            started(&mut lane),
+            ["alice's file", "bob's file", "dave's text"]
+        );
+        lane.finish(4);
+        assert_eq!(started(&mut lane), ["erin joins"]);
+        lane.finish(5);
+        assert_eq!(started(&mut lane), ["erin's text"]);
+        lane.finish(0);
+        assert_eq!(started(&mut lane), ["carol's file", "alice's text"]);
+        lane.finish(3);
+        lane.finish(6);
+        assert!(started(&mut lane).is_empty(), "bob's file comes first");
+        lane.finish(1);
+        assert_eq!(started(&mut lane), ["dave removes bob"]);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held while a room's power levels are read, changed and written.
+    changing_power: KeyedLock<OwnedRoomId>,
     /// Held while a room's pinned events are read, changed and written.
     pinning: KeyedLock<RocketRoomId>,
     /// Held while reactions to a message are looked at or changed: Rocket.Chat
@@ -193,6 +195,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),
                 reacting: KeyedLock::new(),
                 bringing_emoji: KeyedLock::new(),

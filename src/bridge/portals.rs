@@ -126,7 +126,9 @@ impl Bridge {
         request.visibility = Visibility::Private;
         // Everybody may call everybody on Rocket.Chat, unless the administrators say
         // otherwise: then it refuses.
-        let mut rights = json!({ "notifications": { "room": 0 } });
+        let bot = self.matrix.bot();
+        let users = self.first_users(&bot).await?;
+        let mut rights = json!({ "notifications": { "room": 0 }, "users": users });
         if !is_public {
             // Who reads a private group is not for every member to decide.
             rights["invite"] = 50.into();
@@ -138,7 +140,6 @@ impl Bridge {
         }
         request.room_alias_name = alias.as_ref().map(|alias| alias.alias().to_owned());
         request.initial_state = self.bridge_state(room, &self.config.appservice.bot);
-        let bot = self.matrix.bot();
         // Tried before looked up: looking up an alias of ours that does not exist
         // makes the homeserver ask the bridge for it.
         match (bot.create_room(request).await, alias) {

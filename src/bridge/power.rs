@@ -1,10 +1,18 @@
 //! Who may do what in a Matrix room.
 
-use ruma::{EventId, OwnedUserId, UserId};
-use serde_json::Value;
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use serde_json::{Value, json};
 
 use super::{Bridge, Failure};
+use crate::matrix::Intent;
 use crate::store::Portal;
+
+/// The bot's level in rooms that it makes, up to version 11: above every owner's, so
+/// that their rights can be taken back. From version 12 on whoever made a room is above
+/// all.
+pub(super) const BOT_LEVEL: i64 = 150;
+
+const POWER_LEVELS: &str = "m.room.power_levels";
 
 /// The rights of a room's people.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +22,7 @@ pub(super) struct PowerLevels {
     creators: Vec<OwnedUserId>,
 }
 
+#[allow(dead_code, reason = "roles and read-only rooms use all of it")]
 impl PowerLevels {
     fn number(value: Option<&Value>) -> Option<i64> {
         // Rooms up to version 9 may hold numbers as text.
@@ -23,7 +32,8 @@ impl PowerLevels {
             .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
     }
 
-    fn level_of(&self, user: &UserId) -> i64 {
+    /// How much power somebody has; [`i64::MAX`] who made a room of version 12.
+    pub(super) fn level_of(&self, user: &UserId) -> i64 {
         if self.creators.iter().any(|creator| creator == user) {
             return i64::MAX;
         }
@@ -31,6 +41,85 @@ impl PowerLevels {
         Self::number(users.and_then(|users| users.get(user.as_str())))
             .or_else(|| Self::number(self.content.get("users_default")))
             .unwrap_or(0)
+    }
+
+    /// The level that a key stands for which holds a single number, such as
+    /// `events_default` or `invite`; as the specification says where the room does not.
+    pub(super) fn level(&self, key: &str) -> i64 {
+        let default = match key {
+            "events_default" | "users_default" | "invite" => 0,
+            _ => 50,
+        };
+        Self::number(self.content.get(key)).unwrap_or(default)
+    }
+
+    /// Sets a key that holds a single number.
+    pub(super) fn set_level(&mut self, key: &str, level: i64) {
+        if self.level(key) != level {
+            self.object()[key] = level.into();
+        }
+    }
+
+    /// The level that events of that type need, where the room names it.
+    pub(super) fn event_level(&self, kind: &str) -> Option<i64> {
+        Self::number(self.content.get("events").and_then(|all| all.get(kind)))
+    }
+
+    /// Sets the level that events of that type need, or leaves it to the defaults.
+    pub(super) fn set_event_level(&mut self, kind: &str, level: Option<i64>) {
+        if self.event_level(kind) != level {
+            self.set_in("events", kind, level);
+        }
+    }
+
+    /// Everybody whose level the room names.
+    pub(super) fn named_users(&self) -> impl Iterator<Item = (OwnedUserId, i64)> {
+        let users = self.content.get("users").and_then(Value::as_object);
+        users.into_iter().flatten().filter_map(|(user, level)| {
+            Some((UserId::parse(user).ok()?, Self::number(Some(level))?))
+        })
+    }
+
+    /// Gives somebody a level, or the default of the room. Those above all stay so: the
+    /// homeserver refuses to name them.
+    pub(super) fn set_user_level(&mut self, user: &UserId, level: Option<i64>) {
+        if self.creators.iter().any(|creator| creator == user) {
+            return;
+        }
+        let users = self.content.get("users");
+        let named = Self::number(users.and_then(|users| users.get(user.as_str())));
+        if named != level {
+            self.set_in("users", user.as_str(), level);
+        }
+    }
+
+    fn object(&mut self) -> &mut Value {
+        if !self.content.is_object() {
+            self.content = json!({});
+        }
+        &mut self.content
+    }
+
+    fn set_in(&mut self, key: &str, name: &str, level: Option<i64>) {
+        let content = self.object();
+        if !content[key].is_object() {
+            content[key] = json!({});
+        }
+        match (level, content[key].as_object_mut()) {
+            (Some(level), Some(all)) => {
+                all.insert(name.to_owned(), level.into());
+            }
+            (None, Some(all)) => {
+                all.remove(name);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Whether somebody may set a state of that type.
+    pub(super) fn may_set_state(&self, user: &UserId, kind: &str) -> bool {
+        let needed = self.event_level(kind);
+        self.level_of(user) >= needed.unwrap_or_else(|| self.level("state_default"))
     }
 
     /// Whether somebody may send events of that type, which are no state.
@@ -49,11 +138,67 @@ impl PowerLevels {
 }
 
 impl Bridge {
+    /// Changes the rights in a portal's room: the one way to do it. Two changes at once
+    /// would take each other back, since the event holds all of them; so each begins
+    /// with how it is now, and the next when it is done.
+    ///
+    /// `actor` does it where it may, otherwise the bot (in a direct message the other
+    /// person's ghost). Gives the event; none when nothing is to be changed.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` when neither may do it; [`Failure::Refused`] when the room has no
+    /// rights to change.
+    #[allow(dead_code, reason = "roles and read-only rooms use it")]
+    pub(super) async fn change_power_levels(
+        &self,
+        portal: &Portal,
+        actor: Option<&Intent>,
+        change: impl FnOnce(&mut PowerLevels),
+    ) -> Result<Option<OwnedEventId>, Failure> {
+        let _one_at_a_time = self.changing_power.lock(&portal.room_id).await;
+        let before = self.power_levels(portal).await?;
+        if !before.content.is_object() {
+            return Err(Failure::Refused(
+                "The room on Matrix has no power levels that could be changed.".into(),
+            ));
+        }
+        let mut after = before.clone();
+        change(&mut after);
+        if after.content == before.content {
+            return Ok(None);
+        }
+        let room = &portal.room_id;
+        if let Some(actor) = actor
+            && before.may_set_state(actor.user_id(), POWER_LEVELS)
+        {
+            // It may still not be enough: nobody gives or takes what is above them.
+            let sent = actor.send_state(room, POWER_LEVELS, "", &after.content, None);
+            match sent.await {
+                Ok(event) => return Ok(Some(event)),
+                Err(error) if error.is_forbidden() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let reader = self.reader(portal).await?;
+        let sent = reader.send_state(room, POWER_LEVELS, "", &after.content, None);
+        Ok(Some(sent.await?))
+    }
+
+    /// Who has which level from the beginning in a room that `maker` makes: none is
+    /// named where whoever makes it is above all.
+    pub(super) async fn first_users(&self, maker: &Intent) -> Result<Value, Failure> {
+        let version = maker.default_room_version().await?;
+        Ok(match raises_creators(&version) {
+            true => json!({}),
+            false => json!({ maker.user_id().as_str(): BOT_LEVEL }),
+        })
+    }
+
     /// The rights in a portal's room, as they are now.
     pub(super) async fn power_levels(&self, portal: &Portal) -> Result<PowerLevels, Failure> {
         let reader = self.reader(portal).await?;
         let room = &portal.room_id;
-        let content = reader.state(room, "m.room.power_levels", "").await?;
+        let content = reader.state(room, POWER_LEVELS, "").await?;
         // From version 12 on a room is named after the event that made it.
         let creators = match room.as_str().strip_prefix('!') {
             Some(hash) if !hash.contains(':') => match EventId::parse(format!("${hash}")) {
@@ -75,6 +220,14 @@ impl Bridge {
             content: content.unwrap_or_default(),
             creators,
         })
+    }
+}
+
+/// Whether whoever makes a room of that version is above all (MSC4289).
+fn raises_creators(version: &str) -> bool {
+    match version.parse::<u32>() {
+        Ok(number) => number >= 12,
+        Err(_) => version.starts_with("org.matrix.hydra."),
     }
 }
 
@@ -107,6 +260,45 @@ mod tests {
         let levels = levels(json!({ "events": { "m.reaction": 50 } }));
         assert!(levels.may_send(user, "m.room.message"));
         assert!(!levels.may_send(user, "m.reaction"));
+    }
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name_alone() {
+        let mut levels = levels(json!({ "users": { "@mod:example.org": 50 }, "x": 1 }));
+        levels.set_level("events_default", 0);
+        levels.set_user_level(user_id!("@mod:example.org"), Some(50));
+        levels.set_event_level("m.reaction", None);
+        let same = json!({ "users": { "@mod:example.org": 50 }, "x": 1 });
+        assert_eq!(levels.content, same, "what holds already is not written");
+        levels.set_level("events_default", 50);
+        levels.set_user_level(user_id!("@new:example.org"), Some(100));
+        levels.set_user_level(user_id!("@mod:example.org"), None);
+        levels.set_user_level(user_id!("@creator:example.org"), Some(100));
+        levels.set_event_level("m.reaction", Some(0));
+        assert_eq!(
+            levels.content,
+            json!({
+                "users": { "@new:example.org": 100 }, "x": 1, "events_default": 50,
+                "events": { "m.reaction": 0 },
+            })
+        );
+        assert_eq!(levels.level("events_default"), 50);
+        assert_eq!(levels.event_level("m.reaction"), Some(0));
+        assert_eq!(
+            levels.named_users().collect::<Vec<_>>(),
+            [(user_id!("@new:example.org").to_owned(), 100)]
+        );
+    }
+
+    #[test]
+    fn state_needs_more_than_words() {
+        let levels = levels(json!({
+            "users": { "@mod:example.org": 50 }, "events": { "m.room.power_levels": 100 },
+        }));
+        let moderator = user_id!("@mod:example.org");
+        assert!(levels.may_set_state(moderator, "m.room.name"));
+        assert!(!levels.may_set_state(moderator, "m.room.power_levels"));
+        assert!(!levels.may_set_state(user_id!("@other:example.org"), "m.room.name"));
     }
 
     #[test]

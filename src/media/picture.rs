@@ -32,6 +32,16 @@ const LONGEST_PREVIEW: usize = 64 * 1024;
 /// The longest edge of a preview, in pixels. Rocket.Chat's have 32.
 const LONGEST_PREVIEW_EDGE: u32 = 512;
 
+/// Pictures are compared as so many spots along each edge ...
+const SPOTS: u32 = 16;
+
+/// ... made of no more than so many pixels along each edge ...
+const COMPARED_EDGE: u32 = 256;
+
+/// ... and are alike when those differ by so much in the mean, in each colour of 256
+/// shades. What JPEG and scaling do to a picture is about 2.
+const ALIKE: u32 = 5;
+
 /// What a picture is wanted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
@@ -177,6 +187,60 @@ pub fn blurhash(preview_base64: &str) -> Option<String> {
     // As many components along the longer edge as clients make themselves.
     let (x, y) = if width >= height { (4, 3) } else { (3, 4) };
     ::blurhash::encode(x, y, width, height, small.as_raw()).ok()
+}
+
+/// Whether one picture shows what the other does, scaled, with its ends cut off or with
+/// borders added, in whatever format: what a server may have made of it. False when
+/// either cannot be read within the bounds of [`scaled`], which it costs too.
+pub fn resembles(one: &[u8], other: &[u8]) -> bool {
+    let read = |bytes: &[u8]| -> Option<DynamicImage> {
+        let bytes = (bytes.len() <= LARGEST).then_some(bytes)?;
+        let (decoded, _, orientation) = decoded(bytes, MEMORY).ok()?;
+        let mut small = within(decoded, COMPARED_EDGE);
+        small.apply_orientation(orientation);
+        Some(small)
+    };
+    let (Some(one), Some(other)) = (read(one), read(other)) else {
+        return false;
+    };
+    let whole = is_like(&one, &other);
+    let shape = |picture: &DynamicImage| (picture.width(), picture.height());
+    whole
+        || is_like(&middle_of(&one, shape(&other)), &other)
+        || is_like(&one, &middle_of(&other, shape(&one)))
+}
+
+/// The largest part in the middle that has the shape of the given size.
+fn middle_of(picture: &DynamicImage, (width, height): (u32, u32)) -> DynamicImage {
+    let (own_width, own_height) = (picture.width(), picture.height());
+    // Edges are at most `COMPARED_EDGE`.
+    let (wide, high) = if own_width * height > own_height * width {
+        (own_height * width / height, own_height)
+    } else {
+        (own_width, own_width * height / width)
+    };
+    let (wide, high) = (wide.max(1), high.max(1));
+    picture.crop_imm((own_width - wide) / 2, (own_height - high) / 2, wide, high)
+}
+
+/// Whether two pictures, stretched over each other, are the same but for what scaling
+/// and compressing does.
+fn is_like(one: &DynamicImage, other: &DynamicImage) -> bool {
+    let spots = |picture: &DynamicImage| {
+        picture
+            .resize_exact(SPOTS, SPOTS, image::imageops::FilterType::Triangle)
+            .to_rgba8()
+    };
+    let (one, other) = (spots(one), spots(other));
+    (0..4).all(|channel| {
+        let of_channel = |picture: &image::RgbaImage| -> Vec<u8> {
+            let values = picture.pixels();
+            values.map(|pixel| pixel.0[channel]).collect()
+        };
+        let (one, other) = (of_channel(&one), of_channel(&other));
+        let differences = one.iter().zip(&other).map(|(a, b)| a.abs_diff(*b));
+        differences.map(u32::from).sum::<u32>() <= ALIKE * SPOTS * SPOTS
+    })
 }
 
 /// Decodes what takes at most so much memory; of an animation the first picture.

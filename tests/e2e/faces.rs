@@ -566,6 +566,18 @@ async fn rooms_have_the_same_picture_on_both_sides() -> Result<()> {
     on_matrix(Some(70)).await?;
     assert_eq!(pictures().await?.len(), 12);
 
+    // Another is set before the bridge has heard that hers is.
+    let late = Rule::on("/api/v1/rooms.saveRoomSettings")
+        .username(&world.puppet("alice"))
+        .times(1)
+        .answer_after_delay(3_000);
+    world.rocketchat.control().add_rule(late).await?;
+    set(80).await?;
+    on_rocketchat(Some(80)).await?;
+    admin.set_room_avatar(channel, Some(&sample(90))).await?;
+    on_matrix(Some(90)).await?;
+    on_rocketchat(Some(90)).await?;
+
     // The bot's picture is redacted by who may.
     let events = alice.room_events(room).await?;
     let last = events.iter().rfind(|event| event.kind == "m.room.avatar");

@@ -637,6 +637,13 @@ async fn files_that_cannot_be_had_hold_nobody_up_for_ever() -> Result<()> {
     erin.send_event(&room, "m.room.message", sent).await?;
     dave.send_text(&room, "beside it").await?;
     carol.wait_for_text(&channel, "beside it").await?;
+    let meanwhile = carol.room_messages(&channel).await?;
+    assert!(
+        !meanwhile
+            .iter()
+            .any(|message| plain(&message.text).contains("remote.png")),
+        "neither erin's joining nor what dave says waits for alice's file"
+    );
     let said = carol
         .wait_until_within(PATIENTLY, &channel, "the words", |documents| {
             let found = documents

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bridge::custom_emoji::image_type;
 use crate::bridge::{Bridge, Failure};
-use crate::media::picture::{LARGEST, NotAPicture, Picture, Wanted, dimensions, scaled};
+use crate::media::picture::{LARGEST, NotAPicture, Picture, Wanted, dimensions, resembles, scaled};
 use crate::media::{Broken, Download};
 use crate::retry::{Advice, Retryable as _};
 
@@ -91,6 +91,16 @@ impl Bridge {
             Err(failure) if failure.is_permanent() => Err(NotShown::TooLarge),
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// Whether what Rocket.Chat serves is what it made of a picture.
+    pub(super) async fn is_made_of(&self, served: &MatrixPicture, picture: &Picture) -> bool {
+        let (served, picture) = (served.bytes.clone(), picture.bytes.clone());
+        // Never closed.
+        let _one_at_a_time = self.faces.scaling.acquire().await;
+        tokio::task::spawn_blocking(move || resembles(&served, &picture))
+            .await
+            .unwrap_or(false)
     }
 
     async fn small_one_of(&self, download: Download) -> Result<Picture, NotShown> {

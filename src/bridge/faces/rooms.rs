@@ -182,7 +182,8 @@ impl Bridge {
     /// Gives a room a picture on Rocket.Chat as the person who wishes it; the hash of
     /// what the server made of it. By that it is recognised when it comes back: its
     /// `avatarETag` the server gives half a second later (6.14), when somebody else may
-    /// have set another.
+    /// have set another. What resembles it no more than by chance is such another, and
+    /// has to reach Matrix.
     async fn set_room_picture(
         &self,
         portal: &Portal,
@@ -192,16 +193,19 @@ impl Bridge {
         let rid = &portal.rid;
         let puppet = self.puppet_of(&wish.sender).await?;
         self.bring_puppet_in(portal, &puppet).await?;
-        let picture = picture.map(|picture| (picture.bytes.as_slice(), picture.media_type));
+        let given = picture.map(|picture| (picture.bytes.as_slice(), picture.media_type));
         self.as_puppet(&puppet, |session| async move {
-            session.set_room_avatar(rid, picture).await
+            session.set_room_avatar(rid, given).await
         })
         .await?;
-        if picture.is_none() {
+        let Some(picture) = picture else {
             return Ok(None);
-        }
+        };
         match self.rocket().await.bot.room_avatar(rid).await {
-            Ok(made) => Ok(made.and_then(sniffed).map(|made| made.hash)),
+            Ok(made) => match made.and_then(sniffed) {
+                Some(made) if self.is_made_of(&made, picture).await => Ok(Some(made.hash)),
+                _ => Ok(None),
+            },
             // It comes back to Matrix once then.
             Err(error) => {
                 tracing::debug!(%rid, %error, "what became of a picture is not known");

@@ -234,6 +234,12 @@ impl Bridge {
     }
 }
 
+/// Whether an event, or the newer form in it, brings a file.
+pub(super) fn brings_file(kind: &str, content: &Value) -> bool {
+    let new = content.get("m.new_content").unwrap_or(content);
+    Attached::of(kind, new).is_some()
+}
+
 /// Whether working an event means that a file is moved.
 pub(super) fn moves_file(store: &Store, event: &InboxEvent) -> Result<bool, StoreError> {
     let json: Value = serde_json::from_str(event.json.get()).unwrap_or(Value::Null);

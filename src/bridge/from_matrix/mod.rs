@@ -219,8 +219,12 @@ pub(super) fn place_of(event: &InboxEvent) -> Place {
         .map(str::to_owned)
         .collect();
     let is_edit = relation.get("rel_type").and_then(Value::as_str) == Some("m.replace");
+    let member = json.get("state_key").and_then(Value::as_str);
+    let member = member.filter(|_| event.kind == "m.room.member");
     Place {
-        sender: event.sender.to_string(),
+        people: std::iter::once(event.sender.to_string())
+            .chain(member.map(str::to_owned))
+            .collect(),
         id: event.event_id.to_string(),
         changes: if is_edit || event.kind == "m.room.redaction" {
             ids.clone()
@@ -229,6 +233,7 @@ pub(super) fn place_of(event: &InboxEvent) -> Place {
         },
         refers_to: ids,
         alone: json.get("state_key").is_some(),
+        slow: file::brings_file(&event.kind, content),
     }
 }
 

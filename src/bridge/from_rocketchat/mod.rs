@@ -60,7 +60,7 @@ impl Document {
     pub(super) fn place(&self) -> Place {
         match self {
             Self::Message(message) => Place {
-                sender: message.u.id.as_str().to_owned(),
+                people: vec![message.u.id.as_str().to_owned()],
                 id: message.id.as_str().to_owned(),
                 refers_to: relations::quoted_in(message)
                     .into_iter()
@@ -71,14 +71,16 @@ impl Document {
                 // The first that a thread gets here may become its root.
                 changes: message.tmid.iter().map(ToString::to_string).collect(),
                 alone: false,
+                slow: message.file.is_some() || !message.files.is_empty(),
             },
             Self::Deleted { id, .. } => Place {
                 // No user id: ids have no blanks.
-                sender: format!("deletion of {id}"),
+                people: vec![format!("deletion of {id}")],
                 id: id.as_str().to_owned(),
                 refers_to: vec![id.as_str().to_owned()],
                 changes: vec![id.as_str().to_owned()],
                 alone: false,
+                slow: false,
             },
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
+use ruma::api::client::discovery::get_capabilities;
 use ruma::api::client::membership::{
     ban_user, get_member_events, invite_user, join_room_by_id, join_room_by_id_or_alias,
     joined_members, joined_rooms, kick_user, leave_room, unban_user,
@@ -24,6 +25,15 @@ impl Intent {
         request: create_room::v3::Request,
     ) -> Result<OwnedRoomId, Error> {
         Ok(self.call(request).await?.room_id)
+    }
+
+    /// Which version a room gets that is made without naming one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn default_room_version(&self) -> Result<String, Error> {
+        let response = self.call(get_capabilities::v3::Request::new()).await?;
+        Ok(response.capabilities.room_versions.default.to_string())
     }
 
     /// Enters a room this homeserver takes part in. With a reason that was not

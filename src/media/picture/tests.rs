@@ -337,3 +337,37 @@ proptest! {
         let _ = blurhash(&base64_of(&bytes));
     }
 }
+
+#[test]
+fn a_picture_is_known_in_what_a_server_made_of_it() {
+    let like = |one: &[u8], other: &[u8]| {
+        assert_eq!(resembles(one, other), resembles(other, one));
+        resembles(one, other)
+    };
+    assert!(like(&png(400, 400), &jpeg(200, 200)), "scaled, as JPEG");
+    assert!(
+        like(&png(400, 200), &jpeg(50, 50)),
+        "stretched, or its ends cut off"
+    );
+    let mut framed = RgbaImage::new(200, 200);
+    image::imageops::overlay(
+        &mut framed,
+        &DynamicImage::from(two_halves(200, 100)).to_rgba8(),
+        0,
+        50,
+    );
+    let framed = file(&framed.into(), ImageFormat::Png);
+    assert!(like(&png(400, 200), &framed), "with borders");
+
+    let plain = |red: u8| {
+        let picture = RgbImage::from_pixel(40, 40, Rgb([red, 0, 0]));
+        file(&picture.into(), ImageFormat::Png)
+    };
+    assert!(like(&plain(60), &plain(62)));
+    assert!(!like(&plain(60), &plain(70)), "another shade");
+    let mirrored = two_halves(40, 40);
+    let mirrored = file(&DynamicImage::from(mirrored).fliph(), ImageFormat::Png);
+    assert!(!like(&png(40, 40), &mirrored));
+    assert!(!like(&png(40, 40), b"no picture"));
+    assert!(like(&png(1, 300), &png(1, 2)), "the narrowest");
+}
