@@ -24,6 +24,14 @@ pub(super) struct PowerLevels {
 
 #[allow(dead_code, reason = "roles and read-only rooms use all of it")]
 impl PowerLevels {
+    /// Those of an event with that content, creators aside.
+    pub(super) fn of(content: Value) -> Self {
+        Self {
+            content,
+            creators: Vec::new(),
+        }
+    }
+
     fn number(value: Option<&Value>) -> Option<i64> {
         // Rooms up to version 9 may hold numbers as text.
         let value = value?;

@@ -85,7 +85,7 @@ impl Bridge {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
             Logged::Emoji => self.forget_emoji(),
-            Logged::Other { .. } => {}
+            Logged::Other { .. } => self.rights_changed(news),
         }
     }
 
@@ -96,6 +96,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_all_members();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);

@@ -25,6 +25,7 @@ mod hostile;
 mod kinds;
 mod late;
 mod long_texts;
+mod membership;
 mod mentions;
 mod reactions;
 mod replies;

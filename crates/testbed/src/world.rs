@@ -234,12 +234,14 @@ impl World {
         Ok(())
     }
 
-    /// Gives a Matrix user power in a portal's room, as its maker, the bridge's bot,
-    /// can: 50 is a moderator.
+    /// Lets a Matrix user take away what others wrote and set the picture in a portal's
+    /// room, as its maker, the bridge's bot, can: without the level of a moderator, which
+    /// is for who is one on Rocket.Chat.
     ///
     /// # Errors
     /// When the homeserver refuses.
-    pub async fn give_power(&self, room: &str, user_id: &str, level: i64) -> Result<()> {
+    pub async fn let_tidy(&self, room: &str, user_id: &str) -> Result<()> {
+        const LEVEL: i64 = 40;
         let bearer = format!("Bearer {}", self.bridge.as_token());
         let bot = Api::new(self.synapse.base_url(), &[("authorization", &bearer)])?;
         let path = format!(
@@ -247,7 +249,9 @@ impl World {
             escape(room)
         );
         let mut levels = bot.json("GET", &path, None).await?;
-        levels["users"][user_id] = json!(level);
+        levels["users"][user_id] = json!(LEVEL);
+        levels["redact"] = json!(LEVEL);
+        levels["events"]["m.room.avatar"] = json!(LEVEL);
         bot.json("PUT", &path, Some(&levels)).await?;
         Ok(())
     }

@@ -127,6 +127,12 @@ impl Bridge {
                 self.on_room_picture(event, &json, content)?;
                 Ok(Done::default())
             }
+            "m.room.power_levels" => {
+                if let Some(portal) = self.store.portal_of_room(&event.room_id)? {
+                    self.agree_on_rights(&portal).await?;
+                }
+                Ok(Done::default())
+            }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,
             "m.reaction" => self.on_reaction(event, &json, content).await,
             "m.room.redaction" => {

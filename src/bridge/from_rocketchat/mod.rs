@@ -70,7 +70,7 @@ impl Document {
                     .collect(),
                 // The first that a thread gets here may become its root.
                 changes: message.tmid.iter().map(ToString::to_string).collect(),
-                alone: false,
+                alone: super::membership::is_about_another(message),
                 slow: message.file.is_some() || !message.files.is_empty(),
             },
             Self::Deleted { id, .. } => Place {
@@ -158,11 +158,17 @@ impl Bridge {
         if message.t.as_deref() == Some("rm") {
             return self.mirror_deletion(portal, &message.id).await;
         }
+        if self.mirror_membership(portal, message).await? {
+            return Ok(());
+        }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;
+        if is_for_matrix && self.is_kept_out(portal, message).await? {
+            return Ok(());
+        }
         if !is_for_matrix {
             self.note_puppet_name(&message.u)?;
             if self.note_own_file(portal, message).await? {

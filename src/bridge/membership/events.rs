@@ -215,9 +215,7 @@ impl Bridge {
         };
         let why = match may.await {
             Ok(true) => return Ok(()),
-            Ok(false) => {
-                "Rocket.Chat does not allow you to add people to this group.".to_owned()
-            }
+            Ok(false) => "Rocket.Chat does not allow you to add people to this group.".to_owned(),
             Err(failure) => refusal(failure)?,
         };
         if self.seat(portal, guest).await?.membership() == "invite" {

@@ -119,7 +119,6 @@ impl Bridge {
         id: &RocketUserId,
     ) -> Result<(), Failure> {
         let puppet = self.puppet_of(by).await?;
-        self.bring_puppet_in(portal, &puppet).await?;
         let kind = room_type(portal).unwrap_or_default();
         let kicked = self
             .as_puppet(&puppet, |session| {
@@ -162,7 +161,9 @@ impl Bridge {
                         ghost.username
                     );
                     self.forget_ghost_in(portal, ghost)?;
-                    return self.say(&bot, room, &event.event_id, "removal", &text).await;
+                    return self
+                        .say(&bot, room, &event.event_id, "removal", &text)
+                        .await;
                 }
                 outcome => outcome?,
             }
@@ -295,7 +296,10 @@ impl Bridge {
     ) -> Result<bool, Failure> {
         let mut reason = "no longer in this room on Rocket.Chat".to_owned();
         if let Some(by) = by {
-            let name = by.name.as_deref().or(by.username.as_ref().map(|n| n.as_str()));
+            let name = by
+                .name
+                .as_deref()
+                .or(by.username.as_ref().map(|n| n.as_str()));
             reason = format!("removed by {} on Rocket.Chat", name.unwrap_or("somebody"));
             if let Some(kicker) = self.store.ghost(&by.id)?
                 && self

@@ -56,7 +56,9 @@ impl Bridge {
         let ghost = self.ghost_of(&UserRef::from(&person)).await?;
         // Somebody may have removed it, of which the event is still to come.
         let seat = self.seat(&portal, &ghost.user_id).await?;
-        let was_in = self.store.is_ghost_in_room(&portal.room_id, &ghost.user_id)?;
+        let was_in = self
+            .store
+            .is_ghost_in_room(&portal.room_id, &ghost.user_id)?;
         match seat.membership() {
             "ban" => return Ok(()),
             "leave" if was_in => return Ok(()),

@@ -24,6 +24,8 @@ mod puppets;
 mod rights;
 mod round;
 
+pub(super) use news::is_about_another;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

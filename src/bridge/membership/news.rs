@@ -3,10 +3,10 @@
 
 use super::{Look, Why, room_type};
 use crate::bridge::{Bridge, Failure};
+use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::Username;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::realtime::Logged;
-use crate::rocketchat::RocketRoomId;
 use crate::store::Portal;
 
 /// Whom a message about members is about (types up to 8.8).
@@ -29,8 +29,9 @@ fn about(kind: &str) -> Option<About> {
         | "removed-user-from-team"
         | "user-banned"
         | "abac-removed-user-from-room" => About::Another,
-        "user-muted" | "user-unmuted" | "subscription-role-added"
-        | "subscription-role-removed" => About::Rights,
+        "user-muted" | "user-unmuted" | "subscription-role-added" | "subscription-role-removed" => {
+            About::Rights
+        }
         _ => return None,
     })
 }
@@ -100,8 +101,8 @@ impl Bridge {
             return;
         };
         match name.as_str() {
-            "permissions-changed" => self.forget_permissions(),
-            "roles-change" => {
+            Logged::PERMISSIONS => self.forget_permissions(),
+            Logged::ROLES => {
                 let scope = args.pointer("/0/scope").and_then(serde_json::Value::as_str);
                 if let Some(Ok(rid)) = scope.map(RocketRoomId::parse)
                     && matches!(self.store.portal(&rid), Ok(Some(_)))

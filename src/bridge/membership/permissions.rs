@@ -114,7 +114,11 @@ mod tests {
         for permission in OF_MODERATORS {
             table.insert(
                 permission.to_owned(),
-                vec!["admin".to_owned(), "owner".to_owned(), "moderator".to_owned()],
+                vec![
+                    "admin".to_owned(),
+                    "owner".to_owned(),
+                    "moderator".to_owned(),
+                ],
             );
         }
         for permission in OF_OWNERS {
@@ -125,9 +129,8 @@ mod tests {
 
     #[test]
     fn a_role_is_what_it_may_do() {
-        let stand = |permissions: &Permissions, role: &str| {
-            permissions.stand_of(&[role.to_owned()])
-        };
+        let stand =
+            |permissions: &Permissions, role: &str| permissions.stand_of(&[role.to_owned()]);
         let mut permissions = usual();
         assert_eq!(stand(&permissions, "owner"), Stand::Owner);
         assert_eq!(stand(&permissions, "moderator"), Stand::Moderator);

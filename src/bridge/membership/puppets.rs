@@ -53,7 +53,14 @@ impl Bridge {
                 } else {
                     self.take_puppet_out(portal, &puppet, &seat).await?;
                     match (membership, was_member, why) {
-                        ("ban", false, Why::News { by: Some(by), message }) => {
+                        (
+                            "ban",
+                            false,
+                            Why::News {
+                                by: Some(by),
+                                message,
+                            },
+                        ) => {
                             let text = format!(
                                 "{} is banned from the room {} on Matrix and cannot be added to it.",
                                 puppet.username, portal.name
@@ -114,7 +121,9 @@ impl Bridge {
         // Who has left spoke before that.
         let was_removed = seat.membership() != "join" && seat.by_another().is_some();
         if was_removed {
-            return Err(Failure::Refused("You are not in this room any more.".into()));
+            return Err(Failure::Refused(
+                "You are not in this room any more.".into(),
+            ));
         }
         self.admit(portal, user, &seat).await
     }
@@ -196,11 +205,7 @@ impl Bridge {
     }
 
     /// Who invited somebody, by what stands before their join.
-    async fn host_of(
-        &self,
-        portal: &Portal,
-        seat: &Seat,
-    ) -> Result<Option<OwnedUserId>, Failure> {
+    async fn host_of(&self, portal: &Portal, seat: &Seat) -> Result<Option<OwnedUserId>, Failure> {
         let bot = self.matrix.bot();
         let Some(now) = &seat.event else {
             return Ok(None);
@@ -281,6 +286,7 @@ impl Bridge {
             // They want no invitations, or the bot lacks the power.
             Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {
                 tracing::warn!(%room, %user, %error, "cannot be invited");
+                return Ok(());
             }
             Err(error) => return Err(error.into()),
         }
