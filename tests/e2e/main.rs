@@ -17,6 +17,7 @@ mod direct_changes;
 mod durability;
 mod edits;
 mod faces;
+mod federation;
 mod feedback;
 mod files_to_matrix;
 mod files_to_rocketchat;
