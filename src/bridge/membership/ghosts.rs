@@ -12,7 +12,7 @@ use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Ban, Ghost, Portal, PortalKind};
 
-/// How long the number of a room's members is believed.
+/// How long a room is believed to be big.
 const SIZE_BELIEVED_FOR: Duration = Duration::from_secs(60);
 
 impl Bridge {
@@ -26,6 +26,9 @@ impl Bridge {
         let key = (portal.rid.clone(), id.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
         let is_member = self.is_member(portal, id).await?;
+        if !is_member && why.is_outdated() {
+            return Ok(());
+        }
         let Some(ghost) = self.store.ghost(id)? else {
             self.note_standing(portal, id, is_member)?;
             return match is_member {
@@ -357,8 +360,9 @@ impl Bridge {
         };
         if let Some((at, size)) = known
             && at.elapsed() < SIZE_BELIEVED_FOR
+            && size > most
         {
-            return Ok(size <= most);
+            return Ok(false);
         }
         let rocket = self.rocket().await;
         let size = match rocket.bot.room_info(&portal.rid).await {

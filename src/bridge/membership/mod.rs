@@ -91,12 +91,19 @@ enum Why<'a> {
         by: Option<&'a UserRef>,
         /// The message that tells.
         message: &'a RocketMessageId,
+        /// They came. When they are not there now, another message tells how they went.
+        came: bool,
     },
     /// Something on Matrix, or it is time.
     Look,
 }
 
 impl<'a> Why<'a> {
+    /// Whether to leave it to a later message, when somebody is not a member now.
+    fn is_outdated(self) -> bool {
+        matches!(self, Self::News { came: true, .. })
+    }
+
     fn by(self) -> Option<&'a UserRef> {
         match self {
             Self::News { by, .. } => by,

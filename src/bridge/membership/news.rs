@@ -84,6 +84,10 @@ impl Bridge {
         let why = Why::News {
             by,
             message: &message.id,
+            came: matches!(
+                message.t.as_deref(),
+                Some("uj" | "ut" | "ujt" | "au" | "added-user-to-team")
+            ),
         };
         if who.id == *self.rocket().await.bot.user_id() {
             return Ok(true);

@@ -33,6 +33,9 @@ impl Bridge {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
             None => false,
         };
+        if !is_member && why.is_outdated() {
+            return Ok(());
+        }
         let was_member = self.store.is_puppet_in_room(&portal.rid, user)?;
         match (seat.membership(), is_member, was_member) {
             ("join" | "invite", true, true) => Ok(()),
