@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod endings;
 mod faces;
 mod failure;
 mod file_links;
@@ -121,6 +122,7 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     members: membership::Members,
+    rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -204,6 +206,7 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 members: membership::Members::new(),
+                rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -235,6 +238,9 @@ impl Bridge {
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
         self.look_after_members();
+        self.watch_for_ends();
+        self.take_up_endings();
+        self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

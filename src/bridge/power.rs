@@ -156,7 +156,6 @@ impl Bridge {
     /// # Errors
     /// `M_FORBIDDEN` when neither may do it; [`Failure::Refused`] when the room has no
     /// rights to change.
-    #[allow(dead_code, reason = "roles and read-only rooms use it")]
     pub(super) async fn change_power_levels(
         &self,
         portal: &Portal,

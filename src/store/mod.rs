@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod endings;
 mod faces;
 mod file_links;
 mod files;
@@ -26,6 +27,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use members::{Ban, RoomRights, Stand, Standing};

@@ -16,6 +16,7 @@ mod direct;
 mod direct_changes;
 mod durability;
 mod edits;
+mod endings;
 mod faces;
 mod federation;
 mod feedback;

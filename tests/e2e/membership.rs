@@ -303,17 +303,25 @@ async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
         channel,
     } = in_general().await?;
     let admin = world.rocket_admin();
-    let dave = world.rocket_user("dave").await?;
+    world.rocket_user("dave").await?;
     let ghost = world.ghost("dave");
     wait_for_member(&world, &carol, &channel, &world.puppet("alice"), true).await?;
 
-    // A plain member may not add people there.
+    // Who may not add people there cannot do it from here.
+    let control = world.rocketchat.control();
+    let puppet = id_of(&carol, &world.puppet("alice")).await?;
+    role(admin, "addModerator", &channel, &puppet).await?;
+    wait_for_level(&world, &alice, &room, &alice.user_id, Some(50)).await?;
+    control
+        .set_permission("add-user-to-joined-room", &["admin", "owner"])
+        .await?;
     alice.invite(&room, &ghost).await?;
     wait_for_membership(&alice, &room, &ghost, "leave").await?;
     wait_for_notice(&alice, &room, "cannot come").await?;
     wait_for_member(&world, &carol, &channel, "dave", false).await?;
-    let puppet = id_of(&carol, &world.puppet("alice")).await?;
-    role(admin, "addModerator", &channel, &puppet).await?;
+    control
+        .set_permission("add-user-to-joined-room", &["admin", "owner", "moderator"])
+        .await?;
     alice.invite(&room, &ghost).await?;
     wait_for_membership(&alice, &room, &ghost, "join").await?;
     wait_for_member(&world, &carol, &channel, "dave", true).await?;
@@ -348,9 +356,7 @@ async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
     wait_for_member(&world, &carol, &group, &world.puppet("alice"), true).await?;
     alice.send_text(&inner, "thank you").await?;
     carol.wait_for_text(&group, "thank you").await?;
-    world
-        .rocketchat
-        .control()
+    control
         .set_permission("add-user-to-joined-room", &["admin", "owner"])
         .await?;
     let bob = world.matrix_user("bob").await?;
@@ -401,11 +407,17 @@ async fn roles_in(general: General) -> Result<()> {
     // From Matrix, by who may.
     set_level(&alice, &room, &ghost, Some(75)).await?;
     wait_for_role(&world, &carol, &channel, "carol", "moderator", true).await?;
+    set_level(&alice, &room, &ghost, None).await?;
+    wait_for_role(&world, &carol, &channel, "carol", "moderator", false).await?;
     set_level(&alice, &room, &ghost, Some(100)).await?;
     wait_for_role(&world, &carol, &channel, "carol", "owner", true).await?;
-    set_level(&alice, &room, &ghost, None).await?;
-    wait_for_role(&world, &carol, &channel, "carol", "owner", false).await?;
-    wait_for_role(&world, &carol, &channel, "carol", "moderator", false).await?;
+    assert_eq!(
+        level_of(&alice, &room, &alice.user_id).await?,
+        Some(100),
+        "she keeps what she has"
+    );
+    role(admin, "removeOwner", &channel, &carol.id).await?;
+    wait_for_level(&world, &alice, &room, &ghost, None).await?;
     let levels = alice
         .state_content(&room, "m.room.power_levels", "")
         .await?

@@ -151,7 +151,12 @@ impl Bridge {
         attempt: Attempt,
         brought: &Brought,
     ) -> Result<(), Failure> {
-        if message.hidden || message.federated {
+        if message.federated {
+            // The room may have come to belong to Rocket.Chat's own federation.
+            self.look_for_room(&portal.rid);
+            return Ok(());
+        }
+        if message.hidden {
             return Ok(());
         }
         // Whoever wrote it: a moderator may have taken it away.

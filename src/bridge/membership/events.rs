@@ -33,9 +33,13 @@ impl Bridge {
             && room_type(&portal).is_some()
             && !is_bot
         {
-            return self
-                .on_member_of_portal(&portal, event, &member, membership.unwrap_or_default())
-                .await;
+            let membership = membership.unwrap_or_default();
+            self.on_member_of_portal(&portal, event, &member, membership)
+                .await?;
+            return match membership {
+                "leave" | "ban" if !self.config.is_ours(&member) => self.look_for_user(&member),
+                _ => Ok(()),
+            };
         }
         if matches!(membership, Some("invite" | "join"))
             && !self.config.is_ours(&member)
@@ -55,7 +59,7 @@ impl Bridge {
                     .change()
                     .bot_room(&event.room_id, false)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
                 // Also when it declines an invitation that no longer stands.
@@ -63,12 +67,12 @@ impl Bridge {
                     .change()
                     .ghost_not_in_room(&event.room_id, &member)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") => {
                 // Asked again at the next message from the other side.
                 self.person_left(&event.room_id);
-                Ok(())
+                self.look_for_user(&member)
             }
             _ => Ok(()),
         }

@@ -41,6 +41,9 @@ impl Bridge {
             ("join" | "invite", true, true) => Ok(()),
             ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
             ("join" | "invite", false, true) => {
+                if !self.has_account(puppet.as_ref()).await? {
+                    return Ok(());
+                }
                 // While it cannot be done here it is not agreed.
                 if self.put_out(portal, user, why.by()).await? {
                     self.note_puppet_out(portal, user)?;
@@ -62,6 +65,7 @@ impl Bridge {
                             Why::News {
                                 by: Some(by),
                                 message,
+                                ..
                             },
                         ) => {
                             let text = format!(
@@ -78,6 +82,16 @@ impl Bridge {
             }
             (_, false, _) => self.note_puppet_out(portal, user),
         }
+    }
+
+    /// Whether a puppet's account is there: who lost it with that was not removed.
+    async fn has_account(&self, puppet: Option<&Puppet>) -> Result<bool, Failure> {
+        let Some(puppet) = puppet else {
+            return Ok(false);
+        };
+        let rocket = self.rocket().await;
+        let account = rocket.bot.user_by_id(&puppet.credentials.user_id).await?;
+        Ok(account.is_some())
     }
 
     fn note_puppet_in(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
