@@ -118,6 +118,15 @@ pub(super) fn notice_id(event: &EventId, about: &str) -> OwnedTransactionId {
     URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
 }
 
+/// The transaction id of a notice about a room.
+pub(super) fn state_notice_id(rid: &RocketRoomId, about: &[&str]) -> OwnedTransactionId {
+    let parts: Vec<&str> = std::iter::once(rid.as_str())
+        .chain(about.iter().copied())
+        .collect();
+    let bytes = digest("notice about a room", &parts);
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
 /// The username of a puppet: `<prefix><localpart>_<server>`, in the characters
 /// that Rocket.Chat allows by default. Different users may come out alike, and
 /// somebody may have taken the name: with `unambiguous` part of a hash of the

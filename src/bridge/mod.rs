@@ -29,6 +29,7 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
 mod perseverance;
@@ -37,6 +38,7 @@ mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -122,6 +124,7 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     members: membership::Members,
+    room_states: room_state::RoomStates,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -206,6 +209,7 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 members: membership::Members::new(),
+                room_states: room_state::RoomStates::new(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -238,6 +242,7 @@ impl Bridge {
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
         self.look_after_members();
+        self.look_after_rooms();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();

@@ -4,21 +4,16 @@ use std::sync::Arc;
 
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
-use ruma::events::AnyInitialStateEvent;
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::ghosts::localpart_of;
+use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
-use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalKind};
-
-/// The state that tells of a bridge (MSC2346), under the name it has while the
-/// proposal is open, and under the one it may get.
-pub(super) const BRIDGE_STATE: [&str; 2] = ["uk.half-shot.bridge", "m.bridge"];
 
 impl Bridge {
     /// Makes the portals that the configuration names, as far as they are missing.
@@ -125,6 +120,7 @@ impl Bridge {
             name: shown_name(room).to_owned(),
             since: room.last_message_at.map_or(0, |at| at.0),
         };
+        self.begin_room_state(&portal, room)?;
         self.store.change().portal(&portal).commit()?;
         self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
@@ -132,6 +128,7 @@ impl Bridge {
         self.read_back(portal.rid.clone());
         self.compare_room_picture(&portal.rid);
         self.compare_members(&portal.rid);
+        self.compare_room(&portal.rid);
         Ok(portal)
     }
 
@@ -142,7 +139,8 @@ impl Bridge {
         let is_public = *kind == PortalKind::Channel;
         let mut request = create_room::v3::Request::new();
         request.name = Some(shown_name(room).to_owned());
-        request.topic = room.topic.clone().filter(|topic| !topic.is_empty());
+        let topic = [&room.topic, &room.description].into_iter().flatten();
+        request.topic = topic.into_iter().find(|topic| !topic.is_empty()).cloned();
         request.preset = Some(if is_public {
             RoomPreset::PublicChat
         } else {
@@ -244,35 +242,6 @@ impl Bridge {
             }
         }
         Ok(None)
-    }
-
-    /// The state key of the events that say that a room is bridged.
-    pub(super) fn bridge_state_key(&self, rid: &RocketRoomId) -> String {
-        format!("{}/{rid}", self.config.appservice.id)
-    }
-
-    /// What tells clients and other bridges that this room is bridged.
-    pub(super) fn bridge_state(
-        &self,
-        room: &Room,
-        maker: &UserId,
-    ) -> Vec<Raw<AnyInitialStateEvent>> {
-        let content = json!({
-            "bridgebot": maker,
-            "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
-            "channel": { "id": room.id, "displayname": shown_name(room) },
-        });
-        BRIDGE_STATE
-            .iter()
-            .filter_map(|kind| {
-                let event = json!({
-                    "type": kind,
-                    "state_key": self.bridge_state_key(&room.id),
-                    "content": content,
-                });
-                Raw::from_json_string(event.to_string()).ok()
-            })
-            .collect()
     }
 }
 

@@ -24,20 +24,20 @@ pub(super) struct PowerLevels {
 
 #[allow(dead_code, reason = "roles and read-only rooms use all of it")]
 impl PowerLevels {
-    /// Those of an event with that content, creators aside.
-    pub(super) fn of(content: Value) -> Self {
-        Self {
-            content,
-            creators: Vec::new(),
-        }
-    }
-
     fn number(value: Option<&Value>) -> Option<i64> {
         // Rooms up to version 9 may hold numbers as text.
         let value = value?;
         value
             .as_i64()
             .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+    }
+
+    /// The rights that an event says, in a room without anybody above all.
+    pub(super) fn of(content: Value) -> Self {
+        Self {
+            content,
+            creators: Vec::new(),
+        }
     }
 
     /// How much power somebody has; [`i64::MAX`] who made a room of version 12.

@@ -103,6 +103,7 @@ impl Bridge {
         self.forget_emoji();
         self.compare_faces();
         self.compare_all_members();
+        self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();

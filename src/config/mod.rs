@@ -115,6 +115,8 @@ pub struct BridgeOptions {
     /// Up to how many members all ghosts of a room's members come to Matrix, and not
     /// only of those who speak.
     pub join_all_up_to: u64,
+    /// Whether public channels are shown in the homeserver's directory of rooms.
+    pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
 }
@@ -265,6 +267,7 @@ struct BridgeSection {
     open_by_alias: bool,
     federate: bool,
     join_all_up_to: u64,
+    publish: bool,
     late_after_seconds: u64,
 }
 
@@ -276,6 +279,7 @@ impl Default for BridgeSection {
             open_by_alias: true,
             federate: true,
             join_all_up_to: 100,
+            publish: false,
             late_after_seconds: 600,
         }
     }
@@ -537,6 +541,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         open_by_alias: section.open_by_alias,
         federate: section.federate,
         join_all_up_to: section.join_all_up_to,
+        publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
     })
 }

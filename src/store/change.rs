@@ -58,6 +58,7 @@ impl<'a> Change<'a> {
     pub fn no_portal(self, portal: &Portal) -> Self {
         self.unset(keys::portal(&portal.rid))
             .unset(keys::portal_of_room(&portal.room_id))
+            .unset(keys::room_state(&portal.rid))
     }
 
     /// Takes a Matrix room away from its portal, before the portal moves on.

@@ -125,6 +125,11 @@ pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
     key(b'V', &[rid.as_str()])
 }
 
+/// What both sides of a portal agreed upon last.
+pub(super) fn room_state(rid: &RocketRoomId) -> Key {
+    key(b'S', &[rid.as_str()])
+}
+
 /// That a ghost is in a portal's Matrix room.
 pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])

@@ -18,6 +18,7 @@ mod keys;
 mod members;
 mod messages;
 mod records;
+mod room_state;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -36,6 +37,7 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

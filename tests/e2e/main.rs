@@ -31,6 +31,7 @@ mod membership;
 mod mentions;
 mod reactions;
 mod replies;
+mod room_state;
 mod start;
 mod threads;
 mod versions;

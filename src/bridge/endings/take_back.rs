@@ -7,7 +7,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{is_direct, is_there_on_matrix, is_there_on_rocketchat, words};
-use crate::bridge::portals::BRIDGE_STATE;
+use crate::bridge::room_state::BRIDGE_STATE;
 use crate::bridge::{Bridge, Failure, derived, marker};
 use crate::matrix::{self, Intent};
 use crate::rocketchat;

@@ -168,6 +168,7 @@ impl Bridge {
         }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
+            self.note_system_message(portal, message);
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;

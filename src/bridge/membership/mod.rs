@@ -34,8 +34,8 @@ use ruma::UserId;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::faces::queue::Queue;
 use super::keyed_lock::KeyedLock;
+use super::look_queue::Queue;
 use super::{Bridge, Failure};
 use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;

@@ -48,7 +48,7 @@ impl Bridge {
             // In a task of its own: a panic must not end the worker.
             let looked = tokio::spawn(async move {
                 let done = match &next {
-                    Look::Room(rid) => bridge.compare_room(rid).await,
+                    Look::Room(rid) => bridge.compare_members_of(rid).await,
                     Look::Rights(rid) => bridge.persevere(|_| bridge.compare_rights(rid)).await,
                 };
                 if let Err(failure) = done {
@@ -72,7 +72,7 @@ impl Bridge {
 
     /// Makes the members and rights of a portal the same on both sides: in a small room
     /// of everybody, in a big one of those who are in the Matrix room.
-    async fn compare_room(&self, rid: &RocketRoomId) -> Result<(), Failure> {
+    async fn compare_members_of(&self, rid: &RocketRoomId) -> Result<(), Failure> {
         let Some(portal) = self.store.portal(rid)? else {
             return Ok(());
         };

@@ -133,11 +133,11 @@ impl Intent {
         }
     }
 
-    /// The event that set a state of the room; none if it was never set, or cannot be
-    /// read.
+    /// A state of the room with who set it and when; none if it was never set, or where
+    /// the homeserver does not say (before specification 1.16 this was Synapse's own).
     ///
     /// # Errors
-    /// As [`Intent::state`].
+    /// `M_FORBIDDEN` for one who is not in the room.
     pub async fn state_event(
         &self,
         room: &RoomId,

@@ -141,6 +141,61 @@ impl Session {
         self.room("rooms.info", "roomId", rid.as_str()).await
     }
 
+    /// As [`Session::room_info`], also of rooms that the account is not in and of
+    /// archived ones, for an administrator: without `lm`, and of what is empty mostly
+    /// nothing.
+    ///
+    /// # Errors
+    /// `error-not-authorized` without `view-room-administration`.
+    pub async fn room_as_admin(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
+        let path = ["api", "v1", "rooms.adminRooms.getRoom"];
+        let request = Request::get(&path).query("rid", rid.as_str());
+        match self.json::<Room>(request).await {
+            Ok(room) => Ok(Some(room)),
+            // How 6.14 says that there is none.
+            Err(error) if matches!(error.code(), Some("not-allowed" | "error-room-not-found")) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes settings of a room, by the names that the server has for them
+    /// (`roomName`, `roomTopic`, `readOnly`, …). What is so already is no error.
+    ///
+    /// # Errors
+    /// `error-action-not-allowed` without the right to; `error-invalid-room-name`,
+    /// `error-duplicate-channel-name`, `error-room-archived`.
+    pub async fn save_room_settings(
+        &self,
+        rid: &RocketRoomId,
+        mut settings: serde_json::Value,
+    ) -> Result<(), Error> {
+        settings["rid"] = json!(rid);
+        self.act(["api", "v1", "rooms.saveRoomSettings"], settings)
+            .await
+    }
+
+    /// Makes a public channel a private group, or the other way round. `kind` is what it
+    /// is now.
+    ///
+    /// # Errors
+    /// `error-action-not-allowed` without the right to; `error-room-not-found` when it
+    /// is not of that kind.
+    pub async fn set_room_type(
+        &self,
+        rid: &RocketRoomId,
+        kind: &RoomType,
+        wanted: &RoomType,
+    ) -> Result<(), Error> {
+        let endpoint = by_type(
+            kind,
+            ["channels.setType", "groups.setType", "groups.setType"],
+        );
+        let body = json!({ "roomId": rid, "type": wanted });
+        self.act(["api", "v1", endpoint], body).await
+    }
+
     async fn room(&self, endpoint: &str, key: &str, value: &str) -> Result<Option<Room>, Error> {
         let path = ["api", "v1", endpoint];
         let request = Request::get(&path).query(key, value);
