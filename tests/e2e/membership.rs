@@ -526,7 +526,7 @@ async fn what_happened_while_the_bridge_was_away_is_made_up_for() -> Result<()> 
 async fn in_a_big_channel_only_who_speaks_comes() -> Result<()> {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
-    options.extra_config = json!({ "bridge": { "join_all_up_to": 2 } });
+    options.extra_config = json!({ "bridge": { "join_all_up_to": 1 } });
     let General {
         world,
         alice,
