@@ -29,6 +29,7 @@ mod late;
 mod long_texts;
 mod membership;
 mod mentions;
+mod mirrored_rooms;
 mod reactions;
 mod replies;
 mod room_state;

@@ -4,6 +4,7 @@ mod aside;
 mod content;
 mod deletion;
 mod delivered;
+mod discussion;
 mod files;
 mod message;
 mod people;
@@ -165,6 +166,11 @@ impl Bridge {
         }
         if self.mirror_membership(portal, message).await? {
             return Ok(());
+        }
+        if message.t.as_deref() == Some("discussion-created")
+            && let Some(rid) = &message.drid
+        {
+            return self.mirror_discussion(portal, message, rid, attempt).await;
         }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
