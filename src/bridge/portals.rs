@@ -117,6 +117,15 @@ impl Bridge {
             return Ok(portal);
         }
         self.must_not_be_ending(&room.id)?;
+        // The bridge is making it for a Matrix room that is there already.
+        if self
+            .store
+            .gatherings()
+            .iter()
+            .any(|gathering| room.name.as_ref() == Some(&gathering.name))
+        {
+            return Err(Failure::NotYet("the room of this group"));
+        }
         let kind = match room.t {
             RoomType::Channel => PortalKind::Channel,
             RoomType::Group => PortalKind::Group,
@@ -152,6 +161,7 @@ impl Bridge {
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
         self.compare_room_picture(&portal.rid);
+        self.compare_members(&portal.rid);
         self.compare_room(&portal.rid);
         Ok(portal)
     }

@@ -74,6 +74,9 @@ pub(super) fn gathering(room: &RoomId) -> Key {
     key(b'>', &[room.as_str()])
 }
 
+/// All of them.
+pub(super) const GATHERINGS: &[u8] = b">";
+
 /// A Matrix room that a direct message has left.
 pub(super) fn left_room(room: &RoomId) -> Key {
     key(b'<', &[room.as_str()])
@@ -126,6 +129,16 @@ pub(super) fn puppet_profile(user: &UserId) -> Key {
 /// The picture of a portal.
 pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
     key(b'P', &[rid.as_str()])
+}
+
+/// What is known of a person of Rocket.Chat in a portal.
+pub(super) fn standing(rid: &RocketRoomId, user: &RocketUserId) -> Key {
+    key(b'M', &[rid.as_str(), user.as_str()])
+}
+
+/// The rights in a portal.
+pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
+    key(b'V', &[rid.as_str()])
 }
 
 /// What both sides of a portal agreed upon last.
@@ -318,7 +331,7 @@ pub(super) fn rest(user: &UserId) -> Key {
 
 /// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
 /// part of their keys. Not those that outlive a portal.
-const OF_ROCKET_ROOMS: [u8; 9] = *b"cPkmoahtF";
+const OF_ROCKET_ROOMS: [u8; 12] = *b"cPSMVkmoahtF";
 
 /// As [`OF_ROCKET_ROOMS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

@@ -15,6 +15,7 @@ mod files;
 mod flush;
 mod inbox;
 mod keys;
+mod members;
 mod messages;
 mod records;
 mod room_state;
@@ -31,6 +32,7 @@ pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
+pub use members::{Ban, RoomRights, Stand, Standing};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
@@ -308,6 +310,14 @@ impl Store {
     /// When the store fails.
     pub fn gathering(&self, room: &RoomId) -> Result<Option<Gathering>, StoreError> {
         self.get(&keys::gathering(room))
+    }
+
+    /// All rooms whose people get a private group.
+    pub fn gatherings(&self) -> Vec<Gathering> {
+        self.scan(keys::GATHERINGS)
+            .filter_map(|item| readable(item, "gathering"))
+            .map(|(_, gathering)| gathering)
+            .collect()
     }
 
     /// The rooms that direct messages have left and that are not tidy yet.

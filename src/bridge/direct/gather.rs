@@ -277,6 +277,16 @@ impl Bridge {
                     speaker.send_state(room, LEVELS, "", &levels, None).await?;
                 }
             }
+            // As in other private groups: what was said until now stays as it is.
+            const VISIBILITY: &str = "m.room.history_visibility";
+            let visibility = speaker.state(room, VISIBILITY, "").await?;
+            let is_narrow = visibility.is_some_and(|now| now["history_visibility"] == "invited");
+            if gathering.left.is_some() && is_narrow {
+                let content = json!({ "history_visibility": "shared" });
+                speaker
+                    .send_state(room, VISIBILITY, "", &content, None)
+                    .await?;
+            }
             if speaker.state(room, "m.room.name", "").await?.is_none() {
                 let content = json!({ "name": gathering.name });
                 speaker

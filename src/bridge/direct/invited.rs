@@ -244,7 +244,9 @@ impl Bridge {
         names.sort_unstable();
         let _one_at_a_time = self.making_portal.lock(rid).await;
         self.must_not_be_ending(rid)?;
-        if let Some(first) = founders.ghosts.first() {
+        if let Some(first) = founders.ghosts.first()
+            && self.are_local(&founders.users)
+        {
             self.keep_to_those_there(&self.as_ghost(first), room).await;
         }
         let earlier = self.store.portal(rid)?;

@@ -50,9 +50,11 @@ impl Bridge {
                     "type": "m.room.history_visibility", "state_key": "",
                     "content": { "history_visibility": "invited" },
                 });
-                request
-                    .initial_state
-                    .extend(Raw::from_json_string(visibility.to_string()));
+                if self.are_local(kind.direct_users()) {
+                    request
+                        .initial_state
+                        .extend(Raw::from_json_string(visibility.to_string()));
+                }
                 // They must exist to be invited.
                 for other in others {
                     self.as_ghost(other).register().await?;

@@ -250,6 +250,14 @@ impl Bridge {
         }
     }
 
+    /// Whether these are all of the bridge's own homeserver. Others would not be given what
+    /// was said between their invitation and their coming, where a room shows nobody what
+    /// was said before.
+    pub(super) fn are_local<'a>(&self, users: impl IntoIterator<Item = &'a OwnedUserId>) -> bool {
+        let own = &self.config.homeserver.server_name;
+        users.into_iter().all(|user| user.server_name() == own)
+    }
+
     fn persons_in(&self) -> MutexGuard<'_, HashSet<OwnedRoomId>> {
         self.persons_in
             .lock()
