@@ -156,18 +156,13 @@ impl Bridge {
             gone.clear();
         }
         for user in strangers.into_iter().chain(gone) {
-            self.invite_person(&intent, &portal.room_id, user).await?;
+            self.ask_in(&intent, &portal.room_id, user).await?;
         }
         self.persons_in().insert(portal.room_id.clone());
         Ok(())
     }
 
-    async fn invite_person(
-        &self,
-        intent: &Intent,
-        room: &RoomId,
-        user: &UserId,
-    ) -> Result<(), Failure> {
+    async fn ask_in(&self, intent: &Intent, room: &RoomId, user: &UserId) -> Result<(), Failure> {
         match intent.invite_direct(room, user).await {
             Ok(()) => tracing::debug!(%room, "invited to a direct message"),
             // They want no invitations, or have banned the ghost: what is said waits in
