@@ -35,11 +35,13 @@ mod portals;
 mod power;
 mod puppets;
 mod queues;
+mod remote_join;
 mod rocket_side;
 mod router;
 mod server_settings;
 mod spool;
 mod transactions;
+mod upgrade;
 mod upload_limit;
 
 use std::sync::atomic::AtomicBool;
@@ -63,6 +65,7 @@ use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
 use queues::Queues;
+pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
 
@@ -126,6 +129,7 @@ pub struct Bridge {
     persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
     file_downloads: file_links::Downloads,
+    remote_joins: remote_join::RemoteJoins,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
     /// The channels of the configuration have been opened, as far as possible.
@@ -206,6 +210,7 @@ impl Bridge {
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
                 file_downloads: file_links::Downloads::default(),
+                remote_joins: remote_join::RemoteJoins::new(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
                 channels_opened: AtomicBool::new(false),
@@ -273,6 +278,8 @@ impl Bridge {
             }
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
+        tokio::spawn(Arc::clone(self).watch_remote_joins());
+        self.resume_moves();
         Ok(())
     }
 

@@ -226,22 +226,29 @@ impl Bridge {
         room: &Room,
         maker: &UserId,
     ) -> Vec<Raw<AnyInitialStateEvent>> {
+        self.bridge_state_of(room, maker)
+            .into_iter()
+            .filter_map(|(kind, key, content)| {
+                let event = json!({ "type": kind, "state_key": key, "content": content });
+                Raw::from_json_string(event.to_string()).ok()
+            })
+            .collect()
+    }
+
+    /// The same, by type and state key.
+    pub(super) fn bridge_state_of(
+        &self,
+        room: &Room,
+        maker: &UserId,
+    ) -> Vec<(&'static str, String, Value)> {
         let content = json!({
             "bridgebot": maker,
             "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
             "channel": { "id": room.id, "displayname": shown_name(room) },
         });
         BRIDGE_STATE
-            .iter()
-            .filter_map(|kind| {
-                let event = json!({
-                    "type": kind,
-                    "state_key": self.bridge_state_key(room),
-                    "content": content,
-                });
-                Raw::from_json_string(event.to_string()).ok()
-            })
-            .collect()
+            .map(|kind| (kind, self.bridge_state_key(room), content.clone()))
+            .to_vec()
     }
 }
 

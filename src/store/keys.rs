@@ -5,7 +5,7 @@
 //! by a NUL: no id of either side may contain one (the documents refuse it), so
 //! parts cannot run into each other.
 
-use ruma::{EventId, MxcUri, RoomId, UserId};
+use ruma::{EventId, MxcUri, RoomId, RoomOrAliasId, UserId};
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -120,6 +120,11 @@ pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])
 }
 
+/// All ghosts in a room.
+pub(super) fn ghosts_in_room(room: &RoomId) -> Key {
+    key(b'j', &[room.as_str()])
+}
+
 /// That a puppet is in a portal's Rocket.Chat room.
 pub(super) fn puppet_in_room(rid: &RocketRoomId, user: &UserId) -> Key {
     key(b'k', &[rid.as_str(), user.as_str()])
@@ -189,6 +194,11 @@ pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
     key(b't', &[rid.as_str(), first.as_str()])
 }
 
+/// All threads of a room.
+pub(super) fn threads_in(rid: &RocketRoomId) -> Key {
+    key(b't', &[rid.as_str()])
+}
+
 /// The first message on Rocket.Chat of the thread with that root.
 pub(super) fn thread_of_root(room: &RoomId, root: &EventId) -> Key {
     key(b'w', &[room.as_str(), root.as_str()])
@@ -251,6 +261,27 @@ pub(super) fn dead_letter_of(room: &RoomId, id: &str) -> Key {
 
 /// All of them.
 pub(super) const DEAD_LETTERS: &[u8] = b"d";
+
+/// That somebody of ours is on the way into a room of another homeserver.
+pub(super) fn remote_join(user: &UserId, target: &RoomOrAliasId) -> Key {
+    key(b'J', &[user.as_str(), target.as_str()])
+}
+
+/// All of them.
+pub(super) const REMOTE_JOINS: &[u8] = b"J";
+
+/// Which portal a Matrix room was before that moved on.
+pub(super) fn earlier_room(room: &RoomId) -> Key {
+    key(b'O', &[room.as_str()])
+}
+
+/// All of them.
+pub(super) const EARLIER_ROOMS: &[u8] = b"O";
+
+/// The tombstone of a portal's room that waits until the bridge is let into that room.
+pub(super) fn awaited_upgrade(room: &RoomId) -> Key {
+    key(b'V', &[room.as_str()])
+}
 
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {

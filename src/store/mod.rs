@@ -16,6 +16,8 @@ mod inbox;
 mod keys;
 mod messages;
 mod records;
+mod remote_joins;
+mod upgrades;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -32,6 +34,8 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+
+pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

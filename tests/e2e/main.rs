@@ -31,6 +31,7 @@ mod reactions;
 mod replies;
 mod start;
 mod threads;
+mod upgrades;
 mod versions;
 
 use anyhow::Result;

@@ -127,6 +127,17 @@ impl Bridge {
                 self.on_room_picture(event, &json, content)?;
                 Ok(Done::default())
             }
+            "m.room.tombstone" => {
+                self.on_tombstone(event, &json, content).await?;
+                Ok(Done::default())
+            }
+            "m.room.message" | "m.sticker"
+                if self.store.portal_of_earlier_room(&event.room_id)?.is_some()
+                    && self.store.portal_of_room(&event.room_id)?.is_none() =>
+            {
+                self.on_word_in_earlier_room(event).await?;
+                Ok(Done::default())
+            }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,
             "m.reaction" => self.on_reaction(event, &json, content).await,
             "m.room.redaction" => {
