@@ -101,6 +101,21 @@ impl Bridge {
         Ok(true)
     }
 
+    /// Whether an event happened in a room that its portal is just moving into: the
+    /// bridge is in it, and it is no portal yet.
+    pub(super) fn happened_too_soon(
+        &self,
+        event: &InboxEvent,
+        json: &Value,
+    ) -> Result<bool, Failure> {
+        let member = json.get("state_key").and_then(Value::as_str);
+        let is_of_ours = event.kind == "m.room.member"
+            && member
+                .and_then(|member| UserId::parse(member).ok())
+                .is_some_and(|member| self.config.is_ours(&member));
+        Ok(!is_of_ours && self.store.awaited_upgrade(&event.room_id)?.is_some())
+    }
+
     /// Moves the portal if that is right, and gives it as it is then.
     async fn follow_tombstone(
         self: &Arc<Self>,
@@ -141,6 +156,7 @@ impl Bridge {
         let _one_at_a_time = self.making_portal.lock(&portal.rid).await;
         // Moved on by another way meanwhile.
         if self.store.portal(&portal.rid)?.as_ref() != Some(portal) {
+            self.store.change().no_awaited_upgrade(new).commit()?;
             return Ok(None);
         }
         let moved = Portal {
@@ -180,12 +196,13 @@ impl Bridge {
             members.keys().map(|member| member.server_name().to_owned()),
         );
         via.retain(|server| server != ours);
+        // From the moment it is in, what is said there waits until the portal has moved.
+        self.store.change().awaited_upgrade(new, event).commit()?;
         let error = match reader.join_by_alias_or_id((&**new).into(), &via).await {
             Ok(_) => return Ok(Way::In),
             Err(error) => error,
         };
         if error.is_forbidden() {
-            self.store.change().awaited_upgrade(new, event).commit()?;
             return Ok(Way::No(format!(
                 "This room goes on in {new}, and I am not let in there. Please invite {} into \
                  it; until then nothing moves.",
@@ -197,13 +214,15 @@ impl Bridge {
                 && self.is_there(super::failure::Side::Matrix).await;
         match is_elsewhere && !via.is_empty() {
             true => {
-                self.store.change().awaited_upgrade(new, event).commit()?;
                 self.enter_by_tombstone(reader.user_id(), event, new, via)?;
                 Ok(Way::Later)
             }
-            false if error.is_not_found() => Ok(Way::No(format!(
-                "This room is said to go on in {new}, but there is no such room."
-            ))),
+            false if error.is_not_found() => {
+                self.store.change().no_awaited_upgrade(new).commit()?;
+                Ok(Way::No(format!(
+                    "This room is said to go on in {new}, but there is no such room."
+                )))
+            }
             false => Err(error.into()),
         }
     }

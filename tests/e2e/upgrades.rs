@@ -171,7 +171,7 @@ async fn a_tombstone_that_leads_nowhere_changes_nothing() -> Result<()> {
         .wait_for_members(&elsewhere, &[&alice.user_id])
         .await?;
     talks(&general, room, "still here").await?;
-    tell(json!({ "body": "closed" }), "names no other").await?;
+    tell(moved(""), "names no other").await?;
     tell(moved("!nowhere:matrix.test"), "no such room").await?;
     talks(&general, room, "not moved").await?;
 

@@ -118,6 +118,9 @@ impl Bridge {
         let json: Value = serde_json::from_str(event.json.get())
             .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
         let content = json.get("content").unwrap_or(&Value::Null);
+        if self.happened_too_soon(event, &json)? {
+            return Err(Failure::NotYet("the room to be mirrored"));
+        }
         match event.kind.as_str() {
             "m.room.member" => {
                 self.on_membership(event, &json, content).await?;
