@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod endings;
 mod faces;
 mod failure;
 mod file_links;
@@ -28,6 +29,7 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
 mod perseverance;
@@ -37,6 +39,7 @@ mod puppets;
 mod queues;
 mod remote_join;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -123,6 +126,8 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    room_states: room_state::RoomStates,
+    rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -206,6 +211,8 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                room_states: room_state::RoomStates::new(),
+                rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -237,6 +244,10 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_rooms();
+        self.watch_for_ends();
+        self.take_up_endings();
+        self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

@@ -255,22 +255,18 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let reader = self.reader(portal).await?;
         let rocket = self.rocket().await;
-        if let Some(room) = rocket.bot.room_info(&portal.rid).await? {
-            for (kind, key, content) in self.bridge_state_of(&room, reader.user_id()) {
-                let sent = reader.send_state(&portal.room_id, kind, &key, &content, None);
-                match sent.await {
-                    Err(error) if error.is_forbidden() => {
-                        tracing::warn!(room = %portal.room_id, bot = %reader.user_id(), "has not the right to say in the new room that it is mirrored");
-                    }
-                    outcome => {
-                        outcome?;
-                    }
-                }
-            }
-            if room.t == RoomType::Channel {
-                self.move_alias(portal, &room).await?;
-            }
+        // What is shown in the room, and where it is found.
+        self.store.amend_room_state(&portal.rid, |state| {
+            state.bridge_info.clear();
+            state.published = false;
+        })?;
+        if let Some(room) = rocket.bot.room_info(&portal.rid).await?
+            && room.t == RoomType::Channel
+        {
+            self.bring_alias(portal, &room).await?;
         }
+        self.compare_room(&portal.rid);
+        self.compare_room_picture(&portal.rid);
         self.take_up_before_join(&reader, portal).await?;
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
             let text = "_The room of this channel on Matrix was upgraded: it goes on in a new \
@@ -301,7 +297,7 @@ impl Bridge {
 
     /// The channel's alias leads into the new room. Homeservers see to that when a room
     /// is upgraded by their own endpoint.
-    async fn move_alias(
+    async fn bring_alias(
         &self,
         portal: &Portal,
         room: &crate::rocketchat::documents::Room,

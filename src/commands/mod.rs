@@ -6,6 +6,7 @@ mod help;
 mod join;
 mod list;
 mod resend;
+mod unbridge;
 
 use std::sync::Arc;
 
@@ -25,9 +26,10 @@ struct Usage {
     for_everybody: bool,
 }
 
-const USAGES: [Usage; 7] = [
+const USAGES: [Usage; 8] = [
     help::USAGE,
     bridge::USAGE,
+    unbridge::USAGE,
     list::USAGE,
     join::JOIN,
     join::LEAVE,
@@ -57,6 +59,7 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
         "failed" => resend::failed(bridge, caller),
         "resend" => resend::resend(bridge, caller, arguments.trim()).await,
         "bridge" | "list" | "join" | "leave" if !is_admin => Ok(NOT_ADMIN.to_owned()),
+        "unbridge" => unbridge::run(bridge, caller, arguments.trim()).await,
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
         "join" => join::join(bridge, caller, arguments.trim(), is_shared).await,
         "leave" => join::leave(bridge, caller, arguments.trim()).await,

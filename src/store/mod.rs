@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod endings;
 mod faces;
 mod file_links;
 mod files;
@@ -17,6 +18,7 @@ mod keys;
 mod messages;
 mod records;
 mod remote_joins;
+mod room_state;
 mod upgrades;
 
 use std::path::Path;
@@ -27,6 +29,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
@@ -34,6 +37,7 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
 
 pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
 

@@ -1,6 +1,6 @@
 //! Portals that follow their Matrix room into another.
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, RoomId};
 
 use super::change::Change;
 use super::keys;
@@ -37,19 +37,6 @@ impl Store {
     /// When the store fails.
     pub fn awaited_upgrade(&self, room: &RoomId) -> Result<Option<InboxEvent>, StoreError> {
         self.get(&keys::awaited_upgrade(room))
-    }
-
-    /// The ghosts that are known to be in a room.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn ghosts_in_room(&self, room: &RoomId) -> Result<Vec<OwnedUserId>, StoreError> {
-        let mut ghosts = Vec::new();
-        for key in self.db.scan_prefix(keys::ghosts_in_room(room)).keys() {
-            let key = key?;
-            ghosts.extend(keys::last_part(&key).and_then(|user| UserId::parse(user).ok()));
-        }
-        Ok(ghosts)
     }
 }
 

@@ -113,13 +113,24 @@ impl Bridge {
         attempt: Attempt,
     ) -> Result<Done, Failure> {
         if self.config.is_ours(&event.sender) {
+            if self.is_parting(event) {
+                self.on_put_out(event, &event.sender).await?;
+            }
             return Ok(Done::default());
         }
         let json: Value = serde_json::from_str(event.json.get())
             .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
+        if self.came_too_late(event, &json).await? {
+            return Ok(Done::default());
+        }
         let content = json.get("content").unwrap_or(&Value::Null);
         if self.happened_too_soon(event, &json)? {
             return Err(Failure::NotYet("the room to be mirrored"));
+        }
+        let membership = content.get("membership").and_then(Value::as_str);
+        if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
+        {
+            self.wake_puppet(&event.sender).await?;
         }
         match event.kind.as_str() {
             "m.room.member" => {
@@ -139,6 +150,10 @@ impl Bridge {
                     && self.store.portal_of_room(&event.room_id)?.is_none() =>
             {
                 self.on_word_in_earlier_room(event).await?;
+                Ok(Done::default())
+            }
+            kind if Self::is_room_state(kind) => {
+                self.on_room_state(event, &json, content)?;
                 Ok(Done::default())
             }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,

@@ -241,7 +241,7 @@ impl Bridge {
             return Ok(false);
         }
         let _ = self
-            .notice(&room, asked_by, "farewell", "I was told to leave.")
+            .bot_says(&room, asked_by, "farewell", "I was told to leave.")
             .await;
         bot.leave(&room, None).await?;
         self.store.change().bot_room(&room, false).commit()?;
@@ -412,7 +412,7 @@ impl Bridge {
                     "I am the bridge to Rocket.Chat; {caller} asked me in. `!rc help` says what I do."
                 );
                 let greeted =
-                    self.persevere(async |_| self.notice(&room, event, "greeting", &text).await);
+                    self.persevere(async |_| self.bot_says(&room, event, "greeting", &text).await);
                 // Where not everybody may speak, nobody is greeted.
                 if let Err(failure) = greeted.await {
                     tracing::info!(%room, %failure, "could not greet");
@@ -429,7 +429,7 @@ impl Bridge {
     }
 
     /// The bot says something in a room, once for each event that asked for it.
-    async fn notice(
+    async fn bot_says(
         &self,
         room: &RoomId,
         asked_by: &EventId,
