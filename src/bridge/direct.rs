@@ -27,7 +27,6 @@ impl Bridge {
     pub(super) async fn on_ghost_invited(
         self: &Arc<Self>,
         event: &InboxEvent,
-        json: &Value,
         ghost_id: &UserId,
     ) -> Result<(), Failure> {
         let room = &event.room_id;
@@ -57,9 +56,6 @@ impl Bridge {
             intent.register().await?;
             let why = format!("This person is {} here.", ghost.user_id);
             return decline(&intent, room, &why).await;
-        }
-        if self.enters_from_afar(event, json, ghost_id).await? {
-            return Ok(());
         }
         let joining = self.joining(&ghost);
         match intent.join(room, None).await {

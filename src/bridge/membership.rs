@@ -37,17 +37,18 @@ impl Bridge {
         }
         if membership == Some("invite")
             && self.config.is_ours(&member)
-            && self.upgrade_goes_on(event, &member).await?
+            && (self.upgrade_goes_on(event, &member).await?
+                || self.enters_from_afar(event, json, &member).await?)
         {
             return Ok(());
         }
         match membership {
-            Some("invite") if is_bot => self.on_bot_invited(event, json).await,
+            Some("invite") if is_bot => self.on_bot_invited(event).await,
             Some("invite") if self.config.is_ghost(&member) => {
-                self.on_ghost_invited(event, json, &member).await
+                self.on_ghost_invited(event, &member).await
             }
             Some("leave" | "ban") if is_bot => {
-                self.withdraw_join(&member, (&*event.room_id).into())?;
+                self.invitation_ended(&member, &event.room_id)?;
                 self.store
                     .change()
                     .bot_room(&event.room_id, false)
@@ -55,7 +56,7 @@ impl Bridge {
                 self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
-                self.withdraw_join(&member, (&*event.room_id).into())?;
+                self.invitation_ended(&member, &event.room_id)?;
                 // Also when it declines an invitation that no longer stands.
                 self.store
                     .change()
@@ -73,15 +74,8 @@ impl Bridge {
     }
 
     /// The bot follows every invitation, to say what it is there for.
-    async fn on_bot_invited(
-        self: &Arc<Self>,
-        event: &InboxEvent,
-        json: &Value,
-    ) -> Result<(), Failure> {
+    async fn on_bot_invited(self: &Arc<Self>, event: &InboxEvent) -> Result<(), Failure> {
         let bot = self.matrix.bot();
-        if self.enters_from_afar(event, json, bot.user_id()).await? {
-            return Ok(());
-        }
         match bot.join(&event.room_id, None).await {
             Ok(()) => {}
             Err(error) if error.is_forbidden() => {

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::Value;
 
 use super::homeserver_watch::{Held, new_event};
@@ -260,7 +260,8 @@ impl Bridge {
             state.bridge_info.clear();
             state.published = false;
         })?;
-        if let Some(room) = rocket.bot.room_info(&portal.rid).await?
+        if portal.kind == PortalKind::Channel
+            && let Some(room) = rocket.bot.room_info(&portal.rid).await?
             && room.t == RoomType::Channel
         {
             self.bring_alias(portal, &room).await?;
@@ -392,21 +393,28 @@ impl Bridge {
 
     /// Goes on with moves that were interrupted.
     pub(super) fn resume_moves(self: &Arc<Self>) {
-        for (old, rid) in self.store.earlier_rooms() {
-            let has_ghosts =
-                matches!(self.store.ghosts_in_room(&old), Ok(ghosts) if !ghosts.is_empty());
-            if has_ghosts && let Ok(Some(portal)) = self.store.portal(&rid) {
-                tokio::spawn(Arc::clone(self).move_ghosts(portal, old));
+        for (old, rid) in self.store.unfinished_moves() {
+            match self.store.portal(&rid) {
+                Ok(Some(portal)) => {
+                    tokio::spawn(Arc::clone(self).move_ghosts(portal, old));
+                }
+                // It has ended meanwhile.
+                Ok(None) => {
+                    if let Err(error) = self.store.change().finished_move(&old).commit() {
+                        tracing::error!(%old, %error, "the end of a move could not be noted");
+                    }
+                }
+                Err(error) => tracing::error!(%old, %error, "a move cannot go on"),
             }
         }
     }
 
     /// Ghosts enter the new room and leave the old one, one after the other.
     async fn move_ghosts(self: Arc<Self>, portal: Portal, old: OwnedRoomId) {
-        let ghosts = match self.store.ghosts_in_room(&old) {
+        let ghosts = match self.persevere(|_| self.ghosts_to_move(&portal, &old)).await {
             Ok(ghosts) => ghosts,
-            Err(error) => {
-                tracing::error!(%old, %error, "ghosts of an earlier room stay there");
+            Err(failure) => {
+                tracing::error!(%old, %failure, "ghosts of an earlier room stay there");
                 return;
             }
         };
@@ -417,12 +425,8 @@ impl Bridge {
                 {
                     self.bring_ghost_in(&portal, &ghost).await?;
                 }
-                leave(
-                    &self.matrix.as_user(user.clone()),
-                    &old,
-                    "This room goes on in another.",
-                )
-                .await?;
+                let ghost = self.matrix.as_user(user.clone());
+                leave(&ghost, &old, "This room goes on in another.").await?;
                 Ok(self
                     .store
                     .change()
@@ -433,6 +437,27 @@ impl Bridge {
                 tracing::warn!(%user, %old, new = %portal.room_id, %failure, "a ghost could not move");
             }
         }
+        if let Err(error) = self.store.change().finished_move(&old).commit() {
+            tracing::error!(%old, %error, "the end of a move could not be noted");
+        }
+    }
+
+    /// The ghosts in a room, as the homeserver knows them: a crash may have taken some
+    /// notes. The one that looks is the last, for it must be inside for that.
+    async fn ghosts_to_move(
+        &self,
+        portal: &Portal,
+        old: &RoomId,
+    ) -> Result<Vec<OwnedUserId>, Failure> {
+        let reader = self.reader(portal).await?;
+        let mut ghosts = match reader.joined_members(old).await {
+            Ok(members) => members.into_keys().collect(),
+            Err(error) if error.is_forbidden() => self.store.ghosts_in_room(old)?,
+            Err(error) => return Err(error.into()),
+        };
+        ghosts.retain(|member| self.config.is_ghost(member));
+        ghosts.sort_by_key(|member| member == reader.user_id());
+        Ok(ghosts)
     }
 }
 

@@ -275,8 +275,13 @@ pub(super) fn earlier_room(room: &RoomId) -> Key {
     key(b'O', &[room.as_str()])
 }
 
+/// That a portal has left a Matrix room and not everybody has followed yet.
+pub(super) fn unfinished_move(room: &RoomId) -> Key {
+    key(b'Y', &[room.as_str()])
+}
+
 /// All of them.
-pub(super) const EARLIER_ROOMS: &[u8] = b"O";
+pub(super) const UNFINISHED_MOVES: &[u8] = b"Y";
 
 /// The tombstone of a portal's room that waits until the bridge is let into that room.
 pub(super) fn awaited_upgrade(room: &RoomId) -> Key {

@@ -20,10 +20,10 @@ impl Store {
         }
     }
 
-    /// Every Matrix room that a portal has left for another.
-    pub fn earlier_rooms(&self) -> Vec<(OwnedRoomId, RocketRoomId)> {
-        self.scan::<Text>(keys::EARLIER_ROOMS)
-            .filter_map(|item| readable(item, "earlier room"))
+    /// Every Matrix room that a portal has left and that not everybody has left yet.
+    pub fn unfinished_moves(&self) -> Vec<(OwnedRoomId, RocketRoomId)> {
+        self.scan::<Text>(keys::UNFINISHED_MOVES)
+            .filter_map(|item| readable(item, "unfinished move"))
             .filter_map(|(key, rid)| {
                 let room = RoomId::parse(keys::last_part(&key)?).ok()?;
                 Some((room, RocketRoomId::new(rid.0)))
@@ -50,10 +50,16 @@ impl Change<'_> {
                 Err(error) => self.failed = Some(error),
             }
         }
-        self.forget_room(&from.room_id).portal(to).set(
-            keys::earlier_room(&from.room_id),
-            &Text(to.rid.as_str().to_owned()),
-        )
+        let rid = Text(to.rid.as_str().to_owned());
+        self.forget_room(&from.room_id)
+            .portal(to)
+            .set(keys::earlier_room(&from.room_id), &rid)
+            .set(keys::unfinished_move(&from.room_id), &rid)
+    }
+
+    /// Notes that everybody has followed a portal out of this room.
+    pub fn finished_move(self, room: &RoomId) -> Self {
+        self.unset(keys::unfinished_move(room))
     }
 
     /// Notes that a tombstone waits until the bridge is let into this room.
@@ -121,8 +127,10 @@ mod tests {
         assert_eq!(store.portal_of_earlier_room(old).unwrap(), Some(moved));
         assert_eq!(store.thread(&portal.rid, &first).unwrap(), None);
         let expected = [(old.to_owned(), portal.rid)];
-        assert_eq!(store.earlier_rooms(), expected);
+        assert_eq!(store.unfinished_moves(), expected);
         assert_eq!(store.ghosts_in_room(old).unwrap(), [ghost.to_owned()]);
         assert!(store.ghosts_in_room(new).unwrap().is_empty());
+        store.change().finished_move(old).commit().unwrap();
+        assert!(store.unfinished_moves().is_empty());
     }
 }

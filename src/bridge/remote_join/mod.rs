@@ -27,6 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
 use crate::matrix;
+use crate::rocketchat::documents::UserRef;
 use crate::store::{Accepted, InboxEvent, JoinAsked, RemoteJoin, ServerAnswer};
 use attempt::Outcome;
 pub(super) use candidates::{add, server_in};
@@ -116,7 +117,9 @@ impl Bridge {
         }
         let target = OwnedRoomOrAliasId::from(room.clone());
         let known = self.store.remote_join(invited, &target)?;
-        if known.is_some_and(|known| *known.asked_by() == event.event_id) {
+        if let Some(known) = &known
+            && *known.asked_by() == event.event_id
+        {
             return Ok(true);
         }
         let all = self.store.remote_joins();
@@ -129,17 +132,29 @@ impl Bridge {
         if all.len() >= MOST || all.iter().filter(of_this_server).count() >= MOST_OF_ONE {
             tracing::warn!(%room, %invited, inviter = %event.sender, "too many invitations are waiting; declined");
             let intent = self.matrix.as_user(invited.to_owned());
-            intent.register().await?;
+            if self.config.is_ghost(invited) {
+                intent.register().await?;
+            }
             let why = "Too many invitations from your homeserver are waiting; try again later.";
             return match intent.leave(room, Some(why)).await {
                 Err(error) if error.is_forbidden() || error.is_not_found() => Ok(true),
                 outcome => Ok(outcome.map(|()| true)?),
             };
         }
+        if self.config.is_ghost(invited) {
+            let Some(person) = self.person_behind(invited).await? else {
+                return Ok(false);
+            };
+            if *self.ghost_of(&UserRef::from(&person)).await?.user_id != *invited {
+                return Ok(false);
+            }
+        }
+        let mut via = candidates::of_invitation(ours, event, json);
+        add(&mut via, known.into_iter().flat_map(|known| known.via));
         let join = RemoteJoin {
             user: invited.to_owned(),
             target,
-            via: candidates::of_invitation(ours, event, json),
+            via,
             alias: candidates::alias_in(json),
             asked: JoinAsked::Invitation(event.clone()),
             tries: 0,
@@ -194,6 +209,17 @@ impl Bridge {
         // It was promised in the answer.
         self.store.flushed().await?;
         self.remote_joins.news.notify_one();
+        Ok(())
+    }
+
+    /// An invitation was revoked: nobody tries to follow it any more.
+    pub(super) fn invitation_ended(&self, user: &UserId, room: &RoomId) -> Result<(), Failure> {
+        let target = room.into();
+        if let Some(join) = self.store.remote_join(user, target)?
+            && matches!(join.asked, JoinAsked::Invitation(_))
+        {
+            self.withdraw_join(user, target)?;
+        }
         Ok(())
     }
 
