@@ -68,7 +68,10 @@ impl Bridge {
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
-            } => self.read_back(subscription.rid),
+            } => {
+                self.on_subscribed(&subscription);
+                self.read_back(subscription.rid);
+            }
             // Of its own accord, or because the room was deleted.
             Event::SubscriptionChanged {
                 change: Change::Removed,
@@ -138,7 +141,11 @@ impl Bridge {
             Ok(Some(_)) => self
                 .rooms
                 .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs)),
-            Ok(None) => {}
+            Ok(None) => {
+                if let Document::Message(message) = &document {
+                    self.on_unmirrored(message);
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");
                 self.rooms.miss([rid]);

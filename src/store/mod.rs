@@ -19,6 +19,7 @@ mod messages;
 mod records;
 mod remote_joins;
 mod room_state;
+mod teams;
 mod upgrades;
 
 use std::path::Path;
@@ -38,6 +39,7 @@ pub use records::{
     Reactions, Thread, Upload,
 };
 pub use room_state::{RoomState, StateWish};
+pub use teams::TeamSpace;
 
 pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
 

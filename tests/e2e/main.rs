@@ -28,6 +28,7 @@ mod kinds;
 mod late;
 mod long_texts;
 mod mentions;
+mod mirrored_rooms;
 mod reactions;
 mod replies;
 mod room_state;

@@ -34,6 +34,9 @@ impl Bridge {
                     self.compare_room(&portal.rid);
                 }
             }
+            if let Err(failure) = self.tidy_spaces().await {
+                tracing::warn!(%failure, "spaces may show rooms that are not mirrored");
+            }
             if let Err(failure) = self.compare_all_rooms().await {
                 tracing::warn!(%failure, "rooms cannot be compared now");
             }
@@ -88,6 +91,7 @@ impl Bridge {
             |present: &Option<String>, said: &Option<String>| present.is_none() || present == said;
         Ok(is_same
             && !known.bridge_info.is_empty()
+            && known.team == row.team_id
             && is_said(&row.announcement, &known.announcement)
             && is_said(&row.description, &known.description))
     }
