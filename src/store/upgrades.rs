@@ -25,7 +25,7 @@ impl Store {
         self.scan::<Text>(keys::UNFINISHED_MOVES)
             .filter_map(|item| readable(item, "unfinished move"))
             .filter_map(|(key, rid)| {
-                let room = RoomId::parse(keys::last_part(&key)?).ok()?;
+                let room = RoomId::parse(*keys::parts(&key)?.first()?).ok()?;
                 Some((room, RocketRoomId::new(rid.0)))
             })
             .collect()
