@@ -86,7 +86,11 @@ async fn a_channel_follows_its_room_from_version_to_version() -> Result<()> {
         told.count()
     };
     assert_eq!(told(&carol.room_texts(channel).await?), 1);
-    assert!(bridge_state(alice, &eleventh).await?.is_some());
+    world
+        .eventually("the state that tells of the bridge", async || {
+            bridge_state(alice, &eleventh).await
+        })
+        .await?;
     assert_eq!(alice.join(&world.alias("general")).await?, eleventh);
     let bot = world.user_id("rocketchatbot");
     let dave = world.ghost("dave");
