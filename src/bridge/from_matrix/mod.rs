@@ -152,6 +152,13 @@ impl Bridge {
                 self.on_word_in_earlier_room(event).await?;
                 Ok(Done::default())
             }
+            "m.room.power_levels" => {
+                self.on_room_state(event, &json, content)?;
+                if let Some(portal) = self.store.portal_of_room(&event.room_id)? {
+                    self.agree_on_rights(&portal).await?;
+                }
+                Ok(Done::default())
+            }
             kind if Self::is_room_state(kind) => {
                 self.on_room_state(event, &json, content)?;
                 Ok(Done::default())
