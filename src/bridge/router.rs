@@ -97,7 +97,12 @@ impl Bridge {
         self.forget_emoji();
         self.compare_faces();
         // Before anything else that the socket brings is looked at.
-        let channels = self.channels();
+        let mut channels = self.channels();
+        // Where people have talked last they will talk next; a cursor that cannot be
+        // read is no reason to wait.
+        channels.sort_by_cached_key(|rid| {
+            std::cmp::Reverse(self.store.cursor(rid).ok().flatten().unwrap_or(i64::MAX))
+        });
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
         for rid in &channels {
@@ -127,9 +132,14 @@ impl Bridge {
 
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         match self.store.portal(rid) {
-            Ok(Some(_)) => self
-                .rooms
-                .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs)),
+            Ok(Some(_)) => {
+                let left = self
+                    .rooms
+                    .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
+                if left {
+                    self.read_back_first(rid);
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");
