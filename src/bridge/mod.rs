@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod endings;
 mod faces;
 mod failure;
 mod file_links;
@@ -28,14 +29,17 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
+mod mirrored_rooms;
 mod perseverance;
 mod portals;
 mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -112,6 +116,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held while the space of a team is made or changed.
+    making_space: KeyedLock<String>,
     /// Held while a room's power levels are read, changed and written.
     changing_power: KeyedLock<OwnedRoomId>,
     /// Held while a room's pinned events are read, changed and written.
@@ -123,6 +129,9 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    room_states: room_state::RoomStates,
+    unmirrored: mirrored_rooms::Unmirrored,
+    rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -200,6 +209,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                making_space: KeyedLock::new(),
                 changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),
                 reacting: KeyedLock::new(),
@@ -207,6 +217,9 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                room_states: room_state::RoomStates::new(),
+                unmirrored: mirrored_rooms::Unmirrored::default(),
+                rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -237,6 +250,10 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_rooms();
+        self.watch_for_ends();
+        self.take_up_endings();
+        self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

@@ -87,6 +87,13 @@ impl RocketSide {
         }
     }
 
+    /// From now on deletions in a room are nobody's concern.
+    pub(super) async fn leave_deletions(&self, rid: &RocketRoomId) {
+        if let Some(realtime) = self.realtime.lock().await.as_ref() {
+            realtime.unsubscribe(Stream::Deletions(rid.clone())).await;
+        }
+    }
+
     pub(super) async fn stop(&self) {
         if let Some(realtime) = self.realtime.lock().await.take() {
             realtime.shutdown().await;
@@ -170,6 +177,7 @@ impl Bridge {
                 Stream::All("public-settings-changed".to_owned()),
                 Stream::Logged(Logged::AVATAR.to_owned()),
                 Stream::Logged(Logged::NAME.to_owned()),
+                Stream::Logged(Logged::GONE.to_owned()),
                 Stream::Logged(Logged::EMOJI[0].to_owned()),
                 Stream::Logged(Logged::EMOJI[1].to_owned()),
             ],
@@ -186,6 +194,8 @@ impl Bridge {
 
     fn listen_to_rocketchat(self: &Arc<Self>, events: mpsc::Receiver<Event>) {
         tokio::spawn(Arc::clone(self).route_rocketchat(events));
+        tokio::spawn(Arc::clone(self).look_for_rooms());
+        tokio::spawn(Arc::clone(self).go_round_puppets());
         tokio::spawn(Arc::clone(self).watch_direct_messages());
         tokio::spawn(Arc::clone(self).go_round_direct_messages());
     }

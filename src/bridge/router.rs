@@ -68,7 +68,15 @@ impl Bridge {
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
-            } => self.read_back(subscription.rid),
+            } => {
+                self.on_subscribed(&subscription);
+                self.read_back(subscription.rid);
+            }
+            // Of its own accord, or because the room was deleted.
+            Event::SubscriptionChanged {
+                change: Change::Removed,
+                subscription,
+            } => self.look_for_room(&subscription.rid),
             Event::SubscriptionRefused { stream, error } => {
                 tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
             }
@@ -80,10 +88,11 @@ impl Bridge {
     }
 
     /// Takes what everybody is told who is logged in.
-    fn on_news(&self, news: &Logged) {
+    fn on_news(self: &Arc<Self>, news: &Logged) {
         match news {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
+            Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => {}
         }
@@ -96,6 +105,8 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_rooms();
+        self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let mut channels = self.channels();
         // Where people have talked last they will talk next; a cursor that cannot be
@@ -140,7 +151,11 @@ impl Bridge {
                     self.read_back_first(rid);
                 }
             }
-            Ok(None) => {}
+            Ok(None) => {
+                if let Document::Message(message) = &document {
+                    self.on_unmirrored(message);
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");
                 self.rooms.miss([rid]);

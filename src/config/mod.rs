@@ -112,6 +112,8 @@ pub struct BridgeOptions {
     /// Whether people of other homeservers may join the rooms that the bridge makes
     /// for channels.
     pub federate: bool,
+    /// Whether public channels are shown in the homeserver's directory of rooms.
+    pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
 }
@@ -261,6 +263,7 @@ struct BridgeSection {
     channels: Vec<String>,
     open_by_alias: bool,
     federate: bool,
+    publish: bool,
     late_after_seconds: u64,
 }
 
@@ -271,6 +274,7 @@ impl Default for BridgeSection {
             channels: Vec::new(),
             open_by_alias: true,
             federate: true,
+            publish: false,
             late_after_seconds: 600,
         }
     }
@@ -531,6 +535,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         channels: section.channels,
         open_by_alias: section.open_by_alias,
         federate: section.federate,
+        publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
     })
 }

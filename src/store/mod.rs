@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod endings;
 mod faces;
 mod file_links;
 mod files;
@@ -16,6 +17,8 @@ mod inbox;
 mod keys;
 mod messages;
 mod records;
+mod room_state;
+mod teams;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -25,6 +28,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
@@ -32,6 +36,8 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
+pub use teams::TeamSpace;
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

@@ -4,6 +4,7 @@ mod aside;
 mod content;
 mod deletion;
 mod delivered;
+mod discussion;
 mod files;
 mod message;
 mod people;
@@ -151,15 +152,26 @@ impl Bridge {
         attempt: Attempt,
         brought: &Brought,
     ) -> Result<(), Failure> {
-        if message.hidden || message.federated {
+        if message.federated {
+            // The room may have come to belong to Rocket.Chat's own federation.
+            self.look_for_room(&portal.rid);
+            return Ok(());
+        }
+        if message.hidden {
             return Ok(());
         }
         // Whoever wrote it: a moderator may have taken it away.
         if message.t.as_deref() == Some("rm") {
             return self.mirror_deletion(portal, &message.id).await;
         }
+        if message.t.as_deref() == Some("discussion-created")
+            && let Some(rid) = &message.drid
+        {
+            return self.mirror_discussion(portal, message, rid, attempt).await;
+        }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
+            self.note_system_message(portal, message);
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;

@@ -22,8 +22,13 @@ pub(super) mod safe;
 mod size;
 mod uikit;
 
+/// A text as it stands in HTML, in attributes too.
+pub fn in_html(text: &str) -> String {
+    safe::attribute(text)
+}
+
 pub use absent::absent;
-pub use attachments::{Parse, quoted, say};
+pub use attachments::{Parse, say};
 pub use files::{
     AttachedFile, OnMatrix, SmallImage, Thumbnail, captioned, event_of, files_of, text_of,
     upload_type, without_caption,

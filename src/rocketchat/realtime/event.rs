@@ -131,6 +131,13 @@ pub enum Logged {
         /// The user name.
         username: Option<Username>,
     },
+    /// `Users:Deleted`: an account was deleted, and by `Message_ErasureType` what it
+    /// wrote, of which nothing else tells. It does not come where messages are kept
+    /// (6.14).
+    Gone {
+        /// Whose.
+        id: RocketUserId,
+    },
     /// `updateEmojiCustom`, `deleteEmojiCustom`: custom emoji are others than before.
     Emoji,
     /// Another one.
@@ -147,6 +154,8 @@ impl Logged {
     pub const AVATAR: &'static str = "updateAvatar";
     /// The event of [`Self::Name`].
     pub const NAME: &'static str = "Users:NameChanged";
+    /// The event of [`Self::Gone`].
+    pub const GONE: &'static str = "Users:Deleted";
     /// The events of [`Self::Emoji`].
     pub const EMOJI: [&'static str; 2] = ["updateEmojiCustom", "deleteEmojiCustom"];
 }

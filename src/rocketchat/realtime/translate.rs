@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::event::{Bulk, Change, Event, Logged, OnRoom, Pictured, Unreadable};
 use super::frame::Frame;
 use crate::rocketchat::documents::{Message, RoomType, Timestamp, UserRef, read_one};
-use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
+use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, RocketUserId, Username};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -276,6 +276,17 @@ fn logged(fields: Fields<'_>) -> Result<Logged, Unreadable> {
                 name: user.name,
                 username: user.username,
             })
+        }
+        Logged::GONE => {
+            #[derive(Deserialize)]
+            struct Gone {
+                #[serde(rename = "userId")]
+                id: RocketUserId,
+            }
+            let gone: Gone = fields
+                .document(0)
+                .ok_or_else(|| lost("a deletion of an account"))?;
+            Ok(Logged::Gone { id: gone.id })
         }
         name if Logged::EMOJI.contains(&name) => Ok(Logged::Emoji),
         _ => Ok(Logged::Other {
