@@ -18,7 +18,7 @@ use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{Portal, Puppet};
 
 /// How long between two looks for new rooms.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 
 /// How long between two puppets that are asked which rooms they are in.
 const BETWEEN_PUPPETS: Duration = Duration::from_secs(5);
@@ -227,7 +227,13 @@ impl Bridge {
                     .change()
                     .puppet_in_room(&portal.rid, &user)
                     .commit()?;
-                self.invite_guest(portal, &user).await?;
+                match self.invite_guest(portal, &user).await {
+                    // Whom somebody keeps out stays out.
+                    Err(failure) if failure.is_permanent() => {
+                        tracing::info!(room = %portal.room_id, %user, %failure, "somebody cannot be invited");
+                    }
+                    outcome => outcome?,
+                }
             }
         }
         Ok(())
@@ -239,6 +245,11 @@ impl Bridge {
             tokio::time::sleep(BETWEEN_LOOKS).await;
             if let Err(failure) = self.open_found_rooms(false).await {
                 tracing::warn!(%failure, "new rooms cannot be looked for");
+            }
+            // Nothing tells of a room that becomes private, and not all of what is told
+            // of others: administrators may hide it.
+            if let Err(failure) = self.compare_changed_rooms().await {
+                tracing::warn!(%failure, "changed rooms cannot be looked for");
             }
         }
     }
@@ -299,7 +310,7 @@ impl Bridge {
                         }
                     }
                     if is_first {
-                        bridge.open_found_rooms(false).await?;
+                        bridge.look_at_unmirrored(&rid).await?;
                     }
                     Ok(())
                 })
@@ -308,6 +319,18 @@ impl Bridge {
                 tracing::warn!(%rid, %failure, "a room could not be looked at");
             }
         });
+    }
+
+    /// Mirrors a room in which something was written, if the configuration says so.
+    async fn look_at_unmirrored(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        let Some(room) = rocket.bot.room_as_admin(rid).await? else {
+            return Ok(());
+        };
+        let known_until = self.store.rooms_seen()?;
+        let made = room.ts.map_or(0, |at| at.0);
+        let is_new = known_until.is_some_and(|until| made > until);
+        self.open_found(&room, is_new).await
     }
 
     /// Somebody on Rocket.Chat has put the bridge's account or a puppet into a room: it is

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Bridge;
 use super::from_rocketchat::Document;
+use super::rocket_side::warn_of_federation;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::PortalKind;
@@ -35,7 +36,10 @@ impl Bridge {
                 }
                 Event::Unauthorized => self.renew_bot().await,
                 Event::Logged(news) => self.on_news(&news),
-                Event::Setting { id, .. } => self.setting_changed(&id),
+                Event::Setting { id, value } => {
+                    warn_of_federation(&id, Some(&value));
+                    self.setting_changed(&id);
+                }
                 event => self.route_room_event(event),
             }
         }
@@ -94,7 +98,7 @@ impl Bridge {
             Logged::Name { id, .. } => self.name_changed(id),
             Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
-            Logged::Other { .. } => {}
+            Logged::Other { .. } => self.rights_changed(news),
         }
     }
 
@@ -105,6 +109,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_all_members();
         self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.

@@ -233,7 +233,11 @@ async fn a_team_is_a_space_of_its_mirrored_rooms() -> Result<()> {
             Ok(parent.and_then(|event| event.state_key))
         })
         .await?;
-    let space = alice.join(&parent).await?;
+    let space = world
+        .eventually("the space to be open", async || {
+            alice.join(&parent).await.map(Some)
+        })
+        .await?;
     let create = alice.state_content(&space, "m.room.create", "").await?;
     assert_eq!(create.context("the beginning")?["type"], "m.space");
     let name = alice.state_content(&space, "m.room.name", "").await?;

@@ -38,6 +38,8 @@ pub enum RoomOrder {
     LastMessage,
     /// Creation.
     Created,
+    /// The last change of any kind.
+    Changed,
 }
 
 #[derive(Deserialize)]
@@ -358,6 +360,7 @@ impl Session {
         let sort = match order {
             RoomOrder::LastMessage => r#"{"lm":-1}"#,
             RoomOrder::Created => r#"{"ts":-1}"#,
+            RoomOrder::Changed => r#"{"_updatedAt":-1}"#,
         };
         let mut request = Request::get(&["api", "v1", "rooms.adminRooms"])
             .query("filter", filter)
@@ -366,23 +369,6 @@ impl Session {
             request = request.query("types[]", kind.as_str());
         }
         self.page(request, offset, count.clamp(1, PAGE)).await
-    }
-
-    /// What an administrator is shown of one room of the whole server; none when there
-    /// is no such.
-    ///
-    /// # Errors
-    /// `error-not-authorized` without `view-room-administration`.
-    pub async fn admin_room(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
-        let path = ["api", "v1", "rooms.adminRooms.getRoom"];
-        let request = Request::get(&path).query("rid", rid.as_str());
-        match self.json::<Room>(request).await {
-            Ok(room) => Ok(Some(room)),
-            // Its word for a room that is not there (6.14); who lacks the right is told
-            // `error-not-authorized`.
-            Err(error) if error.code() == Some("not-allowed") => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Who owns a channel or group.
