@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod ephemeral;
 mod faces;
 mod failure;
 mod file_links;
@@ -39,6 +40,7 @@ mod rocket_side;
 mod router;
 mod server_settings;
 mod spool;
+mod third_party;
 mod transactions;
 mod upload_limit;
 
@@ -120,6 +122,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    ephemerals: ephemeral::Ephemerals,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -202,6 +205,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                ephemerals: ephemeral::Ephemerals::new(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -232,6 +236,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_ephemerals();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

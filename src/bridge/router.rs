@@ -69,6 +69,16 @@ impl Bridge {
                 change: Change::Inserted,
                 subscription,
             } => self.read_back(subscription.rid),
+            Event::UserActivity {
+                rid,
+                name,
+                activities,
+                ..
+            } => self.activity_on_rocketchat(rid, name, &activities),
+            Event::SubscriptionRefused {
+                stream: Stream::UserActivity(rid),
+                ..
+            } => self.typing_is_not_heard(&rid),
             Event::SubscriptionRefused { stream, error } => {
                 tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
             }
@@ -84,6 +94,7 @@ impl Bridge {
         match news {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
+            Logged::Status { id } => self.presence_on_rocketchat(id),
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => {}
         }
@@ -96,6 +107,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_presence();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);
@@ -109,6 +121,7 @@ impl Bridge {
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
             }
+            bridge.follow_typing_at_start();
             bridge.open_configured_channels().await;
             bridge.channels_opened.store(true, Ordering::Relaxed);
         });
@@ -127,9 +140,11 @@ impl Bridge {
 
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         match self.store.portal(rid) {
-            Ok(Some(_)) => self
-                .rooms
-                .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs)),
+            Ok(Some(portal)) => {
+                self.follow_typing(&portal);
+                self.rooms
+                    .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");

@@ -15,7 +15,7 @@ use url::Url;
 
 pub use environment::{Environment, SECRET_VARIABLES};
 pub use problem::ConfigProblem;
-pub use registration::{Registration, RegistrationProblem};
+pub use registration::{PROTOCOL, Registration, RegistrationProblem};
 
 use crate::secret::Secret;
 
@@ -114,6 +114,38 @@ pub struct BridgeOptions {
     pub federate: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
+    /// Where it is shown that somebody of the other side is typing.
+    pub typing: Direction,
+    /// Where it is shown who of the other side is there.
+    pub presence: Direction,
+    /// Where it is shown how far somebody of the other side has read.
+    pub receipts: Direction,
+}
+
+/// To which side something is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// To neither.
+    Off,
+    /// From Rocket.Chat to Matrix.
+    ToMatrix,
+    /// From Matrix to Rocket.Chat.
+    ToRocketchat,
+    /// To both.
+    Both,
+}
+
+impl Direction {
+    /// Whether it goes to Matrix.
+    pub fn to_matrix(self) -> bool {
+        matches!(self, Self::ToMatrix | Self::Both)
+    }
+
+    /// Whether it goes to Rocket.Chat.
+    pub fn to_rocketchat(self) -> bool {
+        matches!(self, Self::ToRocketchat | Self::Both)
+    }
 }
 
 /// Files that do not fit the other side.
@@ -262,6 +294,9 @@ struct BridgeSection {
     open_by_alias: bool,
     federate: bool,
     late_after_seconds: u64,
+    typing: Direction,
+    presence: Direction,
+    receipts: Direction,
 }
 
 impl Default for BridgeSection {
@@ -272,6 +307,9 @@ impl Default for BridgeSection {
             open_by_alias: true,
             federate: true,
             late_after_seconds: 600,
+            typing: Direction::Both,
+            presence: Direction::Off,
+            receipts: Direction::Off,
         }
     }
 }
@@ -532,6 +570,9 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         open_by_alias: section.open_by_alias,
         federate: section.federate,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
+        typing: section.typing,
+        presence: section.presence,
+        receipts: section.receipts,
     })
 }
 

@@ -131,6 +131,12 @@ pub enum Logged {
         /// The user name.
         username: Option<Username>,
     },
+    /// `user-status`: somebody came, went or changed their status line. What the event
+    /// itself says may be half stale; `users.presence` tells how it is.
+    Status {
+        /// Who.
+        id: RocketUserId,
+    },
     /// `updateEmojiCustom`, `deleteEmojiCustom`: custom emoji are others than before.
     Emoji,
     /// Another one.
@@ -147,6 +153,8 @@ impl Logged {
     pub const AVATAR: &'static str = "updateAvatar";
     /// The event of [`Self::Name`].
     pub const NAME: &'static str = "Users:NameChanged";
+    /// The event of [`Self::Status`].
+    pub const STATUS: &'static str = "user-status";
     /// The events of [`Self::Emoji`].
     pub const EMOJI: [&'static str; 2] = ["updateEmojiCustom", "deleteEmojiCustom"];
 }

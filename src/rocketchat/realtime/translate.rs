@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::event::{Bulk, Change, Event, Logged, OnRoom, Pictured, Unreadable};
 use super::frame::Frame;
 use crate::rocketchat::documents::{Message, RoomType, Timestamp, UserRef, read_one};
-use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, Username};
+use crate::rocketchat::ids::{RocketMessageId, RocketRoomId, RocketUserId, Username};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -276,6 +276,14 @@ fn logged(fields: Fields<'_>) -> Result<Logged, Unreadable> {
                 name: user.name,
                 username: user.username,
             })
+        }
+        Logged::STATUS => {
+            let told: Value = fields.read(0).unwrap_or_default();
+            let id = told[0].as_str().map(RocketUserId::parse);
+            match id {
+                Some(Ok(id)) => Ok(Logged::Status { id }),
+                _ => Err(lost("a change of a status")),
+            }
         }
         name if Logged::EMOJI.contains(&name) => Ok(Logged::Emoji),
         _ => Ok(Logged::Other {
