@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use ruma::{EventId, OwnedTransactionId, UserId};
+use ruma::{EventId, OwnedTransactionId, RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
@@ -62,6 +62,19 @@ pub(super) fn telling_id_of_room(rid: &RocketRoomId, messages: u64) -> RocketMes
     rocket_id(digest("telling", &[rid.as_str(), &messages.to_string()]))
 }
 
+/// The transaction id of what is said at the end of a portal that began at that time
+/// (ms).
+pub(super) fn ending_id(room: &RoomId, begun: i64) -> OwnedTransactionId {
+    let bytes = digest("ending", &[room.as_str(), &begun.to_string()]);
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
+/// The id of the message that says the same on Rocket.Chat. Nobody without the key
+/// knows it before it is there.
+pub(super) fn ending_message_id(key: &Secret, rid: &RocketRoomId, begun: i64) -> RocketMessageId {
+    rocket_id(keyed(key, "ending", &format!("{rid} {begun}")))
+}
+
 /// The id of the profile that a name stands for (MSC4144).
 pub(super) fn profile_id(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])
@@ -102,6 +115,15 @@ pub(super) fn transaction_id(
 /// event is worked.
 pub(super) fn notice_id(event: &EventId, about: &str) -> OwnedTransactionId {
     let bytes = digest("notice", &[event.as_str(), about]);
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
+/// The transaction id of a notice about a room.
+pub(super) fn state_notice_id(rid: &RocketRoomId, about: &[&str]) -> OwnedTransactionId {
+    let parts: Vec<&str> = std::iter::once(rid.as_str())
+        .chain(about.iter().copied())
+        .collect();
+    let bytes = digest("notice about a room", &parts);
     URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
 }
 

@@ -30,6 +30,9 @@ impl Bridge {
         ghost_id: &UserId,
     ) -> Result<(), Failure> {
         let room = &event.room_id;
+        if self.store.ending_of_room(room)?.is_some() {
+            return Err(Failure::NotYet("the end of the earlier conversation"));
+        }
         let intent = self.matrix.as_user(ghost_id.to_owned());
         if let Some(portal) = self.store.portal_of_room(room)? {
             return self.ghost_invited_to_portal(&portal, &intent, event).await;
@@ -37,7 +40,8 @@ impl Bridge {
         let Some(person) = self.person_behind(ghost_id).await? else {
             // Without an account it could not even decline.
             intent.register().await?;
-            return decline(&intent, room, "There is no such person on Rocket.Chat.").await;
+            let why = self.why_nobody(ghost_id).await?;
+            return decline(&intent, room, why).await;
         };
         let Some(username) = person.username.clone() else {
             return decline(
@@ -257,6 +261,7 @@ impl Bridge {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(Some(portal));
         }
+        self.must_not_be_ending(&room.id)?;
         let Some((matrix_user, peer)) = self.two_of(room)? else {
             return Ok(None);
         };

@@ -83,6 +83,11 @@ impl Seen {
         self.complete.store(true, Ordering::Relaxed);
     }
 
+    /// A room whose portal has ended: what is written next is looked at anew.
+    pub(super) fn forget(&self, rid: &RocketRoomId) {
+        self.lock().remove(rid);
+    }
+
     fn note(&self, rid: &RocketRoomId, look: Look) {
         self.lock().insert(rid.clone(), look);
     }

@@ -88,6 +88,11 @@ impl Rooms {
         }
     }
 
+    /// A room that is mirrored no more.
+    pub(super) fn forget(&self, rid: &RocketRoomId) {
+        self.lock().remove(rid);
+    }
+
     /// From now on deletions in the room are heard; those before have to be read
     /// back.
     pub(super) fn hear_deletions(&self, rid: &RocketRoomId) {

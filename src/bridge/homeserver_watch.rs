@@ -316,7 +316,7 @@ impl Bridge {
     }
 
     /// How many events of the room were found that had not come.
-    async fn recover_room(&self, portal: &Portal, from: i64) -> Result<usize, Failure> {
+    pub(super) async fn recover_room(&self, portal: &Portal, from: i64) -> Result<usize, Failure> {
         let room = &portal.room_id;
         let timeline = match self.timeline_since(portal, from).await {
             Ok(timeline) => timeline,

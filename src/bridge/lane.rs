@@ -167,6 +167,16 @@ impl<J> Lane<J> {
         }
     }
 
+    /// Behind everything that is there now; for [`Lane::has_reached`].
+    pub(super) fn mark(&self) -> u64 {
+        self.next_ticket
+    }
+
+    /// Whether everything that was there at a mark is done.
+    pub(super) fn has_reached(&self, mark: u64) -> bool {
+        self.slots.iter().all(|slot| slot.ticket >= mark)
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -314,6 +324,20 @@ mod tests {
             lane.finish(next[0].0);
         }
         assert_eq!(order, ["first", "second", "third"]);
+    }
+
+    #[test]
+    fn a_mark_is_reached_when_all_before_it_is_done() {
+        let mut lane = Lane::new(2);
+        lane.push(by("a", "1"), "1");
+        lane.push(by("b", "2"), "2");
+        let under_way = lane.start();
+        let mark = lane.mark();
+        lane.push(by("c", "3"), "3");
+        lane.finish(under_way[1].0);
+        assert!(!lane.has_reached(mark), "the first is not done");
+        lane.finish(under_way[0].0);
+        assert!(lane.has_reached(mark), "the third came behind it");
     }
 
     #[test]

@@ -21,8 +21,6 @@ impl Handler for BridgeHandler {
         let events: Vec<_> = transaction
             .events
             .into_iter()
-            // What the bridge did itself needs no work and no place on disk.
-            .filter(|event| !bridge.config.is_ours(&event.sender))
             .map(|event| NewEvent {
                 event_id: event.event_id,
                 room_id: event.room_id,
@@ -30,6 +28,9 @@ impl Handler for BridgeHandler {
                 kind: event.kind,
                 json: event.json,
             })
+            // What the bridge did itself needs no work and no place on disk, except what
+            // may have been done in its name.
+            .filter(|event| !bridge.config.is_ours(&event.sender) || bridge.is_parting(event))
             .collect();
         bridge.note_transaction(&transaction.id);
         bridge.take_ephemeral(transaction.ephemeral);
@@ -139,6 +140,12 @@ impl Bridge {
                 room.t == RoomType::Channel && !room.archived && room.team_id.is_none()
             });
         if !is_public {
+            return Ok(false);
+        }
+        if let Some(room) = rocket.bot.channel_by_name(&name).await?
+            && self.store.unbridged(&room.id)?.is_some()
+        {
+            tracing::info!(%alias, "no portal for this alias: somebody has ended it, and `bridge` begins again");
             return Ok(false);
         }
         match self.open_channel(&name, None).await {

@@ -45,7 +45,7 @@ impl Bridge {
                     .change()
                     .bot_room(&event.room_id, false)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
                 // Also when it declines an invitation that no longer stands.
@@ -53,12 +53,12 @@ impl Bridge {
                     .change()
                     .ghost_not_in_room(&event.room_id, &member)
                     .commit()?;
-                Ok(())
+                self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") => {
                 // Asked again at the next message from the other side.
                 self.person_left(&event.room_id);
-                Ok(())
+                self.look_for_user(&member)
             }
             _ => Ok(()),
         }

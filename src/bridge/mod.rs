@@ -15,6 +15,7 @@ mod derived;
 mod direct;
 mod direct_sockets;
 mod direct_watch;
+mod endings;
 mod ephemeral;
 mod faces;
 mod failure;
@@ -29,6 +30,7 @@ mod homeserver_watch;
 mod keyed_lock;
 mod lane;
 mod listener;
+mod look_queue;
 mod marker;
 mod membership;
 mod perseverance;
@@ -37,6 +39,7 @@ mod power;
 mod puppets;
 mod queues;
 mod rocket_side;
+mod room_state;
 mod router;
 mod server_settings;
 mod spool;
@@ -123,6 +126,8 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
+    room_states: room_state::RoomStates,
+    rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -206,6 +211,8 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
+                room_states: room_state::RoomStates::new(),
+                rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
@@ -237,6 +244,10 @@ impl Bridge {
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
         self.look_after_ephemerals();
+        self.look_after_rooms();
+        self.watch_for_ends();
+        self.take_up_endings();
+        self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }
 

@@ -4,33 +4,43 @@ use std::sync::Arc;
 
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
-use ruma::events::AnyInitialStateEvent;
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::ghosts::localpart_of;
+use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalKind};
 
-/// The state that tells of a bridge (MSC2346), under the name it has while the
-/// proposal is open, and under the one it may get.
-const BRIDGE_STATE: [&str; 2] = ["uk.half-shot.bridge", "m.bridge"];
-
 impl Bridge {
     /// Makes the portals that the configuration names, as far as they are missing.
     pub(super) async fn open_configured_channels(self: &Arc<Self>) {
         for name in &self.config.bridge.channels {
-            if let Err(failure) = self.persevere(|_| self.open_channel(name, None)).await {
+            if let Err(failure) = self.persevere(|_| self.open_configured(name)).await {
                 tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
             }
         }
     }
 
-    /// The portal of a channel or group by its name, made when there is none yet.
-    /// `guest` is invited to the Matrix room.
+    /// Makes the portal of a channel that the configuration names, unless somebody has
+    /// ended it since.
+    async fn open_configured(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
+        let room = self.room_named(name).await?;
+        if self.store.portal(&room.id)?.is_none()
+            && let Some(unbridged) = self.store.unbridged(&room.id)?
+        {
+            let at = crate::clock::shown(unbridged.at);
+            tracing::info!(channel = name, by = %unbridged.by, at, "a channel of bridge.channels stays as it is: somebody ended that it is mirrored; `bridge` begins again");
+            return Ok(());
+        }
+        self.open_room(&room).await.map(drop)
+    }
+
+    /// The portal of a channel or group by its name, made when there is none yet, also
+    /// when somebody had ended it. `guest` is invited to the Matrix room.
     ///
     /// # Errors
     /// [`Failure::Refused`] with what to tell the person when there is no such
@@ -40,21 +50,29 @@ impl Bridge {
         name: &str,
         guest: Option<&UserId>,
     ) -> Result<Portal, Failure> {
+        let room = self.room_named(name).await?;
+        let portal = self.open_room(&room).await?;
+        if self.store.unbridged(&room.id)?.is_some() {
+            self.store.change().not_unbridged(&room.id).commit()?;
+        }
+        if let Some(guest) = guest {
+            self.invite_guest(&portal, guest).await?;
+        }
+        Ok(portal)
+    }
+
+    /// The channel or group with that name.
+    async fn room_named(&self, name: &str) -> Result<Room, Failure> {
         let rocket = self.rocket().await;
         let room = match rocket.bot.channel_by_name(name).await? {
             Some(room) => Some(room),
             None => rocket.bot.group_by_name(name).await?,
         };
-        let Some(room) = room else {
-            return Err(Failure::Refused(format!(
+        room.ok_or_else(|| {
+            Failure::Refused(format!(
                 "There is no channel named {name} on Rocket.Chat that the bridge can see. To mirror a private group, invite the bridge's account into it first."
-            )));
-        };
-        let portal = self.open_room(&room).await?;
-        if let Some(guest) = guest {
-            self.invite_guest(&portal, guest).await?;
-        }
-        Ok(portal)
+            ))
+        })
     }
 
     async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
@@ -75,6 +93,7 @@ impl Bridge {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(portal);
         }
+        self.must_not_be_ending(&room.id)?;
         let kind = match room.t {
             RoomType::Channel => PortalKind::Channel,
             RoomType::Group => PortalKind::Group,
@@ -101,12 +120,14 @@ impl Bridge {
             name: shown_name(room).to_owned(),
             since: room.last_message_at.map_or(0, |at| at.0),
         };
+        self.begin_room_state(&portal, room)?;
         self.store.change().portal(&portal).commit()?;
         self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
         self.compare_room_picture(&portal.rid);
+        self.compare_room(&portal.rid);
         Ok(portal)
     }
 
@@ -117,7 +138,8 @@ impl Bridge {
         let is_public = *kind == PortalKind::Channel;
         let mut request = create_room::v3::Request::new();
         request.name = Some(shown_name(room).to_owned());
-        request.topic = room.topic.clone().filter(|topic| !topic.is_empty());
+        let topic = [&room.topic, &room.description].into_iter().flatten();
+        request.topic = topic.into_iter().find(|topic| !topic.is_empty()).cloned();
         request.preset = Some(if is_public {
             RoomPreset::PublicChat
         } else {
@@ -160,7 +182,12 @@ impl Bridge {
         if room.t != RoomType::Channel {
             return None;
         }
-        let name = localpart_of(room.name.as_deref()?);
+        self.alias_of_name(room.name.as_deref()?)
+    }
+
+    /// The alias that the portal of a public channel with this name has.
+    pub(super) fn alias_of_name(&self, name: &str) -> Option<OwnedRoomAliasId> {
+        let name = localpart_of(name);
         let prefix = &self.config.appservice.ghost_prefix;
         let server = &self.config.homeserver.server_name;
         RoomAliasId::parse(format!("#{prefix}{name}:{server}")).ok()
@@ -188,7 +215,7 @@ impl Bridge {
         candidate: &OwnedRoomId,
         room: &Room,
     ) -> Result<bool, Failure> {
-        let key = self.bridge_state_key(room);
+        let key = self.bridge_state_key(&room.id);
         let state = maker.state(candidate, BRIDGE_STATE[0], &key).await?;
         let create = maker.state(candidate, "m.room.create", "").await?;
         let text = |value: &Option<Value>, pointer: &str| {
@@ -214,34 +241,6 @@ impl Bridge {
             }
         }
         Ok(None)
-    }
-
-    fn bridge_state_key(&self, room: &Room) -> String {
-        format!("{}/{}", self.config.appservice.id, room.id)
-    }
-
-    /// What tells clients and other bridges that this room is bridged.
-    pub(super) fn bridge_state(
-        &self,
-        room: &Room,
-        maker: &UserId,
-    ) -> Vec<Raw<AnyInitialStateEvent>> {
-        let content = json!({
-            "bridgebot": maker,
-            "protocol": { "id": "rocketchat", "displayname": "Rocket.Chat" },
-            "channel": { "id": room.id, "displayname": shown_name(room) },
-        });
-        BRIDGE_STATE
-            .iter()
-            .filter_map(|kind| {
-                let event = json!({
-                    "type": kind,
-                    "state_key": self.bridge_state_key(room),
-                    "content": content,
-                });
-                Raw::from_json_string(event.to_string()).ok()
-            })
-            .collect()
     }
 }
 

@@ -32,6 +32,14 @@ impl PowerLevels {
             .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
     }
 
+    /// The rights that an event says, in a room without anybody above all.
+    pub(super) fn of(content: Value) -> Self {
+        Self {
+            content,
+            creators: Vec::new(),
+        }
+    }
+
     /// How much power somebody has; [`i64::MAX`] who made a room of version 12.
     pub(super) fn level_of(&self, user: &UserId) -> i64 {
         if self.creators.iter().any(|creator| creator == user) {
@@ -148,7 +156,6 @@ impl Bridge {
     /// # Errors
     /// `M_FORBIDDEN` when neither may do it; [`Failure::Refused`] when the room has no
     /// rights to change.
-    #[allow(dead_code, reason = "roles and read-only rooms use it")]
     pub(super) async fn change_power_levels(
         &self,
         portal: &Portal,

@@ -24,6 +24,12 @@ impl Bridge {
         if let Some(puppet) = self.store.puppet(user)? {
             return Ok(puppet);
         }
+        self.make_puppet(user).await
+    }
+
+    /// Makes a puppet, also in place of one whose account was deleted. The lock for that
+    /// must be held.
+    async fn make_puppet(&self, user: &UserId) -> Result<Puppet, Failure> {
         let rocket = self.rocket().await;
         let account = self.find_or_create_account(&rocket, user).await?;
         let username = account.username.ok_or_else(|| {
@@ -190,16 +196,35 @@ impl Bridge {
         {
             return Ok(current);
         }
+        let id = &puppet.credentials.user_id;
+        let Some(account) = rocket.bot.user_by_id(id).await? else {
+            tracing::info!(
+                puppet = puppet.username,
+                "its account was deleted; another one is made"
+            );
+            self.store.forget_rooms_of_puppet(&puppet.matrix_id)?;
+            self.make_puppet(&puppet.matrix_id).await?;
+            // What was to be done is begun anew: the new one is in no room yet.
+            return Err(Failure::NotYet("a new account on Rocket.Chat"));
+        };
+        if !account.active {
+            return Err(Failure::Refused(
+                "An administrator of Rocket.Chat has deactivated your account there. The bridge does not change that: ask them.".into(),
+            ));
+        }
         tracing::info!(
             puppet = puppet.username,
             "its token is no longer accepted; renewing it"
         );
-        let username = Username::new(&puppet.username);
-        let id = &puppet.credentials.user_id;
+        // Somebody may have renamed it.
+        let username = account
+            .username
+            .unwrap_or_else(|| Username::new(&puppet.username));
         let renewed = Puppet {
             credentials: self
                 .log_in(rocket, &puppet.matrix_id, id, &username)
                 .await?,
+            username: username.into_string(),
             ..puppet.clone()
         };
         self.store.change().puppet(&renewed).commit()?;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -31,9 +33,19 @@ impl<K, J> Clone for Queues<K, J> {
 }
 
 struct Inner<K, J> {
-    lanes: Mutex<HashMap<K, Lane<J>>>,
+    lanes: Mutex<HashMap<K, Numbered<J>>>,
     work: Work<K, J>,
     idle: Notify,
+    /// A job is done somewhere.
+    finished: Notify,
+    /// Tells a room's queue from the one that it has when there is work again.
+    lanes_made: AtomicU64,
+}
+
+/// The jobs of a room, and which of its queues that is.
+struct Numbered<J> {
+    number: u64,
+    lane: Lane<J>,
 }
 
 impl<K, J> Queues<K, J>
@@ -53,6 +65,8 @@ where
                 lanes: Mutex::new(HashMap::new()),
                 work: Box::new(move |room, job| Box::pin(work(room, job))),
                 idle: Notify::new(),
+                finished: Notify::new(),
+                lanes_made: AtomicU64::new(0),
             }),
         }
     }
@@ -61,9 +75,13 @@ where
     pub(super) fn push(&self, room: &K, jobs: impl IntoIterator<Item = (Place, J)>) {
         let started = {
             let mut lanes = self.lock();
-            let lane = lanes
+            let lane = &mut lanes
                 .entry(room.clone())
-                .or_insert_with(|| Lane::new(AT_ONCE_PER_ROOM));
+                .or_insert_with(|| Numbered {
+                    number: self.inner.lanes_made.fetch_add(1, Ordering::Relaxed),
+                    lane: Lane::new(AT_ONCE_PER_ROOM),
+                })
+                .lane;
             for (place, job) in jobs {
                 lane.push(place, job);
             }
@@ -80,10 +98,41 @@ where
     /// is alone there.
     pub(super) fn push_first(&self, room: &K, jobs: impl IntoIterator<Item = (Place, J)>) {
         if let Some(lane) = self.lock().get_mut(room) {
-            lane.push_first(jobs);
+            lane.lane.push_first(jobs);
             return;
         }
         self.push(room, jobs);
+    }
+
+    /// Waits until everything is done that waits or is under way in a room now. What
+    /// comes meanwhile is not waited for.
+    pub(super) async fn settled(&self, room: &K) {
+        let Some((number, mark)) = self
+            .lock()
+            .get(room)
+            .map(|found| (found.number, found.lane.mark()))
+        else {
+            return;
+        };
+        loop {
+            let finished = self.inner.finished.notified();
+            tokio::pin!(finished);
+            // From now on none goes unnoticed.
+            finished.as_mut().enable();
+            let is_done = match self.lock().get(room) {
+                Some(found) => found.number != number || found.lane.has_reached(mark),
+                None => true,
+            };
+            if is_done {
+                return;
+            }
+            finished.await;
+        }
+    }
+
+    /// Waits until a job is done somewhere, or it is time.
+    pub(super) async fn next_finished(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.inner.finished.notified()).await;
     }
 
     /// Waits until no job is waiting or under way anywhere.
@@ -116,9 +165,10 @@ where
     fn finish(&self, room: &K, ticket: u64) {
         let started = {
             let mut lanes = self.lock();
-            let Some(lane) = lanes.get_mut(room) else {
+            let Some(found) = lanes.get_mut(room) else {
                 return;
             };
+            let lane = &mut found.lane;
             lane.finish(ticket);
             let started = lane.start();
             if lane.is_empty() {
@@ -129,10 +179,11 @@ where
             }
             started
         };
+        self.inner.finished.notify_waiters();
         self.spawn(room, started);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Lane<J>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Numbered<J>>> {
         self.inner
             .lanes
             .lock()

@@ -99,6 +99,13 @@ impl RocketSide {
         }
     }
 
+    /// From now on deletions in a room are nobody's concern.
+    pub(super) async fn leave_deletions(&self, rid: &RocketRoomId) {
+        if let Some(realtime) = self.realtime.lock().await.as_ref() {
+            realtime.unsubscribe(Stream::Deletions(rid.clone())).await;
+        }
+    }
+
     pub(super) async fn stop(&self) {
         if let Some(realtime) = self.realtime.lock().await.take() {
             realtime.shutdown().await;
@@ -179,6 +186,7 @@ impl Bridge {
             Stream::All("public-settings-changed".to_owned()),
             Stream::Logged(Logged::AVATAR.to_owned()),
             Stream::Logged(Logged::NAME.to_owned()),
+            Stream::Logged(Logged::GONE.to_owned()),
             Stream::Logged(Logged::EMOJI[0].to_owned()),
             Stream::Logged(Logged::EMOJI[1].to_owned()),
         ];

@@ -79,6 +79,11 @@ impl Bridge {
                 stream: Stream::UserActivity(rid),
                 ..
             } => self.typing_is_not_heard(&rid),
+            // Of its own accord, or because the room was deleted.
+            Event::SubscriptionChanged {
+                change: Change::Removed,
+                subscription,
+            } => self.look_for_room(&subscription.rid),
             Event::SubscriptionRefused { stream, error } => {
                 tracing::error!(?stream, %error, "Rocket.Chat refuses a stream");
             }
@@ -90,11 +95,12 @@ impl Bridge {
     }
 
     /// Takes what everybody is told who is logged in.
-    fn on_news(&self, news: &Logged) {
+    fn on_news(self: &Arc<Self>, news: &Logged) {
         match news {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
             Logged::Status { id } => self.presence_on_rocketchat(id),
+            Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => {}
         }
@@ -108,6 +114,8 @@ impl Bridge {
         self.forget_emoji();
         self.compare_faces();
         self.compare_presence();
+        self.compare_rooms();
+        self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let channels = self.channels();
         self.rooms.miss(&channels);

@@ -155,18 +155,30 @@ impl ServerSettings {
         RocketMessageId::parse(id.into_owned()).ok()
     }
 
-    /// The address of a message as the server knows its own: whatever stands under
-    /// `Site_Url` with that id is taken for the message.
-    pub(super) fn permalink(&self, portal: &Portal, message: &str, fallback: &Url) -> String {
-        let mut link = self.site.as_ref().unwrap_or(fallback).clone();
+    /// The address at which people reach the server.
+    pub(super) fn site_or(&self, fallback: &Url) -> Url {
+        self.site.as_ref().unwrap_or(fallback).clone()
+    }
+
+    /// The address at which people see a room. `slug` is its name there, where known.
+    pub(super) fn room_link(&self, portal: &Portal, slug: Option<&str>, fallback: &Url) -> Url {
+        let mut link = self.site_or(fallback);
         if let Ok(mut path) = link.path_segments_mut() {
+            let name = slug.unwrap_or(&portal.name);
             let (kind, name) = match portal.kind {
-                PortalKind::Channel => ("channel", portal.name.as_str()),
-                PortalKind::Group => ("group", portal.name.as_str()),
+                PortalKind::Channel => ("channel", name),
+                PortalKind::Group => ("group", name),
                 PortalKind::Direct { .. } => ("direct", portal.rid.as_str()),
             };
             path.pop_if_empty().push(kind).push(name);
         }
+        link
+    }
+
+    /// The address of a message as the server knows its own: whatever stands under
+    /// `Site_Url` with that id is taken for the message.
+    pub(super) fn permalink(&self, portal: &Portal, message: &str, fallback: &Url) -> String {
+        let mut link = self.room_link(portal, None, fallback);
         link.query_pairs_mut().clear().append_pair("msg", message);
         // Parentheses would end the link that it stands in.
         link.as_str().replace('(', "%28").replace(')', "%29")

@@ -5,6 +5,7 @@ mod bridge;
 mod help;
 mod list;
 mod resend;
+mod unbridge;
 
 use std::sync::Arc;
 
@@ -24,9 +25,10 @@ struct Usage {
     for_everybody: bool,
 }
 
-const USAGES: [Usage; 5] = [
+const USAGES: [Usage; 6] = [
     help::USAGE,
     bridge::USAGE,
+    unbridge::USAGE,
     list::USAGE,
     resend::FAILED,
     resend::RESEND,
@@ -54,6 +56,7 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
         "failed" => resend::failed(bridge, caller),
         "resend" => resend::resend(bridge, caller, arguments.trim()).await,
         "bridge" | "list" if !is_admin => Ok(NOT_ADMIN.to_owned()),
+        "unbridge" => unbridge::run(bridge, caller, arguments.trim()).await,
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
         "list" if is_shared => {
             Ok("The list names private rooms: ask me in a room of our own.".to_owned())

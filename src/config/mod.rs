@@ -112,6 +112,8 @@ pub struct BridgeOptions {
     /// Whether people of other homeservers may join the rooms that the bridge makes
     /// for channels.
     pub federate: bool,
+    /// Whether public channels are shown in the homeserver's directory of rooms.
+    pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
     /// Where it is shown that somebody of the other side is typing.
@@ -293,6 +295,7 @@ struct BridgeSection {
     channels: Vec<String>,
     open_by_alias: bool,
     federate: bool,
+    publish: bool,
     late_after_seconds: u64,
     typing: Direction,
     presence: Direction,
@@ -306,6 +309,7 @@ impl Default for BridgeSection {
             channels: Vec::new(),
             open_by_alias: true,
             federate: true,
+            publish: false,
             late_after_seconds: 600,
             typing: Direction::Both,
             presence: Direction::Off,
@@ -569,6 +573,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         channels: section.channels,
         open_by_alias: section.open_by_alias,
         federate: section.federate,
+        publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
         typing: section.typing,
         presence: section.presence,

@@ -265,6 +265,10 @@ fn known_code(code: &str) -> Option<&'static str> {
         "error-invalid-room" | "error-room-not-found" | "invalid-channel" => {
             "There is no such room on Rocket.Chat, or it is private."
         }
+        "error-invalid-room-name" => {
+            "Rocket.Chat takes only letters, digits, dots, dashes and underscores in the name of a room."
+        }
+        "error-duplicate-channel-name" => "Another room on Rocket.Chat has that name.",
         "error-room-archived" => "The room is archived on Rocket.Chat.",
         "error-invalid-user" => "There is no such user on Rocket.Chat.",
         "error-direct-message-max-user-exceeded" => {

@@ -2,13 +2,14 @@
 
 use ruma::{EventId, RoomId, UserId};
 
+use super::endings::{Departure, Ending, Rest, Unbridged};
 use super::keys::{self, Key};
 use super::records::{
     CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Ghost, InboxEvent, Message, MessageRef,
     Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
 use super::{Store, StoreError};
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
 /// Changes that [`Change::commit`] makes all at once.
 #[must_use = "nothing is written before `commit`"]
@@ -57,6 +58,7 @@ impl<'a> Change<'a> {
     pub fn no_portal(self, portal: &Portal) -> Self {
         self.unset(keys::portal(&portal.rid))
             .unset(keys::portal_of_room(&portal.room_id))
+            .unset(keys::room_state(&portal.rid))
     }
 
     /// Takes a Matrix room away from its portal, before the portal moves on.
@@ -249,6 +251,52 @@ impl<'a> Change<'a> {
     /// Notes that a puppet is not in a room, whatever was noted before.
     pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
         self.unset(keys::puppet_in_room(rid, user))
+    }
+
+    /// Adds or replaces what is known of the end of a portal, found by either room.
+    pub fn ending(self, ending: &Ending) -> Self {
+        let portal = &ending.portal;
+        self.set(keys::ending(&portal.rid), ending).set(
+            keys::ending_of_room(&portal.room_id),
+            &Text(portal.rid.as_str().to_owned()),
+        )
+    }
+
+    /// A portal has been ended, with all that belonged to it.
+    pub fn no_ending(self, ending: &Ending) -> Self {
+        let portal = &ending.portal;
+        self.unset(keys::ending(&portal.rid))
+            .unset(keys::ending_of_room(&portal.room_id))
+    }
+
+    /// Notes that a room is mirrored no more because somebody wished so.
+    pub fn unbridged(self, rid: &RocketRoomId, unbridged: &Unbridged) -> Self {
+        self.set(keys::unbridged(rid), unbridged)
+    }
+
+    /// Somebody wishes a room to be mirrored again.
+    pub fn not_unbridged(self, rid: &RocketRoomId) -> Self {
+        self.unset(keys::unbridged(rid))
+    }
+
+    /// Notes why a ghost has left its rooms.
+    pub fn departure(self, user: &RocketUserId, departure: &Departure) -> Self {
+        self.set(keys::departure(user), departure)
+    }
+
+    /// The person behind a ghost is there again.
+    pub fn no_departure(self, user: &RocketUserId) -> Self {
+        self.unset(keys::departure(user))
+    }
+
+    /// Notes what is thought of a Matrix user whose account may be gone.
+    pub fn rest(self, user: &UserId, rest: Rest) -> Self {
+        self.set(keys::rest(user), &rest)
+    }
+
+    /// A Matrix user is there.
+    pub fn no_rest(self, user: &UserId) -> Self {
+        self.unset(keys::rest(user))
     }
 
     /// Notes that the bot takes commands in a room, or no longer does.

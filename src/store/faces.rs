@@ -152,7 +152,7 @@ impl Store {
         self.amend_or_make(&keys::room_picture(rid), amend)
     }
 
-    fn amend_or_make<R: Record + Default>(
+    pub(super) fn amend_or_make<R: Record + Default>(
         &self,
         key: &Key,
         amend: impl FnOnce(&mut R),

@@ -115,6 +115,11 @@ pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
     key(b'P', &[rid.as_str()])
 }
 
+/// What both sides of a portal agreed upon last.
+pub(super) fn room_state(rid: &RocketRoomId) -> Key {
+    key(b'S', &[rid.as_str()])
+}
+
 /// That a ghost is in a portal's Matrix room.
 pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])
@@ -256,6 +261,76 @@ pub(super) fn dead_letter_of(room: &RoomId, id: &str) -> Key {
 
 /// All of them.
 pub(super) const DEAD_LETTERS: &[u8] = b"d";
+
+/// A portal that is being ended.
+pub(super) fn ending(rid: &RocketRoomId) -> Key {
+    key(b'E', &[rid.as_str()])
+}
+
+/// All of them.
+pub(super) const ENDINGS: &[u8] = b"E";
+
+/// Which portal that is being ended has that Matrix room.
+pub(super) fn ending_of_room(room: &RoomId) -> Key {
+    key(b'W', &[room.as_str()])
+}
+
+/// That a room of Rocket.Chat is mirrored no more because somebody wished so.
+pub(super) fn unbridged(rid: &RocketRoomId) -> Key {
+    key(b'N', &[rid.as_str()])
+}
+
+/// Why a ghost has left its rooms, by the person behind it.
+pub(super) fn departure(user: &RocketUserId) -> Key {
+    key(b'n', &[user.as_str()])
+}
+
+/// What is thought of a Matrix user whose account may be gone.
+pub(super) fn rest(user: &UserId) -> Key {
+    key(b'R', &[user.as_str()])
+}
+
+/// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
+/// part of their keys. Not those that outlive a portal.
+const OF_ROCKET_ROOMS: [u8; 9] = *b"cPkmoahtF";
+
+/// As [`OF_ROCKET_ROOMS`], of one Matrix room.
+const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
+
+/// Where everything lies that is known of a portal, besides its own record: by the
+/// room of Rocket.Chat, and by the Matrix room.
+pub(super) fn of_portal(rid: &RocketRoomId, room: &RoomId) -> Vec<Key> {
+    let of_rocket = OF_ROCKET_ROOMS
+        .iter()
+        .map(|kind| key(*kind, &[rid.as_str()]));
+    let of_matrix = OF_MATRIX_ROOMS
+        .iter()
+        .map(|kind| key(*kind, &[room.as_str()]));
+    of_rocket.chain(of_matrix).collect()
+}
+
+/// Who is known to be in a portal: ghosts by the Matrix room, puppets by the room of
+/// Rocket.Chat.
+pub(super) fn members_of_portal(rid: &RocketRoomId, room: &RoomId) -> Vec<Key> {
+    vec![ghosts_in_room(room), puppets_in_room(rid)]
+}
+
+/// All ghosts in a portal's Matrix room.
+pub(super) fn ghosts_in_room(room: &RoomId) -> Key {
+    key(b'j', &[room.as_str()])
+}
+
+/// All puppets in all rooms.
+pub(super) const PUPPETS_IN_ROOMS: &[u8] = b"k";
+
+/// The parts of a key.
+pub(super) fn parts(key: &[u8]) -> Option<Vec<&str>> {
+    let parts = key.get(1..)?.strip_suffix(&[0])?;
+    parts
+        .split(|byte| *byte == 0)
+        .map(|part| std::str::from_utf8(part).ok())
+        .collect()
+}
 
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {

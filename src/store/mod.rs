@@ -8,6 +8,7 @@
 //! are derived.
 
 mod change;
+mod endings;
 mod faces;
 mod file_links;
 mod files;
@@ -16,6 +17,7 @@ mod inbox;
 mod keys;
 mod messages;
 mod records;
+mod room_state;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -25,6 +27,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use change::Change;
+pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use records::{
@@ -32,6 +35,7 @@ pub use records::{
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,
     Reactions, Thread, Upload,
 };
+pub use room_state::{RoomState, StateWish};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

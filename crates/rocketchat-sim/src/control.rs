@@ -409,6 +409,9 @@ fn order(state: &mut State, method: &str, path: &str, body: &[u8]) -> Result<Val
             state.journal.flush();
             Ok(json!({ "removed": removed }))
         }
+        ("POST", "users") => state.make_users(&parse(body)?).map_err(bad),
+        ("POST", "rooms") => state.make_rooms(&parse(body)?).map_err(bad),
+        ("POST", "federated") => state.mark_federated(&parse(body)?).map_err(bad),
         ("POST", "permissions") => {
             let wanted: Permission = parse(body)?;
             if state.change_permission(&wanted.id, &wanted.roles) {

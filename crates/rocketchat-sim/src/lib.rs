@@ -12,11 +12,13 @@
 //! | `permissions`, `settings`, `profile` | who may what, what is switched on, which version |
 //! | `media_types`, `pictures` | types of files, thumbnails and avatars |
 //! | `limiter`, `misbehave`, `control` | limits, faults on request, the API that orders them |
+//! | `fixtures` | many people and rooms at once, federated marks |
 //! | `journal` | what survives a crash |
 
 pub mod actions;
 pub mod control;
 pub mod error;
+pub mod fixtures;
 pub mod ids;
 pub mod journal;
 pub mod json;

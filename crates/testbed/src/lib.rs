@@ -57,6 +57,6 @@ pub use rocket::{
     Downloaded, NewFile, RocketMessage, RocketSim, RocketUser, Rule, SimControl, SimOptions,
 };
 pub use samples::{Sample, sha256};
-pub use synapse::{Synapse, SynapseOptions};
+pub use synapse::{Federation, Synapse, SynapseOptions};
 pub use wait::{DEADLINE, eventually};
 pub use world::{World, WorldOptions};

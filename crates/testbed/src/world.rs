@@ -13,7 +13,7 @@ use crate::http::{Api, Evidence, escape};
 use crate::matrix::MatrixUser;
 use crate::ports::PortLease;
 use crate::rocket::{RocketSim, RocketUser, SimOptions};
-use crate::synapse::{PROBLEMS, Synapse, SynapseOptions};
+use crate::synapse::{Federation, PROBLEMS, Synapse, SynapseOptions};
 use crate::wait::eventually;
 
 /// What a world is made of.
@@ -39,6 +39,9 @@ pub struct WorldOptions {
     /// Where everything is kept; without, in a temporary directory that goes
     /// with the world (see `TESTBED_KEEP`).
     pub directory: Option<PathBuf>,
+    /// How many homeservers there are beside the bridge's own, all federating; with
+    /// any, the bridge's own is called by its address (see [`Synapse::server_name`]).
+    pub other_homeservers: usize,
     /// Ports of Synapse, Rocket.Chat and the bridge, if free.
     pub preferred_ports: Option<[u16; 3]>,
 }
@@ -56,6 +59,7 @@ impl WorldOptions {
             log: "info,matrix_appservice_rocketchat=debug".to_owned(),
             start_bridge: true,
             directory: None,
+            other_homeservers: 0,
             preferred_ports: None,
         }
     }
@@ -70,6 +74,8 @@ pub struct World {
     pub rocketchat: RocketSim,
     /// The Matrix side.
     pub synapse: Synapse,
+    /// Homeservers beside the bridge's own, which federate with it and each other.
+    pub others: Vec<Synapse>,
     /// The bridge's account on Rocket.Chat.
     pub rocket_bot: RocketUser,
     /// Rocket.Chat's ids of [`WorldOptions::channels`] by name.
@@ -90,14 +96,19 @@ impl World {
     pub async fn start(options: WorldOptions) -> Result<Self> {
         let dir = Place::new(options.directory.as_deref())?;
         let at = |name: &str| dir.path().join(name);
-        let evidence = Evidence::new(vec![
+        let mut logs = vec![
             ("Synapse".to_owned(), at("synapse").join(PROBLEMS)),
             (
                 "the Rocket.Chat simulator".to_owned(),
                 at("rocketchat/rocketchat-sim.log"),
             ),
             ("the bridge".to_owned(), at("bridge/bridge.log")),
-        ]);
+        ];
+        for index in 0..options.other_homeservers {
+            let directory = at(&format!("synapse-other-{index}"));
+            logs.push((format!("homeserver {index}"), directory.join(PROBLEMS)));
+        }
+        let evidence = Evidence::new(logs);
         let [synapse_port, rocket_port, bridge_port] = take_ports(options.preferred_ports)?;
 
         let rocketchat = RocketSim::start(SimOptions {
@@ -116,9 +127,12 @@ impl World {
 
         let homeserver_url = format!("http://127.0.0.1:{}", synapse_port.port());
         let bridge_url = format!("http://127.0.0.1:{}", bridge_port.port());
+        let (federation, others) = federation_of(options.other_homeservers)?;
+        let mut synapse_options = SynapseOptions::new(at("synapse"), synapse_port);
+        synapse_options.federation = federation;
         let config = bridge_config(
             &options,
-            &homeserver_url,
+            (&homeserver_url, &synapse_options.server_name()),
             &bridge_url,
             (rocketchat.base_url(), &rocket_bot.id, &token),
         )?;
@@ -130,11 +144,21 @@ impl World {
         })
         .await?;
 
-        let mut synapse_options = SynapseOptions::new(at("synapse"), synapse_port);
         synapse_options.registrations = vec![bridge.registration_path()];
         synapse_options.extra_config = options.synapse_config;
         synapse_options.evidence = evidence.clone();
+        let others = others.into_iter().enumerate().map(|(index, federation)| {
+            let directory = at(&format!("synapse-other-{index}"));
+            let evidence = evidence.clone();
+            tokio::spawn(start_other(directory, federation, evidence))
+        });
+        // At once: each takes some seconds.
+        let starting: Vec<_> = others.collect();
         let synapse = Synapse::start(synapse_options).await?;
+        let mut others = Vec::new();
+        for other in starting {
+            others.push(other.await??);
+        }
         if options.start_bridge {
             bridge.start()?;
             bridge.ready().await?;
@@ -143,6 +167,7 @@ impl World {
             bridge,
             rocketchat,
             synapse,
+            others,
             rocket_bot,
             channels,
             evidence,
@@ -162,6 +187,30 @@ impl World {
         }
         let user = self.synapse.register(localpart).await?;
         people.insert(localpart.to_owned(), user.clone());
+        Ok(user)
+    }
+
+    /// The first homeserver beside the bridge's own.
+    ///
+    /// # Errors
+    /// When [`WorldOptions::other_homeservers`] asked for none.
+    pub fn other(&self) -> Result<&Synapse> {
+        self.others.first().context("this world has one homeserver")
+    }
+
+    /// The person of this name at a homeserver beside the bridge's own: registered at
+    /// first, the same afterwards.
+    ///
+    /// # Errors
+    /// When that homeserver refuses.
+    pub async fn other_user(&self, homeserver: &Synapse, localpart: &str) -> Result<MatrixUser> {
+        let user_id = format!("@{localpart}:{}", homeserver.server_name());
+        let mut people = self.people.lock().await;
+        if let Some(user) = people.get(&user_id) {
+            return Ok(user.clone());
+        }
+        let user = homeserver.register(localpart).await?;
+        people.insert(user_id, user.clone());
         Ok(user)
     }
 
@@ -214,7 +263,14 @@ impl World {
 
     /// The Rocket.Chat user name of the one that stands for a Matrix user.
     pub fn puppet(&self, localpart: &str) -> String {
-        format!("mx_{localpart}_{}", self.synapse.server_name())
+        self.puppet_of(&self.user_id(localpart))
+    }
+
+    /// The Rocket.Chat user name of the one that stands for a Matrix user of any
+    /// homeserver.
+    pub fn puppet_of(&self, user_id: &str) -> String {
+        let name = user_id.trim_start_matches('@').replacen(':', "_", 1);
+        format!("mx_{}", name.replace(':', "-"))
     }
 
     /// The alias that opens the portal of a channel.
@@ -303,11 +359,14 @@ impl World {
     /// # Errors
     /// When something does not end by itself; it is killed then.
     pub async fn stop(self) -> Result<()> {
-        let ends = [
+        let mut ends = vec![
             self.bridge.stop().await.map(drop),
             self.rocketchat.stop().await,
             self.synapse.stop().await,
         ];
+        for other in &self.others {
+            ends.push(other.stop().await);
+        }
         ends.into_iter().collect()
     }
 }
@@ -331,13 +390,39 @@ fn take_ports(preferred: Option<[u16; 3]>) -> Result<[PortLease; 3]> {
     }
 }
 
+/// The place of the bridge's own homeserver among so many others, and theirs.
+fn federation_of(others: usize) -> Result<(Option<Federation>, Vec<Federation>)> {
+    if others == 0 {
+        return Ok((None, Vec::new()));
+    }
+    let ports: Vec<_> = (0..=others)
+        .map(|_| PortLease::any())
+        .collect::<Result<_>>()?;
+    let peers: Vec<_> = ports.iter().map(Federation::server_name).collect();
+    let mut all = ports.into_iter().map(|port| Federation {
+        port,
+        peers: peers.clone(),
+    });
+    Ok((all.next(), all.collect()))
+}
+
+async fn start_other(
+    directory: PathBuf,
+    federation: Federation,
+    evidence: Evidence,
+) -> Result<Synapse> {
+    let mut options = SynapseOptions::new(directory, PortLease::any()?);
+    options.federation = Some(federation);
+    options.evidence = evidence;
+    Synapse::start(options).await
+}
+
 fn bridge_config(
     options: &WorldOptions,
-    homeserver_url: &str,
+    (homeserver_url, server_name): (&str, &str),
     bridge_url: &str,
     (rocket_url, bot_id, token): (&str, &str, &str),
 ) -> Result<Value> {
-    let server_name = Synapse::SERVER_NAME;
     let listen = bridge_url.trim_start_matches("http://");
     let admins: Vec<String> = options
         .bridge_admins

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{PortLease, Sample, Synapse, SynapseOptions};
+use testbed::{Federation, PortLease, Sample, Synapse, SynapseOptions};
 
 #[tokio::test]
 async fn people_talk_through_a_real_synapse_that_is_killed_in_between() -> Result<()> {
@@ -113,4 +113,38 @@ async fn people_send_files_and_show_their_faces() -> Result<()> {
     let shown = bob.state_content(&room, "m.room.avatar", "").await?;
     assert_eq!(shown.unwrap_or_default()["url"], mxc);
     synapse.stop().await
+}
+
+#[tokio::test]
+async fn people_of_two_synapses_meet_in_a_room_also_after_one_was_away() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (one, two) = (PortLease::any()?, PortLease::any()?);
+    let peers = vec![Federation::server_name(&one), Federation::server_name(&two)];
+    let start = async |name: &str, port| {
+        let mut options = SynapseOptions::new(directory.path().join(name), PortLease::any()?);
+        let peers = peers.clone();
+        options.federation = Some(Federation { port, peers });
+        Synapse::start(options).await
+    };
+    let (one, two) = (start("one", one).await?, start("two", two).await?);
+    let alice = one.register("alice").await?;
+    let bob = two.register("bob").await?;
+    assert_eq!(alice.user_id, format!("@alice:{}", peers[0]));
+
+    let room = alice
+        .create_room(json!({ "preset": "public_chat", "room_alias_name": "meeting" }))
+        .await?;
+    let alias = format!("#meeting:{}", peers[0]);
+    assert_eq!(bob.join(&alias).await?, room);
+    alice.send_text(&room, "from one").await?;
+    bob.wait_for_text(&room, "from one").await?;
+
+    two.kill().await?;
+    alice.send_text(&room, "while two was away").await?;
+    two.restart().await?;
+    bob.send_text(&room, "from two").await?;
+    alice.wait_for_text(&room, "from two").await?;
+    bob.wait_for_text(&room, "while two was away").await?;
+    one.stop().await?;
+    two.stop().await
 }

@@ -16,7 +16,6 @@ mod ghosts;
 mod joins;
 mod pictures;
 mod puppets;
-mod queue;
 mod rooms;
 mod round;
 
@@ -27,11 +26,11 @@ use std::sync::{Arc, Mutex};
 use ruma::OwnedUserId;
 use tokio::sync::{Notify, Semaphore};
 
+use super::look_queue::Queue;
 use super::{Bridge, Failure};
 use crate::rocketchat::realtime::Pictured;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 pub(in crate::bridge) use puppets::puppet_name;
-use queue::Queue;
 
 /// How many of each side are looked at at once.
 const WORKERS: usize = 3;

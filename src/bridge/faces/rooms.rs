@@ -301,6 +301,7 @@ impl Bridge {
         if !is_same {
             (now.url, now.hash, now.event) = self.show_on_matrix(portal, picture).await?;
             tracing::info!(%rid, "a room's picture is as on Rocket.Chat");
+            self.compare_room(rid);
         }
         self.store.amend_room_picture(rid, |stored| {
             // Somebody on Matrix may have wished for another meanwhile.

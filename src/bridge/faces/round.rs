@@ -1,6 +1,7 @@
 //! Comparing everything: after each connection to Rocket.Chat, and now and then, since
 //! it does not tell of every change (of a display name only with `UI_Use_Real_Name`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,11 +45,12 @@ impl Bridge {
         }
     }
 
-    async fn compare_people(&self) -> Result<(), Failure> {
+    async fn compare_people(self: &Arc<Self>) -> Result<(), Failure> {
         if !self.store.has_ghosts() {
             return Ok(());
         }
         let mut offset = 0;
+        let mut listed = HashSet::new();
         for _ in 0..MOST_PAGES {
             let page = self
                 .persevere(async |_| {
@@ -58,10 +60,12 @@ impl Bridge {
                 .await?;
             for user in &page.items {
                 self.compare_ghost(user)?;
+                self.note_account(user)?;
+                listed.insert(user.id.clone());
             }
             offset += page.sent;
             if page.sent == 0 || offset >= page.total {
-                break;
+                return self.look_for_missing(&listed);
             }
             tokio::time::sleep(BETWEEN_PAGES).await;
         }

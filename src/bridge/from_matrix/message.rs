@@ -76,6 +76,7 @@ impl Bridge {
         let Some(portal) = portal else {
             return Ok(Done::default());
         };
+        self.refuse_if_archived(&portal).await?;
         match original {
             Some(original) => {
                 self.on_edit(&portal, event, json, &original, content, attempt)

@@ -113,11 +113,22 @@ impl Bridge {
         attempt: Attempt,
     ) -> Result<Done, Failure> {
         if self.config.is_ours(&event.sender) {
+            if self.is_parting(event) {
+                self.on_put_out(event, &event.sender).await?;
+            }
             return Ok(Done::default());
         }
         let json: Value = serde_json::from_str(event.json.get())
             .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
+        if self.came_too_late(event, &json).await? {
+            return Ok(Done::default());
+        }
         let content = json.get("content").unwrap_or(&Value::Null);
+        let membership = content.get("membership").and_then(Value::as_str);
+        if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
+        {
+            self.wake_puppet(&event.sender).await?;
+        }
         match event.kind.as_str() {
             "m.room.member" => {
                 self.on_membership(event, &json, content).await?;
@@ -125,6 +136,10 @@ impl Bridge {
             }
             "m.room.avatar" => {
                 self.on_room_picture(event, &json, content)?;
+                Ok(Done::default())
+            }
+            kind if Self::is_room_state(kind) => {
+                self.on_room_state(event, &json, content)?;
                 Ok(Done::default())
             }
             "m.room.message" => self.on_message_event(event, &json, content, attempt).await,

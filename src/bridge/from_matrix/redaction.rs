@@ -67,7 +67,7 @@ impl Bridge {
                 {
                     self.forget_file_of(&portal, &redacted)
                 }
-                _ => Ok(()),
+                _ => Ok(self.on_state_redacted(&portal)?),
             },
         }
     }

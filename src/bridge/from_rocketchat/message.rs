@@ -343,7 +343,7 @@ impl Bridge {
     }
 
     /// Sends an event as a ghost, in the room at need.
-    pub(super) async fn send_as_ghost(
+    pub(in crate::bridge) async fn send_as_ghost(
         &self,
         portal: &Portal,
         ghost: &Ghost,
@@ -365,6 +365,9 @@ impl Bridge {
                 // welcome to a homeserver that refuses them.
                 let levels = self.power_levels(portal).await?;
                 let may_send = levels.may_send(&ghost.user_id, kind);
+                if !may_send && self.raise_ghost(portal, ghost, kind).await? {
+                    return Err(Failure::NotYet("the right to speak"));
+                }
                 if !may_send || !(error.says_not_in_room() || self.is_out(portal, ghost).await?) {
                     return Err(error.into());
                 }

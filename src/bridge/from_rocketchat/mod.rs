@@ -151,7 +151,12 @@ impl Bridge {
         attempt: Attempt,
         brought: &Brought,
     ) -> Result<(), Failure> {
-        if message.hidden || message.federated {
+        if message.federated {
+            // The room may have come to belong to Rocket.Chat's own federation.
+            self.look_for_room(&portal.rid);
+            return Ok(());
+        }
+        if message.hidden {
             return Ok(());
         }
         // Whoever wrote it: a moderator may have taken it away.
@@ -160,6 +165,7 @@ impl Bridge {
         }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
+            self.note_system_message(portal, message);
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;

@@ -133,6 +133,30 @@ impl Intent {
         }
     }
 
+    /// A state of the room with who set it and when; none if it was never set, or where
+    /// the homeserver does not say (before specification 1.16 this was Synapse's own).
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn state_event(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<Option<TimelineEvent>, Error> {
+        let mut request = get_state_event_for_key::v3::Request::new(
+            room.to_owned(),
+            StateEventType::from(kind),
+            state_key.to_owned(),
+        );
+        request.format = get_state_event_for_key::v3::StateEventFormat::Event;
+        match self.call(request).await {
+            Ok(response) => Ok(TimelineEvent::read(response.event_or_content.get())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// An event of the room; none that the homeserver does not have, or does not
     /// show to this user.
     ///

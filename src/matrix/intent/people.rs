@@ -66,6 +66,22 @@ impl Intent {
         }
     }
 
+    /// Whether there is a profile of a user: of its own users a homeserver has one for
+    /// every account (Synapse deletes it when the account is deactivated).
+    ///
+    /// # Errors
+    /// See [`Error`]; `M_FORBIDDEN` where the homeserver does not tell.
+    pub async fn has_profile(&self, user: &UserId) -> Result<bool, Error> {
+        match self
+            .call(get_profile::v3::Request::new(user.to_owned()))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sets any field of the user's own profile (from v1.16 of the specification
     /// also fields of one's own naming, 64 KiB all together).
     ///

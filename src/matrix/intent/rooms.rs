@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
+use ruma::api::client::directory::set_room_visibility;
 use ruma::api::client::discovery::get_capabilities;
 use ruma::api::client::membership::{
     ban_user, get_member_events, invite_user, join_room_by_id, join_room_by_id_or_alias,
     joined_members, joined_rooms, kick_user, leave_room, unban_user,
 };
-use ruma::api::client::room::create_room;
+use ruma::api::client::room::{Visibility, aliases, create_room};
 use ruma::events::room::member::MembershipState;
-use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
+use ruma::{
+    OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId,
+    RoomOrAliasId, UserId,
+};
 
 use super::Intent;
 use crate::matrix::error::Error;
@@ -255,6 +259,35 @@ impl Intent {
     pub async fn delete_alias(&self, alias: &RoomAliasId) -> Result<(), Error> {
         self.call(delete_alias::v3::Request::new(alias.to_owned()))
             .await?;
+        Ok(())
+    }
+
+    /// The aliases on this homeserver that lead to a room.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn aliases_of(&self, room: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Error> {
+        let response = self
+            .call(aliases::v3::Request::new(room.to_owned()))
+            .await?;
+        Ok(response.aliases)
+    }
+
+    /// Shows a room in the homeserver's directory, or no longer.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` without the right to; [`Error::is_not_found`] for a room that the
+    /// homeserver does not know.
+    pub async fn list_in_directory(&self, room: &RoomId, listed: bool) -> Result<(), Error> {
+        let visibility = match listed {
+            true => Visibility::Public,
+            false => Visibility::Private,
+        };
+        self.call(set_room_visibility::v3::Request::new(
+            room.to_owned(),
+            visibility,
+        ))
+        .await?;
         Ok(())
     }
 }

@@ -95,6 +95,16 @@ pub struct Room {
     /// Only some may write.
     #[serde(default, rename = "ro", deserialize_with = "lenient::or_default")]
     pub read_only: bool,
+    /// Everybody may react although only some may write.
+    #[serde(
+        default,
+        rename = "reactWhenReadOnly",
+        deserialize_with = "lenient::or_default"
+    )]
+    pub react_when_read_only: bool,
+    /// Names of those who may write although the room is read-only.
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub unmuted: Vec<Username>,
     /// Archived. Posting still works by room id, changing settings does not.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub archived: bool,

@@ -137,6 +137,13 @@ pub enum Logged {
         /// Who.
         id: RocketUserId,
     },
+    /// `Users:Deleted`: an account was deleted, and by `Message_ErasureType` what it
+    /// wrote, of which nothing else tells. It does not come where messages are kept
+    /// (6.14).
+    Gone {
+        /// Whose.
+        id: RocketUserId,
+    },
     /// `updateEmojiCustom`, `deleteEmojiCustom`: custom emoji are others than before.
     Emoji,
     /// Another one.
@@ -155,6 +162,8 @@ impl Logged {
     pub const NAME: &'static str = "Users:NameChanged";
     /// The event of [`Self::Status`].
     pub const STATUS: &'static str = "user-status";
+    /// The event of [`Self::Gone`].
+    pub const GONE: &'static str = "Users:Deleted";
     /// The events of [`Self::Emoji`].
     pub const EMOJI: [&'static str; 2] = ["updateEmojiCustom", "deleteEmojiCustom"];
 }

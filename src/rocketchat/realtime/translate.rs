@@ -285,6 +285,17 @@ fn logged(fields: Fields<'_>) -> Result<Logged, Unreadable> {
                 _ => Err(lost("a change of a status")),
             }
         }
+        Logged::GONE => {
+            #[derive(Deserialize)]
+            struct Gone {
+                #[serde(rename = "userId")]
+                id: RocketUserId,
+            }
+            let gone: Gone = fields
+                .document(0)
+                .ok_or_else(|| lost("a deletion of an account"))?;
+            Ok(Logged::Gone { id: gone.id })
+        }
         name if Logged::EMOJI.contains(&name) => Ok(Logged::Emoji),
         _ => Ok(Logged::Other {
             args: fields.values(),

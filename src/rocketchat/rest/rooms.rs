@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::answer;
 use super::client::{Request, Session};
 use crate::rocketchat::documents::{
-    Changes, Member, Page, Removed, Room, RoomType, Subscription, Timestamp, read_each,
+    Changes, Member, Page, Removed, Room, RoomType, Subscription, Timestamp, UserRef, read_each,
 };
 use crate::rocketchat::error::Error;
 use crate::rocketchat::ids::{RocketRoomId, RocketUserId, Username};
@@ -63,6 +63,14 @@ struct ChangesAnswer<'a> {
     update: Vec<&'a RawValue>,
     #[serde(borrow, default)]
     remove: Vec<&'a RawValue>,
+}
+
+/// Which roles somebody has in a room.
+#[derive(Deserialize)]
+struct RolesOf {
+    u: UserRef,
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +139,61 @@ impl Session {
     /// `not-allowed` when the account may not see it; `error-room-archived`.
     pub async fn room_info(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
         self.room("rooms.info", "roomId", rid.as_str()).await
+    }
+
+    /// As [`Session::room_info`], also of rooms that the account is not in and of
+    /// archived ones, for an administrator: without `lm`, and of what is empty mostly
+    /// nothing.
+    ///
+    /// # Errors
+    /// `error-not-authorized` without `view-room-administration`.
+    pub async fn room_as_admin(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
+        let path = ["api", "v1", "rooms.adminRooms.getRoom"];
+        let request = Request::get(&path).query("rid", rid.as_str());
+        match self.json::<Room>(request).await {
+            Ok(room) => Ok(Some(room)),
+            // How 6.14 says that there is none.
+            Err(error) if matches!(error.code(), Some("not-allowed" | "error-room-not-found")) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes settings of a room, by the names that the server has for them
+    /// (`roomName`, `roomTopic`, `readOnly`, …). What is so already is no error.
+    ///
+    /// # Errors
+    /// `error-action-not-allowed` without the right to; `error-invalid-room-name`,
+    /// `error-duplicate-channel-name`, `error-room-archived`.
+    pub async fn save_room_settings(
+        &self,
+        rid: &RocketRoomId,
+        mut settings: serde_json::Value,
+    ) -> Result<(), Error> {
+        settings["rid"] = json!(rid);
+        self.act(["api", "v1", "rooms.saveRoomSettings"], settings)
+            .await
+    }
+
+    /// Makes a public channel a private group, or the other way round. `kind` is what it
+    /// is now.
+    ///
+    /// # Errors
+    /// `error-action-not-allowed` without the right to; `error-room-not-found` when it
+    /// is not of that kind.
+    pub async fn set_room_type(
+        &self,
+        rid: &RocketRoomId,
+        kind: &RoomType,
+        wanted: &RoomType,
+    ) -> Result<(), Error> {
+        let endpoint = by_type(
+            kind,
+            ["channels.setType", "groups.setType", "groups.setType"],
+        );
+        let body = json!({ "roomId": rid, "type": wanted });
+        self.act(["api", "v1", endpoint], body).await
     }
 
     async fn room(&self, endpoint: &str, key: &str, value: &str) -> Result<Option<Room>, Error> {
@@ -303,6 +366,51 @@ impl Session {
             request = request.query("types[]", kind.as_str());
         }
         self.page(request, offset, count.clamp(1, PAGE)).await
+    }
+
+    /// What an administrator is shown of one room of the whole server; none when there
+    /// is no such.
+    ///
+    /// # Errors
+    /// `error-not-authorized` without `view-room-administration`.
+    pub async fn admin_room(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
+        let path = ["api", "v1", "rooms.adminRooms.getRoom"];
+        let request = Request::get(&path).query("rid", rid.as_str());
+        match self.json::<Room>(request).await {
+            Ok(room) => Ok(Some(room)),
+            // Its word for a room that is not there (6.14); who lacks the right is told
+            // `error-not-authorized`.
+            Err(error) if error.code() == Some("not-allowed") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who owns a channel or group.
+    ///
+    /// # Errors
+    /// `error-room-not-found` when the account may not see the room.
+    pub async fn owners(
+        &self,
+        rid: &RocketRoomId,
+        kind: &RoomType,
+    ) -> Result<Vec<RocketUserId>, Error> {
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow, default)]
+            roles: Vec<&'a RawValue>,
+        }
+        let endpoint = by_type(kind, ["channels.roles", "groups.roles", "groups.roles"]);
+        let path = ["api", "v1", endpoint];
+        let body = self
+            .bytes(Request::get(&path).query("roomId", rid.as_str()))
+            .await?;
+        let answer: Answer<'_> = answer::parse(&body)?;
+        let (members, _) = read_each::<RolesOf>(&answer.roles);
+        Ok(members
+            .into_iter()
+            .filter(|member| member.roles.iter().any(|role| role == "owner"))
+            .map(|member| member.u.id)
+            .collect())
     }
 
     async fn page<T: DeserializeOwned>(

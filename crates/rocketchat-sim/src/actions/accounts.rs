@@ -251,6 +251,9 @@ impl State {
         let Some(old) = self.users.get(uid).cloned() else {
             return Err(Failure::plain(self.options.cannot_read("roles", "null")));
         };
+        if json::flag(&old.doc, "federated") {
+            return Err(Failure::plain("Edit_Federated_User_Not_Allowed"));
+        }
         if let Some(username) = data.get("username").and_then(Value::as_str)
             && username != old.name()
         {
@@ -366,6 +369,9 @@ impl State {
             let event = json!([{ "_id": uid, "name": if renamed { old.shown_name() } else { user.shown_name() }, "username": user.name() }]);
             self.emit("stream-notify-logged", "Users:NameChanged", &event);
         }
+        if renamed || display {
+            self.rename_in_rooms(&user, old);
+        }
         if !renamed {
             return;
         }
@@ -403,5 +409,67 @@ impl State {
                 }
             });
         }
+    }
+
+    /// A new name goes into the lists of rooms: of direct rooms for the others, of one's own
+    /// subscriptions, of who is muted and who made a room.
+    fn rename_in_rooms(&mut self, user: &User, old: &User) {
+        let uid = user.id();
+        let rids: Vec<String> = self
+            .subs_of_user(uid)
+            .iter()
+            .map(|sub| json::text(&sub.doc, "rid").to_owned())
+            .collect();
+        for rid in rids {
+            if user.name() != old.name() {
+                self.rename_in_room(&rid, user, old);
+            }
+            let direct = self
+                .room(&rid)
+                .is_some_and(|room| json::text(room, "t") == "d");
+            if !direct {
+                continue;
+            }
+            let members: Vec<User> = self
+                .subs_of_room(&rid)
+                .iter()
+                .filter_map(|sub| self.users.get(sub.uid()))
+                .cloned()
+                .collect();
+            for member in members.iter().filter(|one| one.id() != uid) {
+                let (name, fname) = crate::actions::create::labels(&members, member.id());
+                self.change_sub(&rid, member.id(), |sub| {
+                    sub.insert("name".to_owned(), json!(name));
+                    sub.insert("fname".to_owned(), json!(fname));
+                });
+            }
+        }
+    }
+
+    fn rename_in_room(&mut self, rid: &str, user: &User, old: &User) {
+        let uid = user.id().to_owned();
+        let concerned = self.room(rid).is_some_and(|room| {
+            room.get("u").is_some_and(|u| u["_id"] == uid.as_str())
+                || ["usernames", "_USERNAMES", "muted", "unmuted"]
+                    .iter()
+                    .any(|key| json::texts(room, key).iter().any(|one| one == old.name()))
+        });
+        if concerned {
+            self.change_room(rid, |room| {
+                if room.get("u").is_some_and(|u| u["_id"] == uid.as_str()) {
+                    room["u"]["username"] = json!(user.name());
+                }
+                for key in ["usernames", "_USERNAMES", "muted", "unmuted"] {
+                    if let Some(Value::Array(list)) = room.get_mut(key) {
+                        for one in list.iter_mut().filter(|one| **one == old.name()) {
+                            *one = json!(user.name());
+                        }
+                    }
+                }
+            });
+        }
+        self.change_sub(rid, &uid, |sub| {
+            sub["u"]["username"] = json!(user.name());
+        });
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::Failure,
     ids,
     json::{self, Doc},
-    state::State,
+    state::{State, users::User},
     text, time,
 };
 
@@ -23,8 +23,8 @@ pub struct NewRoom {
     pub read_only: bool,
     /// Topic, description and the like.
     pub extra: Doc,
-    /// Custom fields.
-    pub custom_fields: Doc,
+    /// Custom fields; rooms that the server makes for itself have none at all.
+    pub custom_fields: Option<Doc>,
     /// The creator does not become a member.
     pub exclude_self: bool,
 }
@@ -50,6 +50,23 @@ fn slug(title: &str) -> String {
     slug
 }
 
+/// How a direct room is called for one of its members: usernames and display names of the others.
+pub(super) fn labels(members: &[User], uid: &str) -> (String, String) {
+    let others = || {
+        members
+            .iter()
+            .filter(|other| other.id() != uid || members.len() == 1)
+    };
+    let name: Vec<&str> = others().map(User::name).collect();
+    let fname: Vec<&str> = others()
+        .map(|other| match other.shown_name() {
+            "" => other.name(),
+            shown => shown,
+        })
+        .collect();
+    (name.join(", "), fname.join(", "))
+}
+
 impl State {
     /// Checks a room name and returns it as it will be stored.
     pub fn valid_room_name(&self, name: &str, not: Option<&str>) -> Result<String, Failure> {
@@ -72,6 +89,22 @@ impl State {
     /// Makes a channel or group; nobody's joining is written down as a message.
     pub fn create_room(&mut self, uid: &str, new: NewRoom) -> Result<Doc, Failure> {
         let name = self.valid_room_name(&new.name, None)?;
+        let room = self.create_named_room(uid, &name, new)?;
+        let team = json::text(&room, "teamId").to_owned();
+        if let Some(main) = self.teams.get(&team).map(|team| team.room().to_owned()) {
+            let by = self.author_of(uid);
+            self.system_message("user-added-room-to-team", &main, &name, by, Value::Null);
+        }
+        Ok(room)
+    }
+
+    /// Makes a room of a name that was checked before, or that the server chose.
+    pub fn create_named_room(
+        &mut self,
+        uid: &str,
+        name: &str,
+        new: NewRoom,
+    ) -> Result<Doc, Failure> {
         let Some(creator) = self.users.get(uid).cloned() else {
             return Err(Failure::NotLoggedIn);
         };
@@ -94,7 +127,6 @@ impl State {
         for (key, value) in [
             ("_id", json!(rid)),
             ("fname", json!(new.name)),
-            ("customFields", Value::Object(new.custom_fields)),
             ("name", json!(name)),
             ("t", json!(new.kind)),
             ("msgs", json!(0)),
@@ -108,13 +140,19 @@ impl State {
         ] {
             room.insert(key.to_owned(), value);
         }
+        if let Some(fields) = new.custom_fields {
+            room.insert("customFields".to_owned(), Value::Object(fields));
+        }
         self.insert_room(room.clone());
         for member in &members {
             let mut sub = json::doc(json!({
                 "_id": ids::object(now), "open": true, "alert": false, "unread": 0, "userMentions": 0,
                 "groupMentions": 0, "ts": json::date(now), "rid": rid, "name": name, "fname": new.name,
-                "customFields": room["customFields"], "t": new.kind, "u": member.short(),
+                "t": new.kind, "u": member.short(),
             }));
+            if let Some(fields) = room.get("customFields") {
+                sub.insert("customFields".to_owned(), fields.clone());
+            }
             if member.id() == uid {
                 sub.insert("ls".to_owned(), json::date(now));
                 sub.insert("roles".to_owned(), json!(["owner"]));
@@ -198,22 +236,11 @@ impl State {
                 }
                 continue;
             }
-            let others: Vec<_> = members
-                .iter()
-                .filter(|other| other.id() != member.id() || members.len() == 1)
-                .collect();
-            let join = |part: &dyn Fn(&crate::state::users::User) -> String| {
-                others
-                    .iter()
-                    .map(|other| part(other))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
+            let (name, fname) = labels(&members, member.id());
             self.insert_sub(json::doc(json!({
                 "_id": ids::meteor(), "rid": rid, "u": member.short(), "open": opens, "_updatedAt": json::date(now),
                 "ts": json::date(now), "alert": false, "unread": 0, "userMentions": 0, "groupMentions": 0, "t": "d",
-                "fname": join(&|other| if other.shown_name().is_empty() { other.name().to_owned() } else { other.shown_name().to_owned() }),
-                "name": join(&|other| other.name().to_owned()),
+                "fname": fname, "name": name,
             })));
         }
         if !exists {

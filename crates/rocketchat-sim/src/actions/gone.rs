@@ -68,6 +68,13 @@ impl State {
         let Some(user) = self.users.get(uid).cloned() else {
             return Err(Failure::coded("error-invalid-user", "Invalid user"));
         };
+        if json::flag(&user.doc, "federated") {
+            return Err(Failure::coded(
+                "error-user-is-federated",
+                "Cannot change federated users status",
+            )
+            .with(json!({ "method": "setUserActiveStatus" })));
+        }
         if user.active() == active {
             return Ok(());
         }
@@ -102,20 +109,30 @@ impl State {
                 .collect();
             for peer in peers {
                 self.change_sub(&rid, &peer, |sub| {
-                    if active {
-                        sub.remove("archived")
-                    } else {
-                        sub.insert("archived".to_owned(), json!(true))
-                    };
+                    sub.insert("archived".to_owned(), json!(!active));
                 });
             }
-            self.set_room(&rid, "ro", Some(json!(!active)));
+            self.change_room(&rid, |room| {
+                room.insert("ro".to_owned(), json!(!active));
+                room.insert("reactWhenReadOnly".to_owned(), json!(false));
+            });
         }
         Ok(())
     }
 
     /// Deletes an account and, by `Message_ErasureType`, what it wrote.
     pub fn delete_user(&mut self, uid: &str, confirmed: bool) -> Result<(), Failure> {
+        if self
+            .users
+            .get(uid)
+            .is_some_and(|user| json::flag(&user.doc, "federated"))
+        {
+            return Err(Failure::coded(
+                "error-not-allowed",
+                "User participated in federation, this user can only be deactivated permanently",
+            )
+            .with(json!({ "method": "deleteUser" })));
+        }
         self.relinquish(uid, confirmed)?;
         let erasure = self.settings.text("Message_ErasureType").to_owned();
         let written: Vec<String> = self
@@ -160,6 +177,15 @@ impl State {
             .collect();
         for (rid, kind) in joined {
             if kind == "d" && self.member_count(&rid) <= 2 {
+                // Unlike with other deletions the room goes first, and its members hear of it.
+                for peer in self
+                    .subs_of_room(&rid)
+                    .iter()
+                    .map(|sub| sub.uid().to_owned())
+                    .collect::<Vec<_>>()
+                {
+                    self.emit_user(&peer, "rooms-changed", json!(["removed", { "_id": rid }]));
+                }
                 self.remove_room(&rid);
             } else {
                 self.remove_sub(&rid, uid);

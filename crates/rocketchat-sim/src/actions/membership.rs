@@ -30,16 +30,26 @@ impl State {
         self.emit_room_to(uid, rid, "inserted");
         self.count_members(rid);
         self.change_user(uid, |_| {});
-        let discussion = room.contains_key("prid");
+        let (discussion, main) = (room.contains_key("prid"), json::flag(&room, "teamMain"));
         match inviter.and_then(|inviter| self.users.get(inviter)) {
             Some(inviter) => {
                 let by = inviter.short();
-                self.system_message("au", rid, user.name(), by, Value::Null);
+                let kind = if main { "added-user-to-team" } else { "au" };
+                self.system_message(kind, rid, user.name(), by, Value::Null);
             }
             None => {
-                let kind = if discussion { "ut" } else { "uj" };
+                let kind = match (discussion, main) {
+                    (true, _) => "ut",
+                    (_, true) => "ujt",
+                    _ => "uj",
+                };
                 self.system_message(kind, rid, user.name(), user.author(), Value::Null);
             }
+        }
+        // Whoever is in the main room of a team is in the team.
+        if main {
+            let team = json::text(&room, "teamId").to_owned();
+            self.enrol(inviter.unwrap_or(uid), uid, &team, None);
         }
     }
 
@@ -48,13 +58,26 @@ impl State {
         self.set_room(rid, "usersCount", Some(json!(count)));
     }
 
-    /// Joins a public channel.
-    pub fn join(&mut self, uid: &str, rid: &str) -> Result<(), Failure> {
+    /// Joins a public channel, with its code where it has one.
+    pub fn join(&mut self, uid: &str, rid: &str, code: &str) -> Result<(), Failure> {
         let public = self
             .room(rid)
             .is_some_and(|room| json::text(room, "t") == "c");
         if !public || !self.may_access(uid, rid) {
             return Err(Failure::not_allowed("joinRoom"));
+        }
+        if let Some(wanted) = self.join_code(rid)
+            && !self.may(uid, "join-without-join-code")
+            && self.sub(rid, uid).is_none()
+        {
+            let refused =
+                |code, reason| Failure::coded(code, reason).with(json!({ "method": "joinRoom" }));
+            if code.is_empty() {
+                return Err(refused("error-code-required", "Code required"));
+            }
+            if code != wanted {
+                return Err(refused("error-code-invalid", "Invalid Room Password"));
+            }
         }
         self.bring_in(rid, uid, None);
         Ok(())
@@ -143,13 +166,56 @@ impl State {
             return Err(Failure::not_allowed("leaveRoom"));
         }
         self.check_last_owner(rid, uid, "leaveRoom")?;
-        if let Some(user) = self.users.get(uid).cloned() {
-            self.system_message("ul", rid, user.name(), user.author(), Value::Null);
+        self.take_out(rid, uid, None);
+        Ok(())
+    }
+
+    /// Takes a member out of a room after saying so in it; `by` is somebody else, or nobody when it
+    /// goes itself.
+    pub(super) fn take_out(&mut self, rid: &str, uid: &str, by: Option<&str>) {
+        let (Some(user), Some(room)) = (self.users.get(uid).cloned(), self.room(rid)) else {
+            return;
+        };
+        if self.sub(rid, uid).is_none() {
+            return;
         }
+        let main = json::flag(room, "teamMain");
+        let team = json::text(room, "teamId").to_owned();
+        let (kind, author) = match (by, main) {
+            (Some(by), true) => ("removed-user-from-team", self.bared(by)),
+            (Some(by), false) => ("ru", self.author_of(by)),
+            (None, true) => ("ult", user.short()),
+            (None, false) => ("ul", user.author()),
+        };
+        self.system_message(kind, rid, user.name(), author, Value::Null);
         self.remove_sub(rid, uid);
         self.count_members(rid);
         self.change_user(uid, |_| {});
-        Ok(())
+        if main {
+            self.expel(uid, &team);
+        }
+    }
+
+    /// A whole account with its secrets: 6.14 shows it so in one system message (capture 50).
+    fn bared(&self, uid: &str) -> Value {
+        let Some(user) = self.users.get(uid) else {
+            return Value::Null;
+        };
+        let mut shown = user.doc.clone();
+        let tokens: Vec<Value> = user
+            .tokens
+            .iter()
+            .map(|token| json!({ "when": json::date(token.when), "hashedToken": token.hash }))
+            .collect();
+        shown.insert(
+            "services".to_owned(),
+            json!({
+                "password": { "bcrypt": "$2b$10$simulated" },
+                "email2fa": { "enabled": true, "changedAt": user.doc["createdAt"] },
+                "resume": { "loginTokens": tokens },
+            }),
+        );
+        Value::Object(shown)
     }
 
     /// Removes a user from a room as `uid`; the removed one does not see the `ru`.
@@ -178,10 +244,18 @@ impl State {
             .get(uid)
             .map(|user| user.author())
             .unwrap_or(Value::Null);
+        let team = self.team_of_main(rid).map(|team| team.id().to_owned());
         self.remove_sub(rid, guest);
         self.count_members(rid);
         self.change_user(guest, |_| {});
-        self.system_message("ru", rid, &name, by, Value::Null);
+        match team {
+            Some(team) => {
+                self.expel(guest, &team);
+                let by = self.bared(uid);
+                self.system_message("removed-user-from-team", rid, &name, by, Value::Null);
+            }
+            None => self.system_message("ru", rid, &name, by, Value::Null),
+        }
         Ok(())
     }
 
@@ -249,6 +323,9 @@ impl State {
             );
         };
         let mut roles = json::texts(&sub.doc, "roles");
+        if role != "leader" {
+            self.check_federation(rid, &json::Doc::new(), "change room owners")?;
+        }
         let has = roles.iter().any(|one| one == role);
         let article = if role == "owner" { "an" } else { "a" };
         if give && has {
@@ -375,7 +452,29 @@ impl State {
         if !self.may_in(uid, &permission, rid) {
             return Err(Failure::not_allowed("eraseRoom"));
         }
+        if json::flag(room, "federated") {
+            return Err(Failure::coded(
+                "error-cannot-delete-federated-room",
+                "Federated rooms can't be deleted",
+            )
+            .with(json!({ "method": "eraseRoom" })));
+        }
+        let (direct, name) = (
+            json::text(room, "t") == "d",
+            json::text(room, "name").to_owned(),
+        );
+        let main = self
+            .teams
+            .get(json::text(room, "teamId"))
+            .map(|team| team.room().to_owned());
+        if !direct {
+            self.set_room(rid, "usersCount", Some(json!(0)));
+        }
         self.remove_room(rid);
+        if let Some(main) = main.filter(|main| main != rid) {
+            let by = self.author_of(uid);
+            self.system_message("user-deleted-room-from-team", &main, &name, by, Value::Null);
+        }
         Ok(())
     }
 

@@ -107,12 +107,24 @@ impl State {
         else {
             return;
         };
-        self.change_message(&reaction.message, |doc| {
-            match reaction.map {
+        let put = |doc: &mut json::Doc| {
+            match reaction.map.clone() {
                 Some(map) => doc.insert("reactions".to_owned(), Value::Object(map)),
                 None => doc.remove("reactions"),
             };
+        };
+        self.change_message(&reaction.message, put);
+        // Of the room's copy only the reactions change, not what a thread wrote (capture 61).
+        let is_last = self.room(&rid).is_some_and(|room| {
+            room.get("lastMessage")
+                .is_some_and(|last| last["_id"] == reaction.message.as_str())
         });
-        self.refresh_last_message(&rid, &reaction.message);
+        if is_last {
+            self.change_room(&rid, |room| {
+                if let Some(Value::Object(last)) = room.get_mut("lastMessage") {
+                    put(last);
+                }
+            });
+        }
     }
 }

@@ -381,6 +381,7 @@ impl State {
     }
 
     fn after_send(&mut self, uid: &str, rid: &str, doc: &Doc) {
+        self.count_in_discussion(rid);
         let in_thread = doc.contains_key("tmid") && !json::flag(doc, "tshow");
         if !in_thread {
             self.mark_unread(uid, rid, doc);
@@ -402,6 +403,13 @@ impl State {
         if let Some(tmid) = doc.get("tmid").and_then(Value::as_str) {
             self.after_reply(uid, rid, tmid, doc);
         }
+    }
+
+    /// What is news like a message but is not the last one of its room.
+    pub fn after_news(&mut self, uid: &str, rid: &str, doc: &Doc) {
+        self.mark_unread(uid, rid, doc);
+        self.mark_read(uid, rid);
+        self.notify(uid, rid, doc);
     }
 
     /// Unread marks of everybody but the author: an alert for members who have none yet, counters
@@ -482,6 +490,12 @@ impl State {
             json::text(room, "t").to_owned(),
             json::text(room, "name").to_owned(),
         );
+        // A discussion has no name that says anything.
+        let shown_name = match json::text(room, "fname") {
+            fname if !fname.is_empty() && room.contains_key("prid") => fname,
+            _ => json::text(room, "name"),
+        }
+        .to_owned();
         let author = doc.get("u").cloned().unwrap_or(Value::Null);
         let username = author["username"].as_str().unwrap_or("").to_owned();
         let text = match json::text(doc, "msg") {
@@ -491,7 +505,11 @@ impl State {
         let (title, shown, label) = if kind == "d" {
             (username.clone(), text.to_owned(), username)
         } else {
-            (format!("#{name}"), format!("{username}: {text}"), name)
+            (
+                format!("#{shown_name}"),
+                format!("{username}: {text}"),
+                name,
+            )
         };
         let mut payload = json!({
             "_id": doc["_id"], "rid": rid, "sender": author, "type": kind,

@@ -60,7 +60,7 @@ impl State {
             "blockUser",
             "unblockUser",
         ];
-        if !KNOWN.contains(&name)
+        if !(KNOWN.contains(&name) || super::room_methods::KNOWN.contains(&name))
             || (name == "deleteMessage" && !self.options.profile.delete_message_method())
             || (name == "setReaction" && !self.options.profile.set_reaction_method())
         {
@@ -117,7 +117,7 @@ impl State {
                 Some(json!(true))
             }
             "joinRoom" => {
-                self.join(uid, &id)?;
+                self.join(uid, &id, &text(params, 1))?;
                 Some(json!(true))
             }
             "leaveRoom" => {
@@ -131,6 +131,9 @@ impl State {
                     .map(str::to_owned)
                     .collect::<Vec<_>>();
                 Some(self.create_direct(uid, &names, false)?)
+            }
+            known if super::room_methods::KNOWN.contains(&known) => {
+                self.room_method(uid, name, params)?
             }
             _ => self.read_method(uid, name, &id, params)?,
         };

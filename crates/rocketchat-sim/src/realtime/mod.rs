@@ -5,6 +5,7 @@ pub mod ddp;
 pub mod events;
 pub mod hub;
 pub mod methods;
+mod room_methods;
 pub mod streams;
 
 use std::sync::Arc;

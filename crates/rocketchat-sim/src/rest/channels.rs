@@ -35,10 +35,32 @@ both! {
     get "roles" roles, get "moderators" moderators, post "addModerator" add_moderator,
     post "removeModerator" remove_moderator, post "addOwner" add_owner, post "removeOwner" remove_owner,
     post "addLeader" add_leader, post "removeLeader" remove_leader, post "addAll" add_all,
+    get "counters" counters, get "online" online,
 }
 
 fn key(kind: &str) -> &'static str {
     if kind == "c" { "channel" } else { "group" }
+}
+
+/// The room that `roomId` or `roomName` names, which must not be archived.
+pub fn find_open(state: &State, call: &Call, kind: &str) -> Result<String, Failure> {
+    let rid = find(state, call, kind)?;
+    check_archived(state, &rid, kind)?;
+    Ok(rid)
+}
+
+/// Refuses an archived room.
+pub fn check_archived(state: &State, rid: &str, kind: &str) -> Result<(), Failure> {
+    let Some(room) = state.room(rid).filter(|room| json::flag(room, "archived")) else {
+        return Ok(());
+    };
+    let what = if kind == "c" {
+        "channel"
+    } else {
+        "private group"
+    };
+    let reason = format!("The {what}, {}, is archived", json::text(room, "name"));
+    Err(Failure::coded("error-room-archived", &reason))
 }
 
 /// The room that `roomId` or `roomName` names: any public channel, or a group one may access.
@@ -119,7 +141,7 @@ fn create(state: &mut State, call: &Call, kind: &'static str) -> Answer {
             members: json::texts(&call.body, "members"),
             read_only: json::flag(&call.body, "readOnly"),
             extra: wanted,
-            custom_fields: object("customFields"),
+            custom_fields: Some(object("customFields")),
             exclude_self: json::flag(&call.body, "excludeSelf"),
         },
     )?;
@@ -174,8 +196,8 @@ fn list_all(state: &mut State, call: &Call) -> Answer {
 }
 
 fn join(state: &mut State, call: &Call) -> Answer {
-    let rid = find(state, call, "c")?;
-    state.join(&call.uid, &rid)?;
+    let rid = find_open(state, call, "c")?;
+    state.join(&call.uid, &rid, call.b("joinCode"))?;
     shown(state, &rid, "c")
 }
 
@@ -189,6 +211,7 @@ fn invite(state: &mut State, call: &Call, kind: &str) -> Answer {
         Some(true) => wanted,
         _ => find(state, call, kind)?,
     };
+    check_archived(state, &rid, kind)?;
     let mut ids = json::texts(&call.body, "userIds");
     let mut names = json::texts(&call.body, "usernames");
     ids.extend(
@@ -229,7 +252,7 @@ fn invite(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn kick(state: &mut State, call: &Call, kind: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     let guest = call.user_param(state)?.id().to_owned();
     state.kick(&call.uid, &rid, &guest)?;
     if kind == "c" {
@@ -240,7 +263,7 @@ fn kick(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn leave(state: &mut State, call: &Call, kind: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     state.leave(&call.uid, &rid)?;
     if kind == "c" {
         shown(state, &rid, kind)
@@ -303,7 +326,7 @@ fn members(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn room_text(state: &mut State, call: &Call, kind: &str, parameter: &str, stored: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     let Some(Value::String(value)) = call.body.get(parameter) else {
         return Err(Failure::written(&format!(
             "The bodyParam \"{parameter}\" is required"
@@ -343,7 +366,7 @@ fn announcement(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn rename(state: &mut State, call: &Call, kind: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     if call.b("name").trim().is_empty() {
         return Err(Failure::written("The bodyParam \"name\" is required"));
     }
@@ -368,7 +391,7 @@ fn delete(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn roles(state: &mut State, call: &Call, kind: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     let roles: Vec<Doc> = state
         .subs_of_room(&rid)
         .iter()
@@ -394,7 +417,7 @@ fn moderators(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn role(state: &mut State, call: &Call, kind: &str, role: &str, give: bool) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     let guest = call.user_param(state)?.id().to_owned();
     state.change_role(&call.uid, &rid, &guest, role, give)?;
     done()
@@ -425,7 +448,7 @@ fn remove_leader(state: &mut State, call: &Call, kind: &str) -> Answer {
 }
 
 fn add_all(state: &mut State, call: &Call, kind: &str) -> Answer {
-    let rid = find(state, call, kind)?;
+    let rid = find_open(state, call, kind)?;
     if !state.may(&call.uid, "add-all-to-room") {
         return Err(Failure::not_allowed("addAllToRoom"));
     }
@@ -447,4 +470,67 @@ fn add_all(state: &mut State, call: &Call, kind: &str) -> Answer {
         state.bring_in(&rid, &uid, None);
     }
     shown(state, &rid, kind)
+}
+
+/// What a member, or for administrators anybody, has not read of a room.
+fn counters(state: &mut State, call: &Call, kind: &str) -> Answer {
+    let rid = find(state, call, kind)?;
+    let uid = match call.q("userId") {
+        "" => call.uid.clone(),
+        other if other == call.uid || state.may(&call.uid, "view-room-administration") => {
+            other.to_owned()
+        }
+        _ => return Err(Failure::Forbidden),
+    };
+    let empty = Doc::new();
+    let room = state.room(&rid).unwrap_or(&empty);
+    let (members, latest) = (state.member_count(&rid), room.get("lm").cloned());
+    let msgs = json::number(room, "msgs");
+    let Some(sub) = state.sub(&rid, &uid) else {
+        return ok(json!({
+            "joined": false, "members": members, "unreads": null, "unreadsFrom": null,
+            "msgs": msgs, "latest": latest, "userMentions": 0,
+        }));
+    };
+    let seen = json::date_ms(sub.doc.get("ls")).or(json::date_ms(sub.doc.get("ts")));
+    let unread = seen.map(|seen| {
+        state
+            .messages
+            .newest_first(&rid, seen + 1, i64::MAX)
+            .count()
+    });
+    ok(json!({
+        "joined": json::flag(&sub.doc, "open"), "members": members, "unreads": unread,
+        "unreadsFrom": seen.map(json::date), "msgs": msgs, "latest": latest,
+        "userMentions": json::number(&sub.doc, "userMentions"),
+    }))
+}
+
+/// Who of a room is online.
+fn online(state: &mut State, call: &Call, kind: &str) -> Answer {
+    let wanted = ["roomId", "_id"]
+        .iter()
+        .map(|key| call.q(key).to_owned())
+        .find(|id| !id.is_empty());
+    let rid = match wanted {
+        Some(rid) => rid,
+        None => find(state, call, kind)?,
+    };
+    let known = state
+        .room(&rid)
+        .is_some_and(|room| json::text(room, "t") == kind);
+    if !known {
+        return Err(Failure::plain("Channel does not exists"));
+    }
+    if !state.may_access(&call.uid, &rid) {
+        return Err(Failure::Forbidden);
+    }
+    let online: Vec<Value> = state
+        .subs_of_room(&rid)
+        .iter()
+        .filter_map(|sub| state.users.get(sub.uid()))
+        .filter(|user| json::text(&user.doc, "status") == "online")
+        .map(|user| user.short())
+        .collect();
+    ok(json!({ "online": online }))
 }

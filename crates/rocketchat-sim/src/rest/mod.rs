@@ -4,12 +4,14 @@
 pub mod avatars;
 pub mod call;
 pub mod chat;
+pub mod discussions;
 pub mod downloads;
 pub mod emoji;
 pub mod faulty;
 pub mod form;
 pub mod history;
 pub mod info;
+pub mod lists;
 pub mod login;
 pub mod marks;
 pub mod method_call;
@@ -19,6 +21,7 @@ pub mod room_settings;
 pub mod rooms;
 pub mod shown;
 pub mod subscriptions;
+pub mod teams;
 pub mod threads;
 pub mod tokens;
 pub mod uploads;
@@ -91,6 +94,9 @@ fn table() -> &'static HashMap<&'static str, Vec<Route>> {
             channels::ROUTES,
             direct::ROUTES,
             rooms::ROUTES,
+            discussions::ROUTES,
+            teams::ROUTES,
+            lists::ROUTES,
             subscriptions::ROUTES,
             room_settings::ROUTES,
             chat::ROUTES,

@@ -75,7 +75,8 @@ fn updates(state: &mut State, call: &Call) -> Answer {
     ok(state.rooms_since(&call.uid, since))
 }
 
-fn unknown_room() -> Failure {
+/// No room has that id or name.
+pub(super) fn unknown_room() -> Failure {
     Failure::coded(
         "error-room-not-found",
         "The required \"roomId\" or \"roomName\" param provided does not match any channel",
@@ -114,10 +115,26 @@ fn info(state: &mut State, call: &Call) -> Answer {
         let name = room.map_or("", |room| json::text(room, "name"));
         return Err(Failure::coded(
             "error-room-archived",
-            &format!("The private group, {name}, is archived"),
+            &format!("The channel, {name}, is archived"),
         ));
     }
-    ok(json!({ "room": room }))
+    let mut shown = json!({ "room": room });
+    let about = |rid: &str, keys: &[&str]| state.room(rid).map(|room| json::only(room, keys));
+    let room = room.cloned().unwrap_or_default();
+    let mut parent = about(
+        json::text(&room, "prid"),
+        &["_id", "name", "fname", "t", "prid", "u"],
+    );
+    if let Some(team) = state.teams.get(json::text(&room, "teamId")) {
+        shown["team"] = json!(json::only(&team.doc, &["_id", "name", "roomId", "type"]));
+        if parent.is_none() && !json::flag(&room, "teamMain") {
+            parent = about(team.room(), &["_id", "name", "fname", "t"]);
+        }
+    }
+    if let Some(parent) = parent {
+        shown["parent"] = json!(parent);
+    }
+    ok(shown)
 }
 
 fn is_member(state: &mut State, call: &Call) -> Answer {

@@ -24,6 +24,8 @@ pub const ROUTES: &[Route] = &[
     post("users.delete", delete),
     get("users.presence", presence),
     get("users.getStatus", status),
+    get("users.getPresence", get_presence),
+    post("users.deleteOwnAccount", delete_own),
     post("users.setStatus", set_status),
     get("users.checkUsernameAvailability", available),
 ];
@@ -338,6 +340,48 @@ fn status(state: &mut State, call: &Call) -> Answer {
         );
     }
     ok(Value::Object(shown))
+}
+
+fn get_presence(state: &mut State, call: &Call) -> Answer {
+    let named = ["userId", "username", "user"]
+        .iter()
+        .any(|key| !call.q(key).is_empty());
+    let user = if named {
+        call.user_param(state)?
+    } else {
+        state.users.get(&call.uid).ok_or(Failure::NotLoggedIn)?
+    };
+    let mut shown = json!({ "presence": user.doc["status"] });
+    if user.id() == call.uid {
+        shown["connectionStatus"] = json!(if state.watched(user.id()) {
+            "online"
+        } else {
+            "offline"
+        });
+        shown["lastLogin"] = user.doc.get("lastLogin").cloned().unwrap_or(Value::Null);
+    }
+    ok(shown)
+}
+
+/// Only where people may; with the password, as clients send it.
+fn delete_own(state: &mut State, call: &Call) -> Answer {
+    if call.b("password").is_empty() {
+        return Err(Failure::written("Body parameter \"password\" is required."));
+    }
+    if !state.settings.on("Accounts_AllowDeleteOwnAccount") {
+        return Err(Failure::coded("error-not-allowed", "Not allowed"));
+    }
+    let known = state
+        .users
+        .get(&call.uid)
+        .and_then(|user| user.password.clone());
+    if known.as_deref() != Some(&call.b("password").to_lowercase()) {
+        return Err(Failure::coded("error-invalid-password", "Invalid password")
+            .with(json!({ "method": "deleteUserOwnAccount" })));
+    }
+    let confirmed = json::flag(&call.body, "confirmRelinquish");
+    state.delete_user(&call.uid, confirmed)?;
+    done()
 }
 
 fn set_status(state: &mut State, call: &Call) -> Answer {

@@ -267,6 +267,18 @@ impl State {
         author: Value,
         extra: Value,
     ) {
+        self.system_message_doc(kind, rid, text, author, extra);
+    }
+
+    /// The same, and returns what was written.
+    pub fn system_message_doc(
+        &mut self,
+        kind: &str,
+        rid: &str,
+        text: &str,
+        author: Value,
+        extra: Value,
+    ) -> Doc {
         let now = time::now_ms();
         let mut doc = json::doc(json!({
             "_id": crate::ids::object(now), "t": kind, "rid": rid, "ts": json::date(now), "msg": text,
@@ -275,11 +287,12 @@ impl State {
         if let Value::Object(extra) = extra {
             doc.extend(extra);
         }
-        self.insert_message(doc);
+        self.insert_message(doc.clone());
         self.change_room(rid, |room| {
             let count = json::number(room, "msgs");
             room.insert("msgs".to_owned(), json!(count + 1));
         });
+        doc
     }
 
     /// The last message of a room that its list of rooms may show.

@@ -6,6 +6,7 @@ pub mod emoji;
 pub mod files;
 pub mod messages;
 pub mod rooms;
+pub mod teams;
 pub mod users;
 pub mod webhooks;
 
@@ -29,7 +30,8 @@ use avatars::{Avatar, Avatars};
 use emoji::{CustomEmoji, Emoji};
 use files::{Files, Upload};
 use messages::{Deleted, Message, Messages};
-use rooms::{Removed, Rooms, SavedRoom, Sub};
+use rooms::{JoinCode, Removed, Rooms, SavedRoom, Sub};
+use teams::{Team, Teams};
 use users::{User, Users, password_digest};
 
 /// Failed logins of one name, for the block after too many.
@@ -53,6 +55,8 @@ pub struct State {
     pub users: Users,
     /// Rooms and subscriptions.
     pub rooms: Rooms,
+    /// Teams.
+    pub teams: Teams,
     /// Messages and trash.
     pub messages: Messages,
     /// Uploaded emoji.
@@ -95,6 +99,7 @@ impl State {
             permissions: Permissions::default(),
             users: Users::default(),
             rooms: Rooms::default(),
+            teams: Teams::default(),
             messages: Messages::default(),
             emoji: Emoji::default(),
             avatars: Avatars::default(),
@@ -178,6 +183,9 @@ impl State {
                         self.rooms.forget_sub(rid, uid);
                     }
                 }
+                Some("teams") => {
+                    self.teams.forget(id);
+                }
                 Some("users") => {
                     self.users.forget(id);
                 }
@@ -203,6 +211,9 @@ impl State {
             "rooms" => {
                 serde_json::from_value::<SavedRoom>(document).map(|room| self.rooms.store(room))
             }
+            "teams" => serde_json::from_value::<Team>(document).map(|team| self.teams.store(team)),
+            "join_codes" => serde_json::from_value::<JoinCode>(document)
+                .map(|code| self.rooms.keep_join_code(code)),
             "subs" => serde_json::from_value::<Sub>(document).map(|sub| self.rooms.store_sub(sub)),
             "messages" => serde_json::from_value::<Message>(document).map(|message| {
                 self.stars |= message.doc.contains_key("starred");
@@ -293,6 +304,17 @@ impl State {
                 .saved()
                 .iter()
                 .map(|room| json!({ "c": "rooms", "d": room })),
+        );
+        lines.extend(
+            self.rooms
+                .join_codes()
+                .map(|code| json!({ "c": "join_codes", "d": code })),
+        );
+        lines.extend(
+            self.teams
+                .in_order()
+                .into_iter()
+                .map(|team| json!({ "c": "teams", "d": team })),
         );
         lines.extend(
             self.rooms

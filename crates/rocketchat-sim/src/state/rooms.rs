@@ -66,12 +66,22 @@ pub struct Removed {
     pub at: i64,
 }
 
+/// The code that joining a room needs, which no document shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinCode {
+    /// The room.
+    pub rid: String,
+    /// The code; empty for none.
+    pub code: String,
+}
+
 /// All rooms and subscriptions.
 #[derive(Debug, Default)]
 pub struct Rooms {
     all: HashMap<String, Room>,
     by_name: HashMap<String, String>,
     joined: HashMap<String, HashSet<String>>,
+    join_codes: HashMap<String, String>,
     /// Rooms deleted since the beginning.
     pub removed_rooms: Vec<Removed>,
     /// Subscriptions removed since the beginning.
@@ -137,6 +147,7 @@ impl Rooms {
 
     /// Removes a room and its subscriptions.
     pub fn forget(&mut self, rid: &str) {
+        self.join_codes.remove(rid);
         if let Some(room) = self.all.remove(rid) {
             self.by_name.remove(json::text(&room.doc, "name"));
             for uid in room.members.keys() {
@@ -145,6 +156,23 @@ impl Rooms {
                 }
             }
         }
+    }
+
+    /// Keeps the code of a room.
+    pub fn keep_join_code(&mut self, code: JoinCode) {
+        if code.code.is_empty() {
+            self.join_codes.remove(&code.rid);
+        } else {
+            self.join_codes.insert(code.rid, code.code);
+        }
+    }
+
+    /// The codes of all rooms that have one.
+    pub fn join_codes(&self) -> impl Iterator<Item = JoinCode> + '_ {
+        self.join_codes.iter().map(|(rid, code)| JoinCode {
+            rid: rid.clone(),
+            code: code.clone(),
+        })
     }
 
     /// Every room as it is saved, in order of creation.
@@ -221,6 +249,21 @@ impl State {
         });
         list.sort_by_key(|sub| sub.seq);
         list
+    }
+
+    /// Keeps the code that joining a room needs.
+    pub fn keep_join_code(&mut self, rid: &str, code: &str) {
+        let code = JoinCode {
+            rid: rid.to_owned(),
+            code: code.to_owned(),
+        };
+        self.journal.put("join_codes", &code);
+        self.rooms.keep_join_code(code);
+    }
+
+    /// The code that joining a room needs, if any.
+    pub fn join_code(&self, rid: &str) -> Option<&str> {
+        self.rooms.join_codes.get(rid).map(String::as_str)
     }
 
     /// Inserts a room; no event.
@@ -320,6 +363,7 @@ impl State {
         self.messages.forget_room(rid);
         self.remove_files_in(rid);
         self.drop_avatar(&super::avatars::Owner::Room(rid.to_owned()));
+        self.emit("stream-room-data", rid, &json!([{ "_id": rid }]));
     }
 
     /// Sets or removes one key of a room and shows it.

@@ -213,6 +213,18 @@ fn emails(user: &User) -> Vec<String> {
 }
 
 impl State {
+    /// `{_id, username, name}` of a user; null for nobody.
+    pub fn author_of(&self, uid: &str) -> Value {
+        self.users
+            .get(uid)
+            .map_or(Value::Null, |user| user.author())
+    }
+
+    /// `{_id, username}` of a user; null for nobody.
+    pub fn short_of(&self, uid: &str) -> Value {
+        self.users.get(uid).map_or(Value::Null, |user| user.short())
+    }
+
     /// Stores an account and notes it in the journal.
     pub fn save_user(&mut self, user: User) {
         self.journal.put("users", &user);

@@ -166,6 +166,49 @@ impl SimControl {
         removed.with_context(|| format!("no number of files in {answer}"))
     }
 
+    /// Makes people without passwords, `prefix0`, `prefix1`, …; returns their ids.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn make_users(&self, prefix: &str, count: usize) -> Result<Vec<String>> {
+        let order = json!({ "prefix": prefix, "count": count });
+        let mut answer = self.call("POST", "users", Some(&order)).await?;
+        Ok(serde_json::from_value(answer["users"].take())?)
+    }
+
+    /// Makes rooms as `rocketchat_sim::fixtures::ManyRooms` describes them:
+    /// `{"prefix": "many", "count": 1000, "members_like": "member"}`. Returns their ids.
+    ///
+    /// # Errors
+    /// When the simulator does not understand it, or a name is taken.
+    pub async fn make_rooms(&self, order: &Value) -> Result<Vec<String>> {
+        let mut answer = self.call("POST", "rooms", Some(order)).await?;
+        Ok(serde_json::from_value(answer["rooms"].take())?)
+    }
+
+    /// Makes somebody of Rocket.Chat's own federation (`carol:other.example`); returns
+    /// their id.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn make_federated_user(&self, username: &str) -> Result<String> {
+        let order = json!({ "names": [username], "federated": true });
+        let answer = self.call("POST", "users", Some(&order)).await?;
+        let id = answer["users"][0].as_str();
+        id.map(str::to_owned)
+            .with_context(|| format!("no id in {answer}"))
+    }
+
+    /// Marks a room as one of Rocket.Chat's own federation, or no longer.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    pub async fn mark_federated(&self, rid: &str, federated: bool) -> Result<()> {
+        let order = json!({ "room": rid, "federated": federated });
+        self.call("POST", "federated", Some(&order)).await?;
+        Ok(())
+    }
+
     /// Counters.
     ///
     /// # Errors

@@ -16,17 +16,18 @@ pub(crate) const PROBLEMS: &str = "problems.log";
 pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) -> Result<PathBuf> {
     let at = |name: &str| directory.join(name).display().to_string();
     let unlimited = json!({ "per_second": 100_000, "burst_count": 100_000 });
+    let client_listener = json!({
+        "port": options.port.port(),
+        "bind_addresses": ["127.0.0.1"],
+        "type": "http",
+        "tls": false,
+        "resources": [{ "names": ["client"], "compress": false }],
+    });
     let mut config = json!({
         "server_name": Synapse::SERVER_NAME,
         "public_baseurl": format!("http://127.0.0.1:{}/", options.port.port()),
         "pid_file": at("homeserver.pid"),
-        "listeners": [{
-            "port": options.port.port(),
-            "bind_addresses": ["127.0.0.1"],
-            "type": "http",
-            "tls": false,
-            "resources": [{ "names": ["client"], "compress": false }],
-        }],
+        "listeners": [client_listener],
         "database": { "name": "sqlite3", "args": { "database": at("homeserver.db") } },
         "media_store_path": at("media"),
         "signing_key_path": at("signing.key"),
@@ -68,6 +69,9 @@ pub(super) fn write(directory: &Path, options: &SynapseOptions, secret: &str) ->
         "rc_user_directory": unlimited,
         "rc_reports": unlimited,
     });
+    if let Some(federation) = &options.federation {
+        merge(&mut config, &federation.config(directory, &client_listener))?;
+    }
     merge(&mut config, &options.extra_config)?;
     let logging = json!({
         "version": 1,

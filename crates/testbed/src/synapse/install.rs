@@ -240,7 +240,7 @@ fn clear(venv: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn run<P, I>(program: P, args: I) -> Result<Output>
+pub(super) async fn run<P, I>(program: P, args: I) -> Result<Output>
 where
     P: AsRef<OsStr>,
     I: IntoIterator,

@@ -1,6 +1,7 @@
 //! A real Synapse as a process.
 
 mod config;
+mod federation;
 mod install;
 mod policy;
 mod register;
@@ -18,6 +19,7 @@ use crate::process::{Launch, ManagedProcess};
 use crate::wait::DEADLINE;
 
 pub(crate) use config::PROBLEMS;
+pub use federation::Federation;
 pub use install::{Installed, VERSION, ensure_installed};
 pub use policy::with_policy;
 
@@ -34,6 +36,8 @@ pub struct SynapseOptions {
     pub extra_config: Value,
     /// Shown when something waited for does not come.
     pub evidence: Evidence,
+    /// Its place among other homeservers; without, it talks to none.
+    pub federation: Option<Federation>,
 }
 
 impl SynapseOptions {
@@ -45,6 +49,15 @@ impl SynapseOptions {
             registrations: Vec::new(),
             extra_config: json!({}),
             evidence: Evidence::default(),
+            federation: None,
+        }
+    }
+
+    /// The part after the colon in its user ids.
+    pub fn server_name(&self) -> String {
+        match &self.federation {
+            Some(federation) => Federation::server_name(&federation.port),
+            None => Synapse::SERVER_NAME.to_owned(),
         }
     }
 }
@@ -54,14 +67,16 @@ impl SynapseOptions {
 pub struct Synapse {
     process: ManagedProcess,
     base_url: String,
+    server_name: String,
     directory: PathBuf,
     registration_secret: String,
     evidence: Evidence,
     _port: PortLease,
+    _federation: Option<Federation>,
 }
 
 impl Synapse {
-    /// The part after the colon in its user ids: always the same, a name that no
+    /// The part after the colon in its user ids unless it federates: a name that no
     /// resolver knows.
     pub const SERVER_NAME: &'static str = "matrix.test";
 
@@ -76,6 +91,9 @@ impl Synapse {
         let directory = options.directory.canonicalize()?;
         let registration_secret = format!("{:032x}", rand::random::<u128>());
         policy::install(&directory)?;
+        if options.federation.is_some() {
+            federation::install_certificate(&directory, &installed).await?;
+        }
         let config_path = config::write(&directory, &options, &registration_secret)?;
         let process = ManagedProcess::new(Launch {
             name: "Synapse",
@@ -94,10 +112,12 @@ impl Synapse {
         let synapse = Self {
             process,
             base_url: format!("http://127.0.0.1:{}", options.port.port()),
+            server_name: options.server_name(),
             directory,
             registration_secret,
             evidence: options.evidence,
             _port: options.port,
+            _federation: options.federation,
         };
         synapse.process.start()?;
         synapse.ready().await?;
@@ -127,7 +147,7 @@ impl Synapse {
 
     /// The part after the colon in its user ids.
     pub fn server_name(&self) -> &str {
-        Self::SERVER_NAME
+        &self.server_name
     }
 
     /// Registers a person and logs in; the password is the localpart and

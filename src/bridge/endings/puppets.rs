@@ -1,0 +1,135 @@
+//! People of Matrix whose accounts are gone, and their puppets.
+//!
+//! A homeserver tells an application service nothing when an account is deactivated.
+//! What shows is that the user leaves all rooms, and that there is no profile any more:
+//! Synapse deletes it, while every account that exists has one. A homeserver that does
+//! not tell profiles answers otherwise (403). So somebody who left a mirrored room is
+//! looked at a few times. A puppet that rests by mistake is active again at its next use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ruma::UserId;
+
+use crate::bridge::{Bridge, Failure};
+use crate::matrix;
+use crate::store::Rest;
+
+/// After how long somebody who left is looked at: the rooms are left first, one after
+/// the other.
+const LOOKS: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
+
+/// How long after the first look that found nobody there is a second one.
+const BEFORE_THE_SECOND: Duration = Duration::from_secs(1);
+
+impl Bridge {
+    /// Somebody real has left a room: perhaps the account is gone.
+    pub(in crate::bridge) fn look_for_user(self: &Arc<Self>, user: &UserId) -> Result<(), Failure> {
+        let is_local = user.server_name() == self.config.homeserver.server_name;
+        if !is_local || self.store.puppet(user)?.is_none() || self.store.rest(user)?.is_some() {
+            return Ok(());
+        }
+        self.store.change().rest(user, Rest::Suspected).commit()?;
+        self.go_on_looking_for_user(user);
+        Ok(())
+    }
+
+    /// Goes on where an earlier run was interrupted.
+    pub(in crate::bridge) fn take_up_looking_for_users(self: &Arc<Self>) {
+        for puppet in self.store.puppets() {
+            if matches!(
+                self.store.rest(&puppet.matrix_id),
+                Ok(Some(Rest::Suspected))
+            ) {
+                self.go_on_looking_for_user(&puppet.matrix_id);
+            }
+        }
+    }
+
+    fn go_on_looking_for_user(self: &Arc<Self>, user: &UserId) {
+        let (bridge, user) = (Arc::clone(self), user.to_owned());
+        tokio::spawn(async move {
+            if let Err(failure) = bridge.look_for_user_now(&user).await {
+                tracing::warn!(%user, %failure, "whether somebody is still there cannot be told");
+            }
+        });
+    }
+
+    async fn look_for_user_now(&self, user: &UserId) -> Result<(), Failure> {
+        for pause in LOOKS {
+            tokio::time::sleep(pause).await;
+            if self.has_no_profile(user).await? {
+                tokio::time::sleep(BEFORE_THE_SECOND).await;
+                if self.has_no_profile(user).await? {
+                    return self.let_puppet_rest(user).await;
+                }
+            }
+            // They have done something meanwhile.
+            if self.store.rest(user)?.is_none() {
+                return Ok(());
+            }
+        }
+        Ok(self.store.change().no_rest(user).commit()?)
+    }
+
+    /// Whether the homeserver says that it has no profile of one of its own users.
+    async fn has_no_profile(&self, user: &UserId) -> Result<bool, Failure> {
+        self.persevere(async |_| match self.matrix.bot().has_profile(user).await {
+            Ok(there) => Ok(!there),
+            // It does not tell.
+            Err(error) if error.is_forbidden() => Ok(false),
+            Err(error) => Err(matrix::Error::into(error)),
+        })
+        .await
+    }
+
+    async fn let_puppet_rest(&self, user: &UserId) -> Result<(), Failure> {
+        let Some(puppet) = self.store.puppet(user)? else {
+            return Ok(());
+        };
+        let id = &puppet.credentials.user_id;
+        // First of all: whoever is killed after it knows whose doing it was.
+        self.store.change().rest(user, Rest::Resting).commit()?;
+        self.store.flushed().await?;
+        let done = self
+            .persevere(async |_| {
+                let rocket = self.rocket().await;
+                // Rooms that it alone owns are not given away by the bridge.
+                Ok(rocket.bot.set_active_status(id, false, false).await?)
+            })
+            .await;
+        match done {
+            Ok(()) => {
+                tracing::info!(
+                    puppet = puppet.username,
+                    "the account on Matrix is gone: its puppet is deactivated"
+                );
+            }
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(puppet = puppet.username, %failure, "the account on Matrix is gone, and its puppet stays active");
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Somebody whose puppet rests is there after all.
+    pub(in crate::bridge) async fn wake_puppet(&self, user: &UserId) -> Result<(), Failure> {
+        if self.store.rest(user)? == Some(Rest::Resting)
+            && let Some(puppet) = self.store.puppet(user)?
+        {
+            let rocket = self.rocket().await;
+            let id = &puppet.credentials.user_id;
+            rocket.bot.set_active_status(id, true, false).await?;
+            tracing::info!(puppet = puppet.username, "it is active again");
+        }
+        Ok(self.store.change().no_rest(user).commit()?)
+    }
+}

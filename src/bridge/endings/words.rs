@@ -1,0 +1,76 @@
+//! What people are told at the end of a portal.
+
+use crate::convert::to_rocketchat::plain;
+use crate::store::{Ending, Reason};
+
+/// To whoever writes into a room that is no portal any more.
+pub(super) const TOO_LATE: &str = "This did not reach Rocket.Chat any more: this room is no longer connected with it, and the bridge is leaving.";
+
+/// Why the ghosts and the bot leave; shown beside their names.
+pub(super) fn leaving(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Unbridged { .. } => "This room is no longer connected with Rocket.Chat.",
+        Reason::RoomDeleted => "The channel was deleted on Rocket.Chat.",
+        Reason::RoomLost => "The bridge is not in this room any more.",
+        Reason::Federated => "The channel belongs to Rocket.Chat's own federation now.",
+        Reason::PersonDeactivated => "The account on Rocket.Chat was deactivated.",
+        Reason::PersonDeleted => "The account on Rocket.Chat was deleted.",
+    }
+}
+
+/// Said in the Matrix room before the bridge leaves it.
+pub(super) fn on_matrix(ending: &Ending) -> String {
+    let name = &ending.portal.name;
+    match &ending.reason {
+        Reason::Unbridged { by } => format!(
+            "This room is no longer connected with {name} on Rocket.Chat: {by} has ended it. \
+             What is written here from now on stays here. `bridge {name}`, given to the bridge \
+             by one of its administrators, would mirror the channel again, in a new room."
+        ),
+        Reason::RoomDeleted if super::is_direct(&ending.portal) => format!(
+            "The conversation with {name} was deleted on Rocket.Chat. What is written here from \
+             now on reaches nobody there; start a new direct message instead."
+        ),
+        Reason::RoomDeleted => format!(
+            "{name} was deleted on Rocket.Chat. This room stays, and is no longer connected with \
+             it: what is written here from now on stays here."
+        ),
+        Reason::RoomLost => String::new(),
+        Reason::Federated => format!(
+            "{name} belongs to Rocket.Chat's own federation now, which mirrors it by itself; both \
+             together would double every message. This room is no longer connected with it: \
+             what is written here from now on stays here."
+        ),
+        Reason::PersonDeactivated => format!(
+            "The account of {name} on Rocket.Chat was deactivated: nothing written here reaches \
+             them. If they come back, the conversation goes on in a new room, when one of you \
+             begins it."
+        ),
+        Reason::PersonDeleted => format!(
+            "The account of {name} on Rocket.Chat was deleted: nothing written here reaches them \
+             any more. Whoever takes the same name there later is somebody else."
+        ),
+    }
+}
+
+/// Said in the room on Rocket.Chat before the puppets leave; none where nobody is to be
+/// told there.
+pub(super) fn on_rocketchat(ending: &Ending) -> Option<String> {
+    match &ending.reason {
+        Reason::Unbridged { by } => Some(format!(
+            "This channel is no longer connected with Matrix: {} has ended it there. People of \
+             Matrix leave, and what is written here from now on stays here.",
+            plain(by.as_str())
+        )),
+        Reason::RoomLost => Some(
+            "This channel is no longer connected with Matrix: its room there is gone, or the \
+             bridge was put out of it. People of Matrix leave. What was written here in the last \
+             moments may not have arrived there, and what is written from now on stays here."
+                .to_owned(),
+        ),
+        Reason::RoomDeleted
+        | Reason::Federated
+        | Reason::PersonDeactivated
+        | Reason::PersonDeleted => None,
+    }
+}

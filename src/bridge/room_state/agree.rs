@@ -1,0 +1,680 @@
+//! A look at a room: both sides compared with what was agreed last.
+
+use ruma::{EventId, OwnedEventId, OwnedUserId};
+use serde_json::{Value, json};
+
+use super::Hint;
+use super::aspects::{
+    ARCHIVED, Aspect, OPEN, PRIVATE, PUBLIC, REACTING, READ_ONLY, level_to_write, set_writing,
+    writing_of,
+};
+use crate::bridge::{Bridge, Failure, derived, marker};
+use crate::matrix::Intent;
+use crate::rocketchat::RocketRoomId;
+use crate::rocketchat::documents::{Room, RoomType};
+use crate::store::{Ghost, Portal, PortalKind, RoomState};
+
+/// How much of an announcement is said.
+const MOST_SAID: usize = 4000;
+
+/// A room of Rocket.Chat as it is now.
+pub(super) struct RoomNow {
+    pub room: Room,
+    /// The bridge's account may read it.
+    pub is_readable: bool,
+    /// What is not there is empty, and not only left out.
+    pub is_whole: bool,
+}
+
+/// A state on Matrix as it is now.
+struct Seen {
+    value: String,
+    /// Who set it; none who is one of the bridge's own.
+    by: Option<OwnedUserId>,
+    event: Option<OwnedEventId>,
+    /// When (ms).
+    at: i64,
+}
+
+impl Bridge {
+    /// A room as it is now on Rocket.Chat; none when there is no such.
+    pub(super) async fn room_now(&self, rid: &RocketRoomId) -> Result<Option<RoomNow>, Failure> {
+        let bot = &self.rocket().await.bot;
+        let is_readable = match bot.room_info(rid).await {
+            Ok(room) => {
+                return Ok(room.map(|room| RoomNow {
+                    room,
+                    is_readable: true,
+                    is_whole: true,
+                }));
+            }
+            Err(error) if error.code() == Some("error-room-archived") => true,
+            Err(error) if error.is_denied() => false,
+            Err(error) => return Err(error.into()),
+        };
+        let room = bot.room_as_admin(rid).await?;
+        Ok(room.map(|room| RoomNow {
+            room,
+            is_readable,
+            is_whole: false,
+        }))
+    }
+
+    /// Makes both sides of a room the same. With `refusal` nothing is carried to
+    /// Rocket.Chat; whoever wished for it is told that.
+    pub(super) async fn agree_on_room(
+        &self,
+        rid: &RocketRoomId,
+        refusal: Option<&str>,
+    ) -> Result<(), Failure> {
+        let Some(portal) = self.store.portal(rid)? else {
+            return Ok(());
+        };
+        let changes = self.store.room_state(rid)?.changes;
+        if matches!(portal.kind, PortalKind::Direct { .. }) {
+            return self.show_bridge_info(&portal, None).await;
+        }
+        let Some(mut now) = self.room_now(rid).await? else {
+            return Ok(());
+        };
+        if now.room.federated || !matches!(now.room.t, RoomType::Channel | RoomType::Group) {
+            return Ok(());
+        }
+        let mut first_failure = None;
+        for aspect in Aspect::AGREED {
+            if self.store.portal(rid)?.is_none() {
+                return Ok(());
+            }
+            match self.agree_on(&portal, aspect, &mut now, refusal).await {
+                Ok(()) => {}
+                // The others do not wait for it.
+                Err(failure) if failure.is_permanent() => {
+                    first_failure.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let portal = self.with_present_kind(portal, &now.room)?;
+        self.keep_history_closed(&portal).await?;
+        self.let_unmuted_write(&portal, &now.room).await?;
+        self.say_texts(&portal, &now).await?;
+        self.tell_unreadable(&portal, &now).await?;
+        // It may have ended meanwhile: what was taken back must not come again.
+        if self.store.portal(rid)?.is_none() {
+            return Ok(());
+        }
+        self.keep_places(&portal, &now.room).await?;
+        self.show_bridge_info(&portal, Some(&now.room)).await?;
+        self.store.amend_room_state(rid, |state| {
+            if state.changes == changes {
+                state.changes = 0;
+            }
+        })?;
+        first_failure.map_or(Ok(()), Err)
+    }
+
+    /// Notes whether a portal is a channel or a group now, and its name.
+    fn with_present_kind(&self, portal: Portal, room: &Room) -> Result<Portal, Failure> {
+        let kind = match room.t {
+            RoomType::Channel => PortalKind::Channel,
+            _ => PortalKind::Group,
+        };
+        let name = Aspect::Name.on_rocketchat(room);
+        if portal.kind == kind && portal.name == name {
+            return Ok(portal);
+        }
+        // It may have ended meanwhile.
+        let Some(portal) = self.store.portal(&portal.rid)? else {
+            return Ok(portal);
+        };
+        let portal = Portal {
+            kind,
+            name,
+            ..portal
+        };
+        self.store.change().portal(&portal).commit()?;
+        Ok(portal)
+    }
+
+    async fn agree_on(
+        &self,
+        portal: &Portal,
+        aspect: Aspect,
+        now: &mut RoomNow,
+        refusal: Option<&str>,
+    ) -> Result<(), Failure> {
+        let rid = &portal.rid;
+        let known = self.store.room_state(rid)?;
+        let agreed = known.agreed.get(aspect.key()).cloned();
+        let there = self.on_rocketchat(aspect, now, &known);
+        let seen = self.seen_on_matrix(portal, aspect, &known).await?;
+        if seen.value == there {
+            return self.agreed(rid, aspect, &there, seen.event);
+        }
+        let hint = self.room_states.hint(rid, aspect);
+        let is_news =
+            seen.event.is_none() || known.settled.get(aspect.key()) != seen.event.as_ref();
+        if let (Some(sender), Some(event), Some(agreed)) = (&seen.by, &seen.event, agreed)
+            && is_news
+            && seen.value != agreed
+            // Who was last has it.
+            && (there == agreed || hint.as_ref().is_none_or(|hint| hint.at <= seen.at))
+        {
+            let granted = match refusal {
+                Some(why) => Err(Failure::Refused(why.to_owned())),
+                None if now.room.archived => Err(Failure::Refused(
+                    "The room is archived on Rocket.Chat.".into(),
+                )),
+                None => {
+                    self.do_on_rocketchat(portal, aspect, sender, &seen.value)
+                        .await
+                }
+            };
+            match granted {
+                Ok(()) => {
+                    tracing::info!(%rid, ?aspect, "it is on Rocket.Chat as on Matrix");
+                    self.agreed(rid, aspect, &seen.value, Some(event.clone()))?;
+                    let Some(after) = self.room_now(rid).await? else {
+                        return Ok(());
+                    };
+                    *now = after;
+                    // Rocket.Chat may have made something else of it.
+                    let there = self.on_rocketchat(aspect, now, &known);
+                    if there == seen.value {
+                        return Ok(());
+                    }
+                    return self.show(portal, aspect, &there, None, Some(event)).await;
+                }
+                Err(failure) if failure.is_permanent() => {
+                    tracing::info!(%rid, ?aspect, %failure, "a change on Matrix is refused");
+                    let text = format!(
+                        "{} did not reach Rocket.Chat, and it is as it was again. {}",
+                        aspect.for_people(),
+                        failure.person_text()
+                    );
+                    let bot = self.matrix.bot();
+                    self.say(&bot, &portal.room_id, event, aspect.key(), &text)
+                        .await?;
+                    return self.show(portal, aspect, &there, None, Some(event)).await;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.show(portal, aspect, &there, hint, seen.event.as_deref())
+            .await
+    }
+
+    /// What something is on Rocket.Chat; what was left out is as it was.
+    fn on_rocketchat(&self, aspect: Aspect, now: &RoomNow, known: &RoomState) -> String {
+        let mut room = now.room.clone();
+        if !now.is_whole && room.description.is_none() {
+            room.description = known.description.clone();
+        }
+        aspect.on_rocketchat(&room)
+    }
+
+    async fn seen_on_matrix(
+        &self,
+        portal: &Portal,
+        aspect: Aspect,
+        known: &RoomState,
+    ) -> Result<Seen, Failure> {
+        let bot = self.matrix.bot();
+        let event = bot.state_event(&portal.room_id, aspect.state(), "").await?;
+        let value = match aspect {
+            Aspect::Writing => {
+                let levels = self.power_levels(portal).await?;
+                let agreed = known.agreed.get(aspect.key()).map(String::as_str);
+                writing_of(&levels, agreed)
+            }
+            _ => {
+                let content = event.as_ref().map(|event| &event.content);
+                aspect.in_state(content.unwrap_or(&Value::Null))
+            }
+        };
+        let mut seen = Seen {
+            value,
+            by: None,
+            event: None,
+            at: 0,
+        };
+        if let Some(event) = event {
+            let is_ours = self.config.is_ours(&event.sender);
+            seen.by = (!is_ours).then_some(event.sender);
+            seen.event = Some(event.event_id);
+            seen.at = i64::try_from(event.origin_server_ts).unwrap_or(i64::MAX);
+        }
+        if let (Aspect::Writing, None, Some(wish)) = (aspect, &seen.by, &known.wish) {
+            seen.by = Some(wish.sender.clone());
+            seen.event = Some(wish.event.clone());
+            seen.at = wish.at;
+        }
+        Ok(seen)
+    }
+
+    /// Notes that both sides are the same.
+    fn agreed(
+        &self,
+        rid: &RocketRoomId,
+        aspect: Aspect,
+        value: &str,
+        event: Option<OwnedEventId>,
+    ) -> Result<(), Failure> {
+        self.room_states.forget_hint(rid, aspect);
+        let key = aspect.key();
+        let known = self.store.room_state(rid)?;
+        let is_known = known.agreed.get(key).map(String::as_str) == Some(value)
+            && known.settled.get(key) == event.as_ref()
+            && (aspect != Aspect::Writing || known.wish.is_none());
+        if !is_known {
+            self.store.amend_room_state(rid, |state| {
+                state.agreed.insert(key.to_owned(), value.to_owned());
+                match event {
+                    Some(event) => state.settled.insert(key.to_owned(), event),
+                    None => state.settled.remove(key),
+                };
+                if aspect == Aspect::Writing && state.wish == known.wish {
+                    state.wish = None;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Does on Rocket.Chat what somebody on Matrix has done, with their own rights.
+    async fn do_on_rocketchat(
+        &self,
+        portal: &Portal,
+        aspect: Aspect,
+        sender: &OwnedUserId,
+        wanted: &str,
+    ) -> Result<(), Failure> {
+        let refused = |why: &str| Err(Failure::Refused(why.to_owned()));
+        let settings = match aspect {
+            Aspect::Name if wanted.trim().is_empty() => {
+                return refused("A room on Rocket.Chat always has a name.");
+            }
+            Aspect::Name => json!({ "roomName": wanted }),
+            Aspect::Topic => json!({ "roomTopic": wanted }),
+            Aspect::Access if ![PUBLIC, PRIVATE].contains(&wanted) => {
+                return refused(
+                    "Rocket.Chat has public channels and private groups, and nothing in between.",
+                );
+            }
+            Aspect::Writing if wanted == ARCHIVED => {
+                return refused("A room is archived on Rocket.Chat, not here.");
+            }
+            Aspect::Writing if wanted == OPEN => json!({ "readOnly": false }),
+            Aspect::Writing => {
+                json!({ "readOnly": true, "reactWhenReadOnly": wanted == REACTING })
+            }
+            _ => Value::Null,
+        };
+        let rid = &portal.rid;
+        let puppet = self.puppet_of(sender).await?;
+        self.bring_puppet_in(portal, &puppet).await?;
+        self.as_puppet(&puppet, |session| {
+            let settings = settings.clone();
+            async move {
+                match aspect {
+                    Aspect::Access => {
+                        let (kind, other) = match wanted {
+                            PUBLIC => (RoomType::Group, RoomType::Channel),
+                            _ => (RoomType::Channel, RoomType::Group),
+                        };
+                        session.set_room_type(rid, &kind, &other).await
+                    }
+                    _ => session.save_room_settings(rid, settings).await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Shows on Matrix what a room is like on Rocket.Chat: by the ghost of who did it
+    /// where it may, otherwise by the bot. `over` is the event that it takes the place
+    /// of.
+    async fn show(
+        &self,
+        portal: &Portal,
+        aspect: Aspect,
+        there: &str,
+        hint: Option<Hint>,
+        over: Option<&EventId>,
+    ) -> Result<(), Failure> {
+        let actor = match hint {
+            Some(hint) => self.actor_of(portal, &hint).await?,
+            None => None,
+        };
+        let shown = match aspect {
+            Aspect::Writing => self.show_writing(portal, there, actor.as_ref()).await,
+            Aspect::Access => self.show_access(portal, there, actor.as_ref()).await,
+            _ => {
+                let content = aspect.as_state(there);
+                self.set_state(portal, aspect.state(), &content, actor.as_ref())
+                    .await
+            }
+        };
+        match shown {
+            Ok(event) => {
+                tracing::info!(rid = %portal.rid, ?aspect, "it is on Matrix as on Rocket.Chat");
+                self.agreed(&portal.rid, aspect, there, event)
+            }
+            Err(Failure::Matrix(error)) if error.is_forbidden() => {
+                // Somebody took the bot's power. What they set is nobody's wish.
+                tracing::warn!(rid = %portal.rid, room = %portal.room_id, ?aspect, "the bridge lacks the power to set {} in a room", aspect.state());
+                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The ghost of who did something, if it was somebody on Rocket.Chat.
+    async fn actor_of(&self, portal: &Portal, hint: &Hint) -> Result<Option<Intent>, Failure> {
+        let Some(ghost) = self.ghost_of_hint(hint).await? else {
+            return Ok(None);
+        };
+        let levels = self.power_levels(portal).await?;
+        if !levels.may_set_state(&ghost.user_id, "m.room.name") {
+            return Ok(None);
+        }
+        self.bring_ghost_in(portal, &ghost).await?;
+        Ok(Some(self.as_ghost(&ghost)))
+    }
+
+    async fn ghost_of_hint(&self, hint: &Hint) -> Result<Option<Ghost>, Failure> {
+        let is_ours = self.store.behind_puppet(&hint.user.id)?.is_some()
+            || hint.user.id == *self.rocket().await.bot.user_id();
+        Ok(match is_ours {
+            true => None,
+            false => Some(self.ghost_of(&hint.user).await?),
+        })
+    }
+
+    /// Sets a state as `actor` where it may, otherwise as the bot.
+    pub(super) async fn set_state(
+        &self,
+        portal: &Portal,
+        kind: &str,
+        content: &Value,
+        actor: Option<&Intent>,
+    ) -> Result<Option<OwnedEventId>, Failure> {
+        let room = &portal.room_id;
+        if let Some(actor) = actor {
+            match actor.send_state(room, kind, "", content, None).await {
+                Ok(event) => return Ok(Some(event)),
+                Err(error) if error.is_forbidden() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let bot = self.matrix.bot();
+        Ok(Some(bot.send_state(room, kind, "", content, None).await?))
+    }
+
+    async fn show_access(
+        &self,
+        portal: &Portal,
+        there: &str,
+        actor: Option<&Intent>,
+    ) -> Result<Option<OwnedEventId>, Failure> {
+        let content = Aspect::Access.as_state(there);
+        let event = self
+            .set_state(portal, Aspect::Access.state(), &content, actor)
+            .await?;
+        // Who reads a private group is not for every member to decide.
+        let invite = if there == PUBLIC { 0 } else { 50 };
+        self.change_power_levels(portal, None, |levels| levels.set_level("invite", invite))
+            .await?;
+        Ok(event)
+    }
+
+    async fn show_writing(
+        &self,
+        portal: &Portal,
+        there: &str,
+        actor: Option<&Intent>,
+    ) -> Result<Option<OwnedEventId>, Failure> {
+        let known = self.store.room_state(&portal.rid)?;
+        let agreed = known.agreed.get(Aspect::Writing.key()).map(String::as_str);
+        let bot = &self.config.appservice.bot;
+        let event = self
+            .change_power_levels(portal, actor, |levels| {
+                set_writing(levels, there, bot);
+                if there != ARCHIVED {
+                    for (ghost, level) in &known.raised {
+                        levels.set_user_level(ghost, *level);
+                    }
+                }
+            })
+            .await?;
+        let news = match (agreed, there) {
+            (Some(ARCHIVED), ARCHIVED) => None,
+            (_, ARCHIVED) => Some(
+                "This room is archived on Rocket.Chat: nobody can write in it until it is unarchived there.",
+            ),
+            (Some(ARCHIVED), OPEN | READ_ONLY | REACTING) => {
+                Some("This room is no longer archived on Rocket.Chat.")
+            }
+            _ => None,
+        };
+        if let Some(news) = news {
+            let text = news.to_owned();
+            self.notice(portal, "archived", agreed.unwrap_or_default(), &text, None)
+                .await?;
+        }
+        if there != ARCHIVED && !known.raised.is_empty() {
+            self.store
+                .amend_room_state(&portal.rid, |state| state.raised.clear())?;
+        }
+        Ok(event)
+    }
+
+    /// Lets a ghost write in a room where few may: on Rocket.Chat it did. Gives whether
+    /// that was needed.
+    pub(in crate::bridge) async fn raise_ghost(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+        kind: &str,
+    ) -> Result<bool, Failure> {
+        let state = self.store.room_state(&portal.rid)?;
+        let writing = state.agreed.get(Aspect::Writing.key()).map(String::as_str);
+        if matches!(writing, None | Some(OPEN)) {
+            return Ok(false);
+        }
+        let levels = self.power_levels(portal).await?;
+        let before = levels
+            .named_users()
+            .find(|(user, _)| *user == ghost.user_id)
+            .map(|(_, level)| level);
+        // Kept first: what is not known to be given cannot be taken back.
+        if writing == Some(ARCHIVED) {
+            self.store.amend_room_state(&portal.rid, |state| {
+                let raised = state.raised.entry(ghost.user_id.clone());
+                raised.or_insert(before);
+            })?;
+        }
+        let changed = self
+            .change_power_levels(portal, None, |levels| {
+                let needed = level_to_write(levels, kind);
+                if levels.level_of(&ghost.user_id) < needed {
+                    levels.set_user_level(&ghost.user_id, Some(needed));
+                }
+            })
+            .await?;
+        Ok(changed.is_some())
+    }
+
+    /// Lets people of Matrix write in a read-only room whom Rocket.Chat lets.
+    async fn let_unmuted_write(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
+        let mut unmuted = Vec::new();
+        if room.read_only && !room.archived && !room.unmuted.is_empty() {
+            for puppet in self.store.puppets() {
+                if room
+                    .unmuted
+                    .iter()
+                    .any(|name| name.as_str() == puppet.username)
+                {
+                    unmuted.push(puppet.matrix_id);
+                }
+            }
+        }
+        let known = self.store.room_state(&portal.rid)?;
+        if known.unmuted == unmuted {
+            return Ok(());
+        }
+        self.change_power_levels(portal, None, |levels| {
+            let needed = levels.level("events_default");
+            for user in known.unmuted.iter().filter(|user| !unmuted.contains(user)) {
+                if levels.level_of(user) <= 1 {
+                    levels.set_user_level(user, None);
+                }
+            }
+            for user in &unmuted {
+                if levels.level_of(user) < needed && needed < 50 {
+                    levels.set_user_level(user, Some(needed));
+                }
+            }
+        })
+        .await?;
+        self.store
+            .amend_room_state(&portal.rid, |state| state.unmuted = unmuted)?;
+        Ok(())
+    }
+
+    /// Rooms are read by who is in them: nobody may open one to the whole world, which
+    /// Rocket.Chat does not know.
+    async fn keep_history_closed(&self, portal: &Portal) -> Result<(), Failure> {
+        const HISTORY: &str = "m.room.history_visibility";
+        let bot = self.matrix.bot();
+        let Some(event) = bot.state_event(&portal.room_id, HISTORY, "").await? else {
+            return Ok(());
+        };
+        let shown = event.content.get("history_visibility");
+        if shown.and_then(Value::as_str) != Some("world_readable") {
+            return Ok(());
+        }
+        let content = json!({ "history_visibility": "shared" });
+        match bot
+            .send_state(&portal.room_id, HISTORY, "", &content, None)
+            .await
+        {
+            Err(error) if error.is_forbidden() => {
+                tracing::warn!(room = %portal.room_id, "anybody can read a mirrored room, and the bridge lacks the power to end that");
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
+        let text = "Who may read the room is as it was again: Rocket.Chat shows no room to people without an account.";
+        self.say(&bot, &portal.room_id, &event.event_id, "history", text)
+            .await
+    }
+
+    /// Says what was announced.
+    async fn say_texts(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
+        for aspect in [Aspect::Announcement, Aspect::Description] {
+            let present = match aspect {
+                Aspect::Announcement => &now.room.announcement,
+                _ => &now.room.description,
+            };
+            if present.is_none() && !now.is_whole {
+                continue;
+            }
+            let there = aspect.on_rocketchat(&now.room);
+            let known = self.store.room_state(&portal.rid)?;
+            let before = match aspect {
+                Aspect::Announcement => known.announcement,
+                _ => known.description,
+            };
+            if before.as_ref() == Some(&there) {
+                continue;
+            }
+            if let Some(before) = before {
+                let what = aspect.key();
+                let text = match there.is_empty() {
+                    true => format!("removed the room's {what}."),
+                    false => format!("changed the room's {what}: {}", shortened(&there)),
+                };
+                let hint = self.room_states.hint(&portal.rid, aspect);
+                self.notice(portal, what, &before, &text, hint.as_ref())
+                    .await?;
+            }
+            self.room_states.forget_hint(&portal.rid, aspect);
+            self.store.amend_room_state(&portal.rid, |state| {
+                state.said += 1;
+                match aspect {
+                    Aspect::Announcement => state.announcement = Some(there),
+                    _ => state.description = Some(there),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Says something about a room: as the ghost of who did it, otherwise as the bot.
+    async fn notice(
+        &self,
+        portal: &Portal,
+        what: &str,
+        before: &str,
+        text: &str,
+        hint: Option<&Hint>,
+    ) -> Result<(), Failure> {
+        let said = self.store.room_state(&portal.rid)?.said.to_string();
+        let txn = derived::state_notice_id(&portal.rid, &[what, before, text, &said]);
+        let ghost = match hint {
+            Some(hint) => self.ghost_of_hint(hint).await?,
+            None => None,
+        };
+        let mut content = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
+        marker::stamp_as_own(&mut content);
+        if let Some(ghost) = ghost {
+            let sent = self.send_as_ghost(portal, &ghost, "m.room.message", &content, &txn, None);
+            match sent.await {
+                Ok(_) => return Ok(()),
+                Err(failure) if failure.is_permanent() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if hint.is_some() || matches!(what, "announcement" | "description") {
+            content["body"] = format!("Somebody on Rocket.Chat {text}").into();
+        }
+        let bot = self.matrix.bot();
+        bot.send(&portal.room_id, "m.room.message", &content, &txn, None)
+            .await?;
+        Ok(())
+    }
+
+    /// Says once when the bridge's account cannot read a room any more.
+    async fn tell_unreadable(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
+        let told = self.store.room_state(&portal.rid)?.told_unreadable;
+        if told == !now.is_readable {
+            return Ok(());
+        }
+        if !now.is_readable {
+            let rocket = self.rocket().await;
+            let account = rocket.bot.me().await?.username;
+            let account = account.map_or_else(String::new, |name| format!(" ({name})"));
+            let text = format!(
+                "This room is private on Rocket.Chat now, and the bridge's account{account} is not in it: what is written there does not arrive here until somebody invites it."
+            );
+            self.notice(portal, "unreadable", "", &text, None).await?;
+        } else {
+            self.compare_room(&portal.rid);
+        }
+        self.store.amend_room_state(&portal.rid, |state| {
+            state.said += 1;
+            state.told_unreadable = !now.is_readable;
+        })?;
+        Ok(())
+    }
+}
+
+/// As much of a text as is said.
+fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(MOST_SAID).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,94 @@
+//! Comparing all rooms: after each connection to Rocket.Chat, and now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::aspects::Aspect;
+use crate::bridge::{Bridge, Failure};
+use crate::rocketchat::documents::{Room, RoomType};
+use crate::rocketchat::rest::RoomOrder;
+use crate::store::{PortalKind, StoreError};
+
+/// How long between two rounds.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(15 * 60);
+
+/// How long between two pages of rooms: Rocket.Chat has its own people to serve.
+const BETWEEN_PAGES: Duration = Duration::from_millis(250);
+
+/// How many rooms a page has.
+const PAGE: usize = 100;
+
+/// How many pages are looked at, so that a round ends whatever a server answers.
+const MOST_PAGES: usize = 10_000;
+
+impl Bridge {
+    /// Compares all rooms when it is time, for ever.
+    pub(super) async fn go_round_rooms(self: Arc<Self>) {
+        // Not before there is a connection.
+        self.room_states.round.notified().await;
+        loop {
+            for portal in self.store.portals() {
+                let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
+                let state = self.store.room_state(&portal.rid).unwrap_or_default();
+                if state.changes > 0 || (is_direct && state.bridge_info.is_empty()) {
+                    self.compare_room(&portal.rid);
+                }
+            }
+            if let Err(failure) = self.compare_all_rooms().await {
+                tracing::warn!(%failure, "rooms cannot be compared now");
+            }
+            // Whoever wakes us has missed something; or it is time.
+            let round = self.room_states.round.notified();
+            let _ = tokio::time::timeout(BETWEEN_ROUNDS, round).await;
+        }
+    }
+
+    async fn compare_all_rooms(&self) -> Result<(), Failure> {
+        let mut offset = 0;
+        for _ in 0..MOST_PAGES {
+            let page = self
+                .persevere(async |_| {
+                    let rocket = self.rocket().await;
+                    let types = [RoomType::Channel, RoomType::Group];
+                    let rooms = &rocket.bot;
+                    Ok(rooms
+                        .admin_rooms(&types, "", RoomOrder::Created, offset, PAGE)
+                        .await?)
+                })
+                .await?;
+            for room in &page.items {
+                if !self.is_as_agreed(room)? {
+                    self.compare_room(&room.id);
+                }
+            }
+            offset += page.sent;
+            if page.sent == 0 || offset >= page.total {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_PAGES).await;
+        }
+        Ok(())
+    }
+
+    /// Whether a room is as it was agreed, as far as a row of a list tells.
+    fn is_as_agreed(&self, row: &Room) -> Result<bool, StoreError> {
+        if self.store.portal(&row.id)?.is_none() {
+            return Ok(true);
+        }
+        let known = self.store.room_state(&row.id)?;
+        let mut room = row.clone();
+        // Rows leave out what is empty, and perhaps more.
+        room.description = room.description.or_else(|| known.description.clone());
+        room.react_when_read_only |= known.agreed.get(Aspect::Writing.key()).map(String::as_str)
+            == Some("read-only, reactions");
+        let is_same = Aspect::AGREED
+            .iter()
+            .all(|aspect| known.agreed.get(aspect.key()) == Some(&aspect.on_rocketchat(&room)));
+        let is_said =
+            |present: &Option<String>, said: &Option<String>| present.is_none() || present == said;
+        Ok(is_same
+            && !known.bridge_info.is_empty()
+            && is_said(&row.announcement, &known.announcement)
+            && is_said(&row.description, &known.description))
+    }
+}

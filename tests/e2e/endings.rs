@@ -1,0 +1,365 @@
+//! Portals end: at somebody's wish, or because one of the two rooms is gone.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions};
+
+use crate::{BRIDGE, General, general_in, in_general};
+
+/// What tells that a room is bridged.
+const BRIDGE_STATE: [&str; 2] = ["m.bridge", "uk.half-shot.bridge"];
+
+/// Waits until nobody of the bridge is in a room any more.
+async fn wait_until_left(world: &World, member: &MatrixUser, room: &str) -> Result<()> {
+    let ours = |user: &String| {
+        user.starts_with("@_rocketchat_") || *user == world.user_id("rocketchatbot")
+    };
+    let what = "the bridge to have left";
+    world
+        .eventually(what, async || {
+            let members = member.joined_members(room).await?;
+            Ok((!members.keys().any(ours)).then_some(()))
+        })
+        .await
+}
+
+/// Waits until no puppet is in a channel any more.
+async fn wait_until_puppets_left(world: &World, member: &RocketUser, rid: &str) -> Result<()> {
+    world
+        .eventually("the puppets to have left", async || {
+            let members = member.channel_members(rid).await?;
+            Ok((!members.iter().any(|name| name.starts_with("mx_"))).then_some(()))
+        })
+        .await
+}
+
+/// A room of an administrator's with the bot, where commands need no prefix.
+async fn office(world: &World, admin: &MatrixUser) -> Result<String> {
+    let bot = world.user_id("rocketchatbot");
+    let room = admin.create_direct(&[&bot]).await?;
+    admin
+        .wait_for_members(&room, &[&admin.user_id, &bot])
+        .await?;
+    Ok(room)
+}
+
+async fn wait_for_notice(reader: &MatrixUser, room: &str, part: &str) -> Result<()> {
+    reader
+        .wait_for_message(room, part, |event| event.body().contains(part))
+        .await?;
+    Ok(())
+}
+
+/// The content of the state that tells of the bridge, whatever its key.
+async fn bridge_state(reader: &MatrixUser, room: &str) -> Result<Vec<Value>> {
+    let state = reader.state(room).await?;
+    Ok(state
+        .into_iter()
+        .filter(|event| BRIDGE_STATE.contains(&event.kind.as_str()))
+        .map(|event| event.content)
+        .collect())
+}
+
+#[tokio::test]
+async fn unbridging_takes_everything_back_and_a_new_beginning_brings_nothing_old() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let admin = world.matrix_user("admin").await?;
+    admin.join(&room).await?;
+    alice.send_text(&room, "from alice").await?;
+    carol.wait_for_text(&channel, "from alice").await?;
+    carol.send(&channel, "from carol").await?;
+    alice.wait_for_text(&room, "from carol").await?;
+    world.give_power(&room, &world.ghost("carol"), 50).await?;
+    assert_eq!(bridge_state(&alice, &room).await?.len(), 2);
+
+    alice.send_text(&room, "!rc unbridge").await?;
+    wait_for_notice(&alice, &room, "That is for administrators of the bridge").await?;
+    alice.send_text(&room, "the last words").await?;
+    admin.send_text(&room, "!rc unbridge").await?;
+    wait_for_notice(&admin, &room, "It is named in `bridge.channels`").await?;
+    wait_for_notice(
+        &alice,
+        &room,
+        "This room is no longer connected with general",
+    )
+    .await?;
+    carol.wait_for_text(&channel, "the last words").await?;
+    wait_until_left(&world, &alice, &room).await?;
+    wait_until_puppets_left(&world, &carol, &channel).await?;
+    carol
+        .wait_for_message(&channel, "the notice", |message| {
+            message.text.contains("no longer connected with Matrix")
+        })
+        .await?;
+    for content in bridge_state(&alice, &room).await? {
+        assert_eq!(content, json!({}));
+    }
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+    let power = alice
+        .state_content(&room, "m.room.power_levels", "")
+        .await?
+        .expect("rights");
+    assert!(power["users"].get(world.ghost("carol")).is_none());
+    let texts = carol.room_texts(&channel).await?;
+    assert_eq!(
+        texts
+            .iter()
+            .filter(|text| *text == "the last words")
+            .count(),
+        1
+    );
+
+    // It stays so, also when the configuration is read again.
+    alice.send_text(&room, "only here").await?;
+    carol.send(&channel, "only there").await?;
+    world.bridge.restart().await?;
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+
+    let office = office(&world, &admin).await?;
+    admin.send_text(&office, "unbridge general").await?;
+    wait_for_notice(&admin, &office, "No channel named general is mirrored").await?;
+    admin.send_text(&office, "bridge general").await?;
+    let invite = admin
+        .wait_for_invite("the new portal", |invite| {
+            invite.sender == world.user_id("rocketchatbot")
+        })
+        .await?;
+    let anew = admin.join(&invite.room_id).await?;
+    assert_ne!(anew, room);
+    assert_eq!(
+        alice.resolve_alias(&world.alias("general")).await?,
+        Some(anew.clone())
+    );
+    alice.join(&anew).await?;
+    carol.send(&channel, "new from carol").await?;
+    alice.wait_for_text(&anew, "new from carol").await?;
+    alice.send_text(&anew, "new from alice").await?;
+    carol.wait_for_text(&channel, "new from alice").await?;
+    let texts = alice.room_texts(&anew).await?;
+    assert_eq!(texts, ["new from carol", "new from alice"]);
+    let there = carol.room_texts(&channel).await?;
+    assert!(!there.iter().any(|text| text == "only here"));
+    assert_eq!(there.iter().filter(|text| *text == "from alice").count(), 1);
+    Ok(())
+}
+
+/// Killed again and again while it takes everything back, the bridge comes to the end,
+/// and says everything once.
+#[tokio::test]
+async fn an_interrupted_end_is_resumed() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let mut people = Vec::new();
+    for name in ["dave", "erin", "frank", "grace"] {
+        let person = world.rocket_user(name).await?;
+        person.join_channel("general").await?;
+        person.send(&channel, &format!("I am {name}")).await?;
+        alice.wait_for_text(&room, &format!("I am {name}")).await?;
+        people.push(world.ghost(name));
+    }
+    let admin = world.matrix_user("admin").await?;
+    admin.join(&room).await?;
+    for (user, text) in [(&alice, "alice is here"), (&admin, "admin is here")] {
+        user.send_text(&room, text).await?;
+        carol.wait_for_text(&channel, text).await?;
+    }
+    // Each time one step further at the least.
+    let control = world.rocketchat.control();
+    control
+        .add_rule(Rule::on("/api/v1/channels.leave").answer_after_delay(300))
+        .await?;
+    admin.send_text(&room, "!rc unbridge").await?;
+    wait_for_notice(&admin, &room, "general is no longer mirrored").await?;
+    world.bridge.kill_and_restart().await?;
+    wait_for_notice(&admin, &room, "no longer connected with general").await?;
+    world.bridge.kill_and_restart().await?;
+    let puppets = |members: &[String]| {
+        members
+            .iter()
+            .filter(|name| name.starts_with("mx_"))
+            .count()
+    };
+    world
+        .eventually("the first puppet to leave", async || {
+            let members = carol.channel_members(&channel).await?;
+            Ok((puppets(&members) < 2).then_some(()))
+        })
+        .await?;
+    world.bridge.kill_and_restart().await?;
+    world
+        .eventually("the first ghost to leave", async || {
+            let members = alice.joined_members(&room).await?;
+            let there = people
+                .iter()
+                .filter(|ghost| members.contains_key(*ghost))
+                .count();
+            Ok((there < people.len()).then_some(()))
+        })
+        .await?;
+    world.bridge.kill_and_restart().await?;
+    wait_until_left(&world, &alice, &room).await?;
+    wait_until_puppets_left(&world, &carol, &channel).await?;
+
+    let notices = alice.room_texts(&room).await?;
+    let said = |text: &&String| text.contains("no longer connected with general");
+    assert_eq!(notices.iter().filter(said).count(), 1, "{notices:?}");
+    let there = carol.room_texts(&channel).await?;
+    let said = |text: &&String| text.contains("no longer connected with Matrix");
+    assert_eq!(there.iter().filter(said).count(), 1, "{there:?}");
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+
+    // Nothing of it is left to be done.
+    let office = office(&world, &admin).await?;
+    admin.send_text(&office, "list").await?;
+    wait_for_notice(&admin, &office, "No channel is mirrored yet").await
+}
+
+#[tokio::test]
+async fn a_channel_that_was_deleted_ends_its_portal_also_after_an_absence() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into(), "stays".into()];
+    options.bridge_admins = vec!["admin".into()];
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let admin = world.matrix_user("admin").await?;
+    let office = office(&world, &admin).await?;
+    let mut rooms = Vec::new();
+    let mut channels = Vec::new();
+    for name in ["tea", "milk"] {
+        channels.push(carol.create_channel(name, &[]).await?);
+        admin.send_text(&office, &format!("bridge {name}")).await?;
+        let alias = world.alias(name);
+        let room = world
+            .eventually("the portal", async || admin.resolve_alias(&alias).await)
+            .await?;
+        admin.join(&room).await?;
+        let hello = format!("hello {name}");
+        carol.send(channels.last().expect("one"), &hello).await?;
+        admin.wait_for_text(&room, &hello).await?;
+        rooms.push(room);
+    }
+    let stays = admin.join(&world.alias("stays")).await?;
+
+    carol
+        .post("channels.delete", json!({ "roomId": channels[0] }))
+        .await?;
+    wait_for_notice(&admin, &rooms[0], "tea was deleted on Rocket.Chat").await?;
+    wait_until_left(&world, &admin, &rooms[0]).await?;
+    assert_eq!(admin.resolve_alias(&world.alias("tea")).await?, None);
+
+    world.bridge.stop().await?;
+    carol
+        .post("channels.delete", json!({ "roomId": channels[1] }))
+        .await?;
+    // An answer that leaves rooms out ends nothing by itself.
+    let nothing = json!({ "rooms": [], "count": 0, "offset": 0, "total": 0, "success": true });
+    let headers = json!({ "content-type": "application/json" });
+    let rule = Rule::on("/api/v1/rooms.adminRooms").times(1).status_with(
+        200,
+        headers,
+        &nothing.to_string(),
+    );
+    world.rocketchat.control().add_rule(rule).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    wait_for_notice(&admin, &rooms[1], "milk was deleted on Rocket.Chat").await?;
+    wait_until_left(&world, &admin, &rooms[1]).await?;
+    let channel = world.channel("stays")?;
+    carol.join_channel("stays").await?;
+    carol.send(channel, "still here").await?;
+    admin.wait_for_text(&stays, "still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.bridge_admins = vec!["admin".into()];
+    // From version 12 on nobody can remove who made a room.
+    options.synapse_config = json!({ "default_room_version": "11" });
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = general_in(World::start(options).await?).await?;
+    let bot = world.user_id("rocketchatbot");
+    alice.send_text(&room, "from alice").await?;
+    carol.wait_for_text(&channel, "from alice").await?;
+    carol.send(&channel, "from carol").await?;
+    alice.wait_for_text(&room, "from carol").await?;
+    world.give_power(&room, &alice.user_id, 100).await?;
+    // So that somebody is above the bot.
+    world.give_power(&room, &bot, 50).await?;
+    alice.kick(&room, &bot, "enough").await?;
+    wait_until_left(&world, &alice, &room).await?;
+    wait_until_puppets_left(&world, &carol, &channel).await?;
+    let told =
+        |message: &testbed::RocketMessage| message.text.contains("no longer connected with Matrix");
+    carol.wait_for_message(&channel, "the notice", told).await?;
+    world.bridge.restart().await?;
+    assert_eq!(
+        alice.resolve_alias(&world.alias("general")).await?,
+        None,
+        "who threw the bridge out does not get it back"
+    );
+
+    let admin = world.matrix_user("admin").await?;
+    let office = office(&world, &admin).await?;
+    admin.send_text(&office, "bridge general").await?;
+    let alias = world.alias("general");
+    let anew = world
+        .eventually("the portal", async || alice.resolve_alias(&alias).await)
+        .await?;
+    alice.join(&anew).await?;
+    alice.send_text(&anew, "here again").await?;
+    carol.wait_for_text(&channel, "here again").await?;
+    let dm_room = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&dm_room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "hi").await?;
+
+    // An administrator of the homeserver closes both rooms.
+    let operator = world.synapse.register_admin("operator").await?;
+    for room in [&anew, &dm_room] {
+        let path = format!("/_synapse/admin/v1/rooms/{}", room.replace('!', "%21"));
+        let body = json!({ "block": true, "purge": false });
+        let answer = operator.request("DELETE", &path, Some(&body)).await?;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    wait_until_puppets_left(&world, &carol, &channel).await?;
+    world
+        .eventually("the second notice", async || {
+            let messages = carol.room_messages(&channel).await?;
+            Ok((messages.iter().filter(|message| told(message)).count() == 2).then_some(()))
+        })
+        .await?;
+    // The conversation goes on in a new room, and brings nothing old along.
+    carol.send(&dm, "are you there?").await?;
+    let invite = alice
+        .wait_for_invite("the conversation", |invite| {
+            invite.sender == world.ghost("carol")
+        })
+        .await?;
+    assert_ne!(invite.room_id, dm_room);
+    alice.join(&invite.room_id).await?;
+    alice
+        .wait_for_text(&invite.room_id, "are you there?")
+        .await?;
+    let texts = alice.room_texts(&invite.room_id).await?;
+    assert_eq!(texts, ["are you there?"]);
+    Ok(())
+}

@@ -1,0 +1,436 @@
+//! What a room is like: name, topic, who may enter, who may write. The same on both sides.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testbed::{MatrixUser, RocketUser, World, WorldOptions};
+
+use crate::{BRIDGE, world_with_general};
+
+/// A channel of Carol's, which Alice has opened on Matrix.
+struct Tea {
+    world: World,
+    alice: MatrixUser,
+    carol: RocketUser,
+    room: String,
+    rid: String,
+}
+
+async fn in_tea(world: World) -> Result<Tea> {
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let rid = carol.create_channel("tea", &[]).await?;
+    let room = alice.join(&world.alias("tea")).await?;
+    Ok(Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    })
+}
+
+impl Tea {
+    /// Changes settings of the room on Rocket.Chat, as its owner.
+    async fn save(&self, settings: Value) -> Result<()> {
+        save(&self.carol, &self.rid, settings).await
+    }
+
+    /// Waits until a state on Matrix has a value.
+    async fn on_matrix(&self, kind: &str, pointer: &str, wanted: Value) -> Result<()> {
+        state_is(&self.world, &self.alice, &self.room, kind, pointer, wanted).await
+    }
+
+    /// Waits until the room on Rocket.Chat has a value.
+    async fn on_rocketchat(&self, pointer: &str, wanted: Value) -> Result<()> {
+        let (admin, rid) = (self.world.rocket_admin(), &self.rid);
+        let what = format!("{pointer} to be {wanted}");
+        self.world
+            .eventually(&what, async || {
+                let room = admin
+                    .get(&format!("rooms.adminRooms.getRoom?rid={rid}"))
+                    .await?;
+                Ok((value_at(&room, pointer) == wanted).then_some(()))
+            })
+            .await
+    }
+
+    /// Gives Alice power on Matrix, and her puppet a role on Rocket.Chat.
+    async fn alice_rules(&self) -> Result<()> {
+        self.world
+            .give_power(&self.room, &self.alice.user_id, 100)
+            .await?;
+        self.alice.send_text(&self.room, "hi").await?;
+        self.carol.wait_for_text(&self.rid, "hi").await?;
+        let puppet = self
+            .carol
+            .find_user(&self.world.puppet("alice"))
+            .await?
+            .context("the puppet")?;
+        let body = json!({ "roomId": self.rid, "userId": puppet["_id"] });
+        self.carol.post("channels.addOwner", body).await?;
+        Ok(())
+    }
+
+    async fn told(&self, about: &str, why: &str) -> Result<()> {
+        let bot = self.world.user_id("rocketchatbot");
+        self.alice
+            .wait_for_message(&self.room, "word of the refusal", |event| {
+                event.sender == bot
+                    && event.in_reply_to() == Some(about)
+                    && event.body().contains("it is as it was again")
+                    && event.body().contains(why)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+async fn save(user: &RocketUser, rid: &str, mut settings: Value) -> Result<()> {
+    settings["rid"] = json!(rid);
+    user.post("rooms.saveRoomSettings", settings).await?;
+    Ok(())
+}
+
+/// What is there; what is not there is as good as `null`.
+fn value_at(content: &Value, pointer: &str) -> Value {
+    content.pointer(pointer).cloned().unwrap_or(Value::Null)
+}
+
+async fn state_is(
+    world: &World,
+    user: &MatrixUser,
+    room: &str,
+    kind: &str,
+    pointer: &str,
+    wanted: Value,
+) -> Result<()> {
+    world
+        .eventually(&format!("{kind} {pointer} to be {wanted}"), async || {
+            let content = user.state_content(room, kind, "").await?;
+            let found = value_at(&content.unwrap_or(Value::Null), pointer);
+            Ok((found == wanted).then_some(()))
+        })
+        .await
+}
+
+const NAME: &str = "m.room.name";
+const TOPIC: &str = "m.room.topic";
+const RIGHTS: &str = "m.room.power_levels";
+const ENTRY: &str = "m.room.join_rules";
+
+#[tokio::test]
+async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.extra_config = json!({ "bridge": { "publish": true } });
+    options.synapse_config = json!({ "room_list_publication_rules": [{ "action": "allow" }] });
+    let tea = in_tea(World::start(options).await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+
+    // Texts.
+    tea.save(json!({ "roomTopic": "Green" })).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("Green")).await?;
+    tea.save(json!({ "roomDescription": "All about tea" }))
+        .await?;
+    let said = alice
+        .wait_for_message(room, "the description", |event| {
+            event.body().contains("description: All about tea")
+        })
+        .await?;
+    assert_eq!(said.sender, world.ghost("carol"), "by whoever changed it");
+    assert_eq!(said.msgtype(), "m.notice");
+    tea.save(json!({ "roomTopic": "" })).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("All about tea"))
+        .await?;
+    tea.save(json!({ "roomAnnouncement": "Cups are out" }))
+        .await?;
+    alice
+        .wait_for_message(room, "the announcement", |event| {
+            event.body().contains("announcement: Cups are out")
+                && event.sender == world.ghost("carol")
+        })
+        .await?;
+
+    // The directory, and the state that tells of the bridge.
+    world
+        .eventually("the room in the directory", async || {
+            let listed = alice
+                .request("GET", "/_matrix/client/v3/publicRooms", None)
+                .await?;
+            Ok(listed
+                .body
+                .to_string()
+                .contains(room.as_str())
+                .then_some(()))
+        })
+        .await?;
+    let key = format!("rocketchat/{rid}");
+    for kind in ["m.bridge", "uk.half-shot.bridge"] {
+        world
+            .eventually("the state that tells of the bridge", async || {
+                let info = alice.state_content(room, kind, &key).await?;
+                let info = info.unwrap_or(Value::Null);
+                let is_whole = info["protocol"]["id"] == "rocketchat"
+                    && info["bridgebot"] == json!(world.user_id("rocketchatbot"))
+                    && info["channel"]["id"] == json!(rid)
+                    && info["channel"]["displayname"] == "tea"
+                    && info["network"]["external_url"].is_string()
+                    && info["channel"]["external_url"]
+                        .as_str()
+                        .is_some_and(|link| link.ends_with("/channel/tea"));
+                Ok(is_whole.then_some(()))
+            })
+            .await?;
+    }
+
+    // The name, and with it the alias.
+    tea.save(json!({ "roomName": "black-tea" })).await?;
+    tea.on_matrix(NAME, "/name", json!("black-tea")).await?;
+    let alias = world.alias("black-tea");
+    tea.on_matrix("m.room.canonical_alias", "/alias", json!(alias))
+        .await?;
+    assert_eq!(alice.resolve_alias(&alias).await?.as_ref(), Some(room));
+
+    // Who may write.
+    carol.set_read_only(rid, true).await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(1)).await?;
+    assert!(
+        alice.send_text(room, "may I?").await.is_err(),
+        "nobody writes who may not on Rocket.Chat"
+    );
+    carol.send(rid, "I may").await?;
+    alice.wait_for_text(room, "I may").await?;
+    tea.save(json!({ "reactWhenReadOnly": true })).await?;
+    tea.on_matrix(RIGHTS, "/events/m.reaction", json!(0))
+        .await?;
+    carol.set_read_only(rid, false).await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(0)).await?;
+    alice.send_text(room, "thanks").await?;
+    carol.wait_for_text(rid, "thanks").await?;
+
+    // Who may enter. The bridge's account is not in it, and hears nothing of this.
+    let body = json!({ "roomId": rid, "type": "p" });
+    carol.post("channels.setType", body).await?;
+    alice
+        .send_state(room, "m.room.name", "", json!({ "name": "black-tea" }))
+        .await
+        .ok();
+    world.rocketchat.control().drop_sockets(None).await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
+    tea.on_matrix("m.room.canonical_alias", "/alias", Value::Null)
+        .await?;
+    alice
+        .wait_for_message(room, "word of it", |event| {
+            event.body().contains("until somebody invites it")
+                && event.body().contains("bridge.bot")
+        })
+        .await?;
+    let listed = alice
+        .request("GET", "/_matrix/client/v3/publicRooms", None)
+        .await?;
+    assert!(!listed.body.to_string().contains(room.as_str()));
+    let stranger = world.matrix_user("stranger").await?;
+    assert!(stranger.join(room).await.is_err(), "it is private now");
+
+    let body = json!({ "roomId": rid, "type": "c" });
+    carol.post("groups.setType", body).await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
+    tea.on_matrix("m.room.canonical_alias", "/alias", json!(alias))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_their_rights()
+-> Result<()> {
+    let tea = in_tea(world_with_general().await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+
+    // With power on Matrix alone nothing changes for good.
+    world.give_power(room, &alice.user_id, 100).await?;
+    let name = alice
+        .send_state(room, NAME, "", json!({ "name": "mine" }))
+        .await?;
+    tea.told(&name, "does not allow").await?;
+    tea.on_matrix(NAME, "/name", json!("tea")).await?;
+    let entry = alice
+        .send_state(room, ENTRY, "", json!({ "join_rule": "invite" }))
+        .await?;
+    tea.told(&entry, "does not allow").await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
+    tea.on_rocketchat("/t", json!("c")).await?;
+
+    // With an owner's rights on both sides it does.
+    tea.alice_rules().await?;
+    alice
+        .send_state(room, NAME, "", json!({ "name": "green-tea" }))
+        .await?;
+    tea.on_rocketchat("/fname", json!("green-tea")).await?;
+    alice
+        .send_state(room, TOPIC, "", json!({ "topic": "Sencha" }))
+        .await?;
+    tea.on_rocketchat("/topic", json!("Sencha")).await?;
+    let mut rights = alice
+        .state_content(room, RIGHTS, "")
+        .await?
+        .context("rights")?;
+    rights["events_default"] = json!(50);
+    alice.send_state(room, RIGHTS, "", rights.clone()).await?;
+    tea.on_rocketchat("/ro", json!(true)).await?;
+    carol.set_read_only(rid, false).await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(0)).await?;
+    alice
+        .send_state(room, ENTRY, "", json!({ "join_rule": "invite" }))
+        .await?;
+    tea.on_rocketchat("/t", json!("p")).await?;
+    alice
+        .send_state(room, ENTRY, "", json!({ "join_rule": "public" }))
+        .await?;
+    tea.on_rocketchat("/t", json!("c")).await?;
+
+    // What Rocket.Chat does not know is not kept.
+    let name = alice
+        .send_state(room, NAME, "", json!({ "name": "Green tea, please!" }))
+        .await?;
+    tea.told(&name, "letters, digits").await?;
+    tea.on_matrix(NAME, "/name", json!("green-tea")).await?;
+    let none = json!({ "name": "" });
+    let name = alice.send_state(room, NAME, "", none).await?;
+    tea.told(&name, "always has a name").await?;
+    let rule = json!({ "join_rule": "restricted", "allow": [] });
+    let entry = alice.send_state(room, ENTRY, "", rule).await?;
+    tea.told(&entry, "nothing in between").await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
+    let history = "m.room.history_visibility";
+    let open = json!({ "history_visibility": "world_readable" });
+    alice.send_state(room, history, "", open).await?;
+    tea.on_matrix(history, "/history_visibility", json!("shared"))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archived_room_is_for_reading() -> Result<()> {
+    let tea = in_tea(world_with_general().await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+    tea.alice_rules().await?;
+
+    let body = json!({ "roomId": rid });
+    carol.post("channels.archive", body.clone()).await?;
+    alice
+        .wait_for_message(room, "word of it", |event| {
+            event.body().contains("is archived on Rocket.Chat")
+        })
+        .await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(101)).await?;
+    assert!(
+        alice.send_text(room, "still here?").await.is_err(),
+        "nobody writes in an archive, owners neither"
+    );
+    let topic = alice
+        .send_state(room, TOPIC, "", json!({ "topic": "Dust" }))
+        .await?;
+    tea.told(&topic, "archived").await?;
+    // Programs can write into it all the same.
+    carol.send(rid, "from the archive").await?;
+    alice.wait_for_text(room, "from the archive").await?;
+
+    world
+        .rocket_admin()
+        .post("channels.unarchive", body)
+        .await?;
+    alice
+        .wait_for_message(room, "word of it", |event| {
+            event.body().contains("no longer archived")
+        })
+        .await?;
+    alice.send_text(room, "back again").await?;
+    carol.wait_for_text(rid, "back again").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changed_on_either_side_while_the_bridge_was_away_is_the_same_afterwards() -> Result<()>
+{
+    let tea = in_tea(world_with_general().await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+    tea.alice_rules().await?;
+    let other = carol.create_channel("coffee", &[]).await?;
+    let coffee = alice.join(&world.alias("coffee")).await?;
+    let third = carol.create_channel("water", &[]).await?;
+    let water = alice.join(&world.alias("water")).await?;
+    // All of it is known before.
+    for room in [room, &coffee, &water] {
+        state_is(world, alice, room, ENTRY, "/join_rule", json!("public")).await?;
+    }
+
+    world.bridge.stop().await?;
+    // On one side each, and one thing on both: who is last has it.
+    save(carol, rid, json!({ "roomTopic": "theirs" })).await?;
+    alice
+        .send_state(room, TOPIC, "", json!({ "topic": "hers, and later" }))
+        .await?;
+    alice
+        .send_state(room, NAME, "", json!({ "name": "renamed" }))
+        .await?;
+    save(
+        carol,
+        &other,
+        json!({ "roomName": "espresso", "roomTopic": "strong" }),
+    )
+    .await?;
+    carol.set_read_only(&other, true).await?;
+    let private = json!({ "roomId": third, "type": "p" });
+    carol.post("channels.setType", private).await?;
+    let archive = json!({ "roomId": third });
+    carol.post("groups.archive", archive).await?;
+    world.bridge.restart().await?;
+
+    tea.on_rocketchat("/topic", json!("hers, and later"))
+        .await?;
+    tea.on_rocketchat("/fname", json!("renamed")).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("hers, and later"))
+        .await?;
+    state_is(world, alice, &coffee, NAME, "/name", json!("espresso")).await?;
+    state_is(world, alice, &coffee, TOPIC, "/topic", json!("strong")).await?;
+    state_is(world, alice, &coffee, RIGHTS, "/events_default", json!(1)).await?;
+    state_is(world, alice, &water, ENTRY, "/join_rule", json!("invite")).await?;
+    state_is(world, alice, &water, RIGHTS, "/events_default", json!(101)).await?;
+
+    // And it stays so: nothing is carried back and forth.
+    alice.send_text(room, "calm").await?;
+    carol.wait_for_text(rid, "calm").await?;
+    let changes = |events: Vec<testbed::Event>| {
+        let changed = events.iter().filter(|event| event.kind == TOPIC);
+        changed.count()
+    };
+    let before = changes(alice.room_events(room).await?);
+    world.bridge.kill_and_restart().await?;
+    carol.send(rid, "again").await?;
+    alice.wait_for_text(room, "again").await?;
+    assert_eq!(changes(alice.room_events(room).await?), before);
+    Ok(())
+}
