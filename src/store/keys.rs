@@ -125,11 +125,6 @@ pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])
 }
 
-/// All ghosts in a portal's Matrix room.
-pub(super) fn ghosts_in_room(room: &RoomId) -> Key {
-    key(b'j', &[room.as_str()])
-}
-
 /// That a puppet is in a portal's Rocket.Chat room.
 pub(super) fn puppet_in_room(rid: &RocketRoomId, user: &UserId) -> Key {
     key(b'k', &[rid.as_str(), user.as_str()])

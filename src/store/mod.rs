@@ -365,19 +365,6 @@ impl Store {
         Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
     }
 
-    /// The ghosts that are known to be in a room, some of them when there are more than
-    /// `most`.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn ghosts_in_room(
-        &self,
-        room: &RoomId,
-        most: usize,
-    ) -> Result<Vec<OwnedUserId>, StoreError> {
-        self.users_under(&keys::ghosts_in_room(room), most)
-    }
-
     /// Whether a puppet is known to be in a room.
     ///
     /// # Errors
@@ -396,13 +383,9 @@ impl Store {
         rid: &RocketRoomId,
         most: usize,
     ) -> Result<Vec<OwnedUserId>, StoreError> {
-        self.users_under(&keys::puppets_in_room(rid), most)
-    }
-
-    /// The users that end the keys with this beginning.
-    fn users_under(&self, prefix: &[u8], most: usize) -> Result<Vec<OwnedUserId>, StoreError> {
+        let prefix = keys::puppets_in_room(rid);
         let mut users = Vec::new();
-        for key in self.db.scan_prefix(prefix).keys() {
+        for key in self.db.scan_prefix(&prefix).keys() {
             let key = key?;
             let name = key.get(prefix.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));

@@ -143,7 +143,7 @@ impl Bridge {
             &self,
             |bridge| &bridge.ephemerals.typing_to_rocket,
             |bridge, rid, user, typing| async move {
-                bridge.tell_rocketchat(&rid, user, typing).await
+                bridge.typing_to_rocketchat(&rid, user, typing).await
             },
         )
         .await;
@@ -154,14 +154,19 @@ impl Bridge {
             &self,
             |bridge| &bridge.ephemerals.typing_to_matrix,
             |bridge, rid, name, typing| async move {
-                bridge.tell_matrix(&rid, &name, typing).await
+                bridge.typing_to_matrix(&rid, &name, typing).await
             },
         )
         .await;
     }
 
     /// Whether Rocket.Chat was told that a puppet types, or no longer does.
-    async fn tell_rocketchat(&self, rid: &RocketRoomId, user: OwnedUserId, typing: bool) -> bool {
+    async fn typing_to_rocketchat(
+        &self,
+        rid: &RocketRoomId,
+        user: OwnedUserId,
+        typing: bool,
+    ) -> bool {
         if !self.rocket_gate.is_open() || self.rocket_if_there().is_none() {
             return false;
         }
@@ -203,7 +208,7 @@ impl Bridge {
 
     /// Whether Matrix was told that somebody types, or no longer does: if they have a
     /// ghost, and it is in the room.
-    async fn tell_matrix(&self, rid: &RocketRoomId, name: &str, typing: bool) -> bool {
+    async fn typing_to_matrix(&self, rid: &RocketRoomId, name: &str, typing: bool) -> bool {
         if !self.matrix_gate.is_open() || self.rocket_if_there().is_none() {
             return false;
         }
@@ -261,7 +266,12 @@ impl Bridge {
     /// The one ghost of a room that has this display name.
     fn ghost_named(&self, portal: &Portal, name: &str) -> Result<Option<Ghost>, StoreError> {
         let mut found = None;
-        for user in self.store.ghosts_in_room(&portal.room_id, MOST_GHOSTS)? {
+        for user in self
+            .store
+            .ghosts_in_room(&portal.room_id)?
+            .into_iter()
+            .take(MOST_GHOSTS)
+        {
             let Some(ghost) = self.store.ghost_by_localpart(user.localpart())? else {
                 continue;
             };
