@@ -90,6 +90,8 @@ impl Bridge {
         {
             return Ok(false);
         }
+        // Perhaps it is a portal since a moment ago.
+        self.compare_room(&portal.rid);
         for document in documents {
             if let Document::Message(message) = document
                 && message.t.is_none()

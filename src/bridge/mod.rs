@@ -33,6 +33,7 @@ mod listener;
 mod look_queue;
 mod marker;
 mod membership;
+mod mirrored_rooms;
 mod perseverance;
 mod portals;
 mod power;
@@ -114,6 +115,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held while the space of a team is made or changed.
+    making_space: KeyedLock<String>,
     /// Held while a room's power levels are read, changed and written.
     changing_power: KeyedLock<OwnedRoomId>,
     /// Held while a room's pinned events are read, changed and written.
@@ -127,6 +130,7 @@ pub struct Bridge {
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
     room_states: room_state::RoomStates,
+    unmirrored: mirrored_rooms::Unmirrored,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -203,6 +207,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                making_space: KeyedLock::new(),
                 changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),
                 reacting: KeyedLock::new(),
@@ -212,6 +217,7 @@ impl Bridge {
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
                 room_states: room_state::RoomStates::new(),
+                unmirrored: mirrored_rooms::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),

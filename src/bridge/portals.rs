@@ -18,7 +18,17 @@ use crate::store::{Portal, PortalKind};
 impl Bridge {
     /// Makes the portals that the configuration names, as far as they are missing.
     pub(super) async fn open_configured_channels(self: &Arc<Self>) {
-        for name in &self.config.bridge.channels {
+        if let Err(failure) = self.open_found_rooms(true).await {
+            tracing::error!(%failure, "rooms that are to be mirrored cannot be looked for");
+        }
+        let subscribed = self
+            .persevere(async |_| self.look_at_own_subscriptions().await)
+            .await;
+        if let Err(failure) = subscribed {
+            tracing::warn!(%failure, "invitations of the bridge's account cannot be looked for");
+        }
+        let names = self.config.bridge.channels.iter();
+        for name in names.filter(|name| !name.contains('*')) {
             if let Err(failure) = self.persevere(|_| self.open_configured(name)).await {
                 tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
             }
@@ -75,7 +85,11 @@ impl Bridge {
         })
     }
 
-    async fn invite_guest(&self, portal: &Portal, guest: &UserId) -> Result<(), Failure> {
+    pub(super) async fn invite_guest(
+        &self,
+        portal: &Portal,
+        guest: &UserId,
+    ) -> Result<(), Failure> {
         let bot = self.matrix.bot();
         let joined = bot.joined_members(&portal.room_id).await?;
         if joined.contains_key(guest) {
@@ -86,6 +100,15 @@ impl Bridge {
 
     /// The portal of a channel or group, made when there is none yet.
     async fn open_room(self: &Arc<Self>, room: &Room) -> Result<Portal, Failure> {
+        self.open_room_since(room, None).await
+    }
+
+    /// As [`Bridge::open_room`], with what was written after `since` (ms).
+    pub(super) async fn open_room_since(
+        self: &Arc<Self>,
+        room: &Room,
+        since: Option<i64>,
+    ) -> Result<Portal, Failure> {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(portal);
         }
@@ -113,14 +136,16 @@ impl Bridge {
                 "This room is encrypted on Rocket.Chat; the bridge cannot read it.".into(),
             ));
         }
+        let is_closed = self.is_of_private_team(room).await?;
+        let is_public = kind == PortalKind::Channel && !is_closed;
         let portal = Portal {
             rid: room.id.clone(),
-            room_id: self.make_room(room, &kind).await?,
+            room_id: self.make_room(room, is_public).await?,
             kind,
             name: shown_name(room).to_owned(),
-            since: room.last_message_at.map_or(0, |at| at.0),
+            since: since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0)),
         };
-        self.begin_room_state(&portal, room)?;
+        self.begin_room_state(&portal, room, is_closed)?;
         self.store.change().portal(&portal).commit()?;
         self.store.flushed().await?;
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
@@ -133,9 +158,19 @@ impl Bridge {
 
     /// Makes the Matrix room of a channel, or finds the one again that an
     /// interrupted attempt made.
-    async fn make_room(&self, room: &Room, kind: &PortalKind) -> Result<OwnedRoomId, Failure> {
-        let alias = self.alias_of(room);
-        let is_public = *kind == PortalKind::Channel;
+    async fn make_room(&self, room: &Room, is_public: bool) -> Result<OwnedRoomId, Failure> {
+        let alias = self.alias_of(room).filter(|_| is_public);
+        if alias.is_none() {
+            // By nothing else an interrupted attempt would be found again.
+            if self.store.room_state(&room.id)?.making
+                && let Some(made) = self.find_made_for(&self.matrix.bot(), room).await?
+            {
+                return Ok(made);
+            }
+            self.store
+                .amend_room_state(&room.id, |state| state.making = true)?;
+            self.store.flushed().await?;
+        }
         let mut request = create_room::v3::Request::new();
         request.name = Some(shown_name(room).to_owned());
         let topic = [&room.topic, &room.description].into_iter().flatten();
@@ -179,7 +214,8 @@ impl Bridge {
 
     /// The alias of a public channel's portal.
     pub(super) fn alias_of(&self, room: &Room) -> Option<OwnedRoomAliasId> {
-        if room.t != RoomType::Channel {
+        // The name of a discussion is a random one.
+        if room.t != RoomType::Channel || room.prid.is_some() {
             return None;
         }
         self.alias_of_name(room.name.as_deref()?)

@@ -68,7 +68,10 @@ impl Bridge {
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
-            } => self.read_back(subscription.rid),
+            } => {
+                self.on_subscribed(&subscription);
+                self.read_back(subscription.rid);
+            }
             Event::UserActivity {
                 rid,
                 name,
@@ -153,7 +156,11 @@ impl Bridge {
                 self.rooms
                     .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
             }
-            Ok(None) => {}
+            Ok(None) => {
+                if let Document::Message(message) = &document {
+                    self.on_unmirrored(message);
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");
                 self.rooms.miss([rid]);

@@ -120,6 +120,19 @@ pub(super) fn room_state(rid: &RocketRoomId) -> Key {
     key(b'S', &[rid.as_str()])
 }
 
+/// The space of a team.
+pub(super) fn team_space(team: &str) -> Key {
+    key(b'T', &[team])
+}
+
+/// All of them.
+pub(super) const TEAM_SPACES: &[u8] = b"T";
+
+/// Up to when something was looked through.
+pub(super) fn looked(of: &str) -> Key {
+    key(b'!', &["looked", of])
+}
+
 /// That a ghost is in a portal's Matrix room.
 pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])

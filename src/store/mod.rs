@@ -18,6 +18,7 @@ mod keys;
 mod messages;
 mod records;
 mod room_state;
+mod teams;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -36,6 +37,7 @@ pub use records::{
     Reactions, Thread, Upload,
 };
 pub use room_state::{RoomState, StateWish};
+pub use teams::TeamSpace;
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

@@ -36,6 +36,10 @@ pub struct RoomState {
     /// Ghosts that were given a level so that they could write in a room where few may,
     /// and what they had before.
     pub raised: BTreeMap<OwnedUserId, Option<i64>>,
+    /// The team in whose space the room is.
+    pub team: Option<String>,
+    /// Its Matrix room is being made: perhaps it is there.
+    pub making: bool,
     /// Whether people were told that the bridge cannot read the room any more.
     pub told_unreadable: bool,
     /// Who on Matrix may write was changed there, to be carried over: the bridge itself

@@ -30,6 +30,7 @@ mod late;
 mod long_texts;
 mod look_ups;
 mod mentions;
+mod mirrored_rooms;
 mod reactions;
 mod replies;
 mod room_state;

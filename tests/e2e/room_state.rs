@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 
-use crate::{BRIDGE, world_with_general};
+use crate::{BRIDGE, Direct, in_direct, world_with_general};
 
 /// A channel of Carol's, which Alice has opened on Matrix.
 struct Tea {
@@ -213,6 +213,19 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
     alice.send_text(room, "thanks").await?;
     carol.wait_for_text(rid, "thanks").await?;
 
+    // Whom it is given all the same may write.
+    let puppet = world.puppet("alice");
+    carol.set_read_only(rid, true).await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(1)).await?;
+    carol.set_muted(rid, &puppet, false).await?;
+    let level = format!("/users/{}", alice.user_id);
+    tea.on_matrix(RIGHTS, &level, json!(1)).await?;
+    alice.send_text(room, "even so").await?;
+    carol.wait_for_text(rid, "even so").await?;
+    carol.set_read_only(rid, false).await?;
+    tea.on_matrix(RIGHTS, "/events_default", json!(0)).await?;
+    tea.on_matrix(RIGHTS, &level, Value::Null).await?;
+
     // Who may enter. The bridge's account is not in it, and hears nothing of this.
     let body = json!({ "roomId": rid, "type": "p" });
     carol.post("channels.setType", body).await?;
@@ -420,6 +433,14 @@ async fn what_changed_on_either_side_while_the_bridge_was_away_is_the_same_after
     state_is(world, alice, &water, ENTRY, "/join_rule", json!("invite")).await?;
     state_is(world, alice, &water, RIGHTS, "/events_default", json!(101)).await?;
 
+    // Killed at once, it is not forgotten.
+    alice
+        .send_state(room, TOPIC, "", json!({ "topic": "at the last moment" }))
+        .await?;
+    world.bridge.kill_and_restart().await?;
+    tea.on_rocketchat("/topic", json!("at the last moment"))
+        .await?;
+
     // And it stays so: nothing is carried back and forth.
     alice.send_text(room, "calm").await?;
     carol.wait_for_text(rid, "calm").await?;
@@ -433,4 +454,87 @@ async fn what_changed_on_either_side_while_the_bridge_was_away_is_the_same_after
     alice.wait_for_text(room, "again").await?;
     assert_eq!(changes(alice.room_events(room).await?), before);
     Ok(())
+}
+
+#[tokio::test]
+async fn two_who_change_the_same_at_once_end_with_the_same() -> Result<()> {
+    let tea = in_tea(world_with_general().await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+    tea.alice_rules().await?;
+    let hers = async {
+        for number in 0..6 {
+            let topic = json!({ "topic": format!("Matrix {number}") });
+            alice.send_state(room, TOPIC, "", topic).await?;
+        }
+        anyhow::Ok(())
+    };
+    let theirs = async {
+        for number in 0..6 {
+            let topic = json!({ "roomTopic": format!("Rocket.Chat {number}") });
+            save(carol, rid, topic).await?;
+        }
+        anyhow::Ok(())
+    };
+    let (hers, theirs) = tokio::join!(hers, theirs);
+    hers.and(theirs)?;
+
+    let both = async || {
+        let on_matrix = alice.state_content(room, TOPIC, "").await?;
+        let on_matrix = value_at(&on_matrix.unwrap_or(Value::Null), "/topic");
+        let there = carol.get(&format!("rooms.info?roomId={rid}")).await?;
+        anyhow::Ok((on_matrix, value_at(&there, "/room/topic")))
+    };
+    world
+        .eventually("both sides to be the same", async || {
+            let (here, there) = both().await?;
+            Ok((here == there).then_some(()))
+        })
+        .await?;
+    // A change after that shows that all before it is dealt with.
+    tea.save(json!({ "roomTopic": "the end" })).await?;
+    tea.on_matrix(TOPIC, "/topic", json!("the end")).await?;
+    carol.send(rid, "done").await?;
+    alice.wait_for_text(room, "done").await?;
+    let (here, there) = both().await?;
+    assert_eq!(here, there);
+    let changes = alice.room_events(room).await?;
+    let topics = changes.iter().filter(|event| event.kind == TOPIC).count();
+    assert!(topics < 20, "nothing goes back and forth: {topics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_direct_message_says_whom_it_is_bridged_to() -> Result<()> {
+    let Direct {
+        world,
+        alice,
+        carol,
+        room,
+        dm,
+    } = in_direct().await?;
+    let shows = async |name: &str| {
+        world
+            .eventually("the state that tells of the bridge", async || {
+                let key = format!("rocketchat/{dm}");
+                let info = alice.state_content(&room, "m.bridge", &key).await?;
+                let info = info.unwrap_or(Value::Null);
+                let link = info["channel"]["external_url"].as_str().unwrap_or_default();
+                let is_so = info["channel"]["displayname"] == name
+                    && link.ends_with(&format!("/direct/{dm}"));
+                Ok(is_so.then_some(()))
+            })
+            .await
+    };
+    let name = carol.get("me").await?["name"].clone();
+    shows(name.as_str().context("a name")?).await?;
+    carol.set_display_name("Carol the Great").await?;
+    carol.send(&dm, "look at me").await?;
+    alice.wait_for_text(&room, "look at me").await?;
+    shows("Carol the Great").await
 }

@@ -195,6 +195,7 @@ impl Bridge {
                 profile.name = Some(look.name.clone());
             })?;
         tracing::debug!(ghost = %ghost.user_id, "it has another name");
+        self.compare_directs_with(&ghost.rocket_id);
         Ok(())
     }
 
@@ -252,6 +253,7 @@ impl Bridge {
                 profile.picture = shown;
             })?;
         tracing::debug!(ghost = %ghost.user_id, "its picture is as on Rocket.Chat");
+        self.compare_directs_with(&ghost.rocket_id);
         Ok(())
     }
 

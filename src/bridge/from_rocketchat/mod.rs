@@ -4,6 +4,7 @@ mod aside;
 mod content;
 mod deletion;
 mod delivered;
+mod discussion;
 mod files;
 mod message;
 mod people;
@@ -162,6 +163,11 @@ impl Bridge {
         // Whoever wrote it: a moderator may have taken it away.
         if message.t.as_deref() == Some("rm") {
             return self.mirror_deletion(portal, &message.id).await;
+        }
+        if message.t.as_deref() == Some("discussion-created")
+            && let Some(rid) = &message.drid
+        {
+            return self.mirror_discussion(portal, message, rid, attempt).await;
         }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");

@@ -24,6 +24,8 @@ pub(super) struct RoomNow {
     pub is_readable: bool,
     /// What is not there is empty, and not only left out.
     pub is_whole: bool,
+    /// A channel of a private team: for its members only.
+    pub is_closed: bool,
 }
 
 /// A state on Matrix as it is now.
@@ -42,21 +44,28 @@ impl Bridge {
         let bot = &self.rocket().await.bot;
         let is_readable = match bot.room_info(rid).await {
             Ok(room) => {
-                return Ok(room.map(|room| RoomNow {
+                let Some(room) = room else { return Ok(None) };
+                let is_closed = self.is_of_private_team(&room).await?;
+                return Ok(Some(RoomNow {
                     room,
                     is_readable: true,
                     is_whole: true,
+                    is_closed,
                 }));
             }
             Err(error) if error.code() == Some("error-room-archived") => true,
             Err(error) if error.is_denied() => false,
             Err(error) => return Err(error.into()),
         };
-        let room = bot.room_as_admin(rid).await?;
-        Ok(room.map(|room| RoomNow {
+        let Some(room) = bot.room_as_admin(rid).await? else {
+            return Ok(None);
+        };
+        let is_closed = self.is_of_private_team(&room).await?;
+        Ok(Some(RoomNow {
             room,
             is_readable,
             is_whole: false,
+            is_closed,
         }))
     }
 
@@ -103,7 +112,8 @@ impl Bridge {
         if self.store.portal(rid)?.is_none() {
             return Ok(());
         }
-        self.keep_places(&portal, &now.room).await?;
+        self.keep_places(&portal, &now).await?;
+        self.keep_in_team(&portal, &now.room).await?;
         self.show_bridge_info(&portal, Some(&now.room)).await?;
         self.store.amend_room_state(rid, |state| {
             if state.changes == changes {
@@ -162,6 +172,9 @@ impl Bridge {
         {
             let granted = match refusal {
                 Some(why) => Err(Failure::Refused(why.to_owned())),
+                None if aspect == Aspect::Access && now.is_closed => Err(Failure::Refused(
+                    "The channel belongs to a private team on Rocket.Chat.".into(),
+                )),
                 None if now.room.archived => Err(Failure::Refused(
                     "The room is archived on Rocket.Chat.".into(),
                 )),
@@ -206,6 +219,9 @@ impl Bridge {
 
     /// What something is on Rocket.Chat; what was left out is as it was.
     fn on_rocketchat(&self, aspect: Aspect, now: &RoomNow, known: &RoomState) -> String {
+        if aspect == Aspect::Access && now.is_closed {
+            return PRIVATE.to_owned();
+        }
         let mut room = now.room.clone();
         if !now.is_whole && room.description.is_none() {
             room.description = known.description.clone();
@@ -648,7 +664,7 @@ impl Bridge {
     /// Says once when the bridge's account cannot read a room any more.
     async fn tell_unreadable(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
         let told = self.store.room_state(&portal.rid)?.told_unreadable;
-        if told == !now.is_readable {
+        if told != now.is_readable {
             return Ok(());
         }
         if !now.is_readable {

@@ -6,8 +6,8 @@ use ruma::serde::Raw;
 use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Failure};
-use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::Room;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{Portal, PortalKind};
 
 /// Its type while the proposal is open, and the one it may get.
@@ -51,6 +51,15 @@ impl Bridge {
             },
             "channel": { "id": rid, "displayname": name },
         })
+    }
+
+    /// Looks at the direct messages with somebody who has another name or picture.
+    pub(in crate::bridge) fn compare_directs_with(&self, person: &RocketUserId) {
+        for portal in self.store.portals() {
+            if matches!(&portal.kind, PortalKind::Direct { peer, .. } if peer == person) {
+                self.compare_room(&portal.rid);
+            }
+        }
     }
 
     /// Keeps that state current.

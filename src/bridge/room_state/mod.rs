@@ -13,6 +13,7 @@
 //! * [`agree`]: a look at a room.
 //! * [`places`]: alias and directory.
 //! * [`info`]: the state that tells of the bridge.
+//! * [`teams`]: spaces.
 //! * [`round`]: comparing all rooms, after each connection and now and then.
 
 mod agree;
@@ -20,6 +21,7 @@ mod aspects;
 mod info;
 mod places;
 mod round;
+mod teams;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use aspects::{ARCHIVED, Aspect, OPEN, writing_of};
+use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
 
 use super::look_queue::Queue;
@@ -113,7 +115,12 @@ impl Bridge {
     }
 
     /// Notes what a room is like that the bridge has just made.
-    pub(super) fn begin_room_state(&self, portal: &Portal, room: &Room) -> Result<(), StoreError> {
+    pub(super) fn begin_room_state(
+        &self,
+        portal: &Portal,
+        room: &Room,
+        is_closed: bool,
+    ) -> Result<(), StoreError> {
         self.store.amend_room_state(&portal.rid, |state| {
             *state = RoomState::default();
             for aspect in [Aspect::Access, Aspect::Name, Aspect::Topic] {
@@ -125,6 +132,11 @@ impl Bridge {
             state.announcement = room.announcement.clone().or_else(|| Some(String::new()));
             state.description = room.description.clone().or_else(|| Some(String::new()));
             state.alias = self.alias_of(room);
+            if is_closed {
+                let access = Aspect::Access.key().to_owned();
+                state.agreed.insert(access, PRIVATE.to_owned());
+                state.alias = None;
+            }
         })
     }
 

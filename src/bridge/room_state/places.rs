@@ -3,24 +3,26 @@
 use ruma::{OwnedRoomAliasId, RoomAliasId};
 use serde_json::{Value, json};
 
+use super::agree::RoomNow;
 use crate::bridge::{Bridge, Failure};
-use crate::rocketchat::documents::{Room, RoomType};
+use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, RoomState};
 
 const CANONICAL: &str = "m.room.canonical_alias";
 
 impl Bridge {
     /// Keeps alias and directory as the room is: a private room has neither.
-    pub(super) async fn keep_places(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
+    pub(super) async fn keep_places(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
+        let room = &now.room;
         let known = self.store.room_state(&portal.rid)?;
-        let wanted = self.alias_of(room);
+        let wanted = self.alias_of(room).filter(|_| !now.is_closed);
         if wanted != known.alias {
             self.move_alias(portal, &known, wanted).await?;
         }
-        // A channel of a team may be the team's alone.
         let publish = self.config.bridge.publish
             && room.t == RoomType::Channel
-            && room.team_id.is_none()
+            && room.prid.is_none()
+            && !now.is_closed
             && !room.archived;
         if publish == known.published {
             return Ok(());

@@ -30,9 +30,12 @@ impl Bridge {
             for portal in self.store.portals() {
                 let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
                 let state = self.store.room_state(&portal.rid).unwrap_or_default();
-                if state.changes > 0 || (is_direct && state.bridge_info.is_empty()) {
+                if state.changes > 0 || is_direct {
                     self.compare_room(&portal.rid);
                 }
+            }
+            if let Err(failure) = self.tidy_spaces().await {
+                tracing::warn!(%failure, "spaces may show rooms that are not mirrored");
             }
             if let Err(failure) = self.compare_all_rooms().await {
                 tracing::warn!(%failure, "rooms cannot be compared now");
@@ -41,6 +44,26 @@ impl Bridge {
             let round = self.room_states.round.notified();
             let _ = tokio::time::timeout(BETWEEN_ROUNDS, round).await;
         }
+    }
+
+    /// Compares the rooms that were changed last.
+    pub(in crate::bridge) async fn compare_changed_rooms(&self) -> Result<(), Failure> {
+        let page = self
+            .persevere(async |_| {
+                let rocket = self.rocket().await;
+                let types = [RoomType::Channel, RoomType::Group];
+                let rooms = rocket
+                    .bot
+                    .admin_rooms(&types, "", RoomOrder::Changed, 0, PAGE);
+                Ok(rooms.await?)
+            })
+            .await?;
+        for room in &page.items {
+            if !self.is_as_agreed(room)? {
+                self.compare_room(&room.id);
+            }
+        }
+        Ok(())
     }
 
     async fn compare_all_rooms(&self) -> Result<(), Failure> {
@@ -88,6 +111,7 @@ impl Bridge {
             |present: &Option<String>, said: &Option<String>| present.is_none() || present == said;
         Ok(is_same
             && !known.bridge_info.is_empty()
+            && known.team == row.team_id
             && is_said(&row.announcement, &known.announcement)
             && is_said(&row.description, &known.description))
     }

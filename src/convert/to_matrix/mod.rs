@@ -22,6 +22,11 @@ pub(super) mod safe;
 mod size;
 mod uikit;
 
+/// A text as it stands in HTML, in attributes too.
+pub fn in_html(text: &str) -> String {
+    safe::attribute(text)
+}
+
 pub use absent::absent;
 pub use attachments::{Parse, say};
 pub use files::{

@@ -11,6 +11,7 @@ mod login;
 mod room_files;
 mod rooms;
 mod server;
+mod teams;
 mod transfer;
 mod users;
 
@@ -20,6 +21,7 @@ pub use client::{Client, Credentials, Session};
 pub use files::Upload;
 pub use rooms::{DirectRoom, RoomOrder};
 pub use server::ServerInfo;
+pub use teams::Team;
 pub use users::{NewUser, UserChanges};
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum RoomOrder {
     LastMessage,
     /// Creation.
     Created,
+    /// The last change of any kind.
+    Changed,
 }
 
 #[derive(Deserialize)]
@@ -358,6 +360,7 @@ impl Session {
         let sort = match order {
             RoomOrder::LastMessage => r#"{"lm":-1}"#,
             RoomOrder::Created => r#"{"ts":-1}"#,
+            RoomOrder::Changed => r#"{"_updatedAt":-1}"#,
         };
         let mut request = Request::get(&["api", "v1", "rooms.adminRooms"])
             .query("filter", filter)

@@ -287,6 +287,16 @@ impl State {
             muted.push(name.to_owned());
         }
         self.set_room(rid, "muted", Some(json!(muted)));
+        // In a room where few may write, whom it is given back may write all the same.
+        let room = self.room(rid);
+        if room.is_some_and(|room| json::flag(room, "ro")) {
+            let mut unmuted = room.map_or_else(Vec::new, |room| json::texts(room, "unmuted"));
+            unmuted.retain(|one| one != name);
+            if !mute {
+                unmuted.push(name.to_owned());
+            }
+            self.set_room(rid, "unmuted", Some(json!(unmuted)));
+        }
         let by = self
             .users
             .get(uid)

@@ -1,0 +1,560 @@
+//! Which rooms are mirrored without anybody asking for them on Matrix: those of the
+//! configuration, those into which somebody on Rocket.Chat invites the bridge's account or
+//! a puppet, and discussions of mirrored rooms.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ruma::OwnedUserId;
+
+use super::{Bridge, Failure, derived};
+use crate::clock::now_ms;
+use crate::rocketchat::documents::{
+    Message as RocketMessage, Room, RoomType, Subscription, Timestamp,
+};
+use crate::rocketchat::rest::{OutgoingMessage, RoomOrder};
+use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::store::{Portal, Puppet};
+
+/// How long between two looks for new rooms.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
+
+/// How long between two puppets that are asked which rooms they are in.
+const BETWEEN_PUPPETS: Duration = Duration::from_secs(5);
+
+/// How long between two rooms that are made.
+const BETWEEN_ROOMS: Duration = Duration::from_millis(100);
+
+/// How far before the last look is looked again, in ms: clocks differ.
+const OVERLAP_MS: i64 = 10 * 60 * 1000;
+
+const PAGE: usize = 100;
+
+/// So that it ends whatever a server answers.
+const MOST_PAGES: usize = 10_000;
+
+/// What is known of rooms without a portal.
+#[derive(Debug, Default)]
+pub(super) struct Unmirrored {
+    /// Those that were looked at in this run because something was written in them, and
+    /// are not to be mirrored.
+    seen: Mutex<HashSet<RocketRoomId>>,
+    /// When each puppet was last asked (ms).
+    asked: Mutex<HashMap<OwnedUserId, i64>>,
+}
+
+/// Whether a channel's name is one that a pattern stands for: `*` is any text.
+pub(super) fn is_like(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+impl Bridge {
+    fn patterns(&self) -> impl Iterator<Item = &String> {
+        let channels = self.config.bridge.channels.iter();
+        channels.filter(|name| name.contains('*'))
+    }
+
+    /// Whether the configuration names a room.
+    fn is_to_be_mirrored(&self, room: &Room) -> bool {
+        let name = room.name.as_deref().unwrap_or_default();
+        room.t == RoomType::Channel
+            && room.prid.is_none()
+            && !room.archived
+            && !room.federated
+            && !room.encrypted
+            && self.patterns().any(|pattern| is_like(pattern, name))
+    }
+
+    /// Mirrors what the configuration names by patterns and is not mirrored yet, and
+    /// discussions of mirrored rooms that were made meanwhile. `all` looks at every room
+    /// of the server; otherwise at the newest.
+    pub(super) async fn open_found_rooms(self: &Arc<Self>, all: bool) -> Result<(), Failure> {
+        let known_until = self.store.rooms_seen()?;
+        let mut newest = known_until.unwrap_or_default();
+        let mut offset = 0;
+        for _ in 0..MOST_PAGES {
+            let page = self
+                .persevere(async |_| {
+                    let rocket = self.rocket().await;
+                    let types = [RoomType::Channel, RoomType::Group];
+                    let rooms =
+                        rocket
+                            .bot
+                            .admin_rooms(&types, "", RoomOrder::Created, offset, PAGE);
+                    Ok(rooms.await?)
+                })
+                .await?;
+            let mut is_old = true;
+            for room in &page.items {
+                let made = room.ts.map_or(0, |at| at.0);
+                newest = newest.max(made);
+                is_old &= known_until.is_some_and(|until| made < until - OVERLAP_MS);
+                // What was made since the last look is mirrored from its beginning.
+                let is_new = known_until.is_some_and(|until| made > until);
+                self.open_found(room, is_new).await?;
+            }
+            offset += page.sent;
+            if page.sent == 0 || offset >= page.total || (is_old && !all) {
+                break;
+            }
+        }
+        if known_until != Some(newest) {
+            self.store.note_rooms_seen(newest)?;
+        }
+        Ok(())
+    }
+
+    /// Mirrors a room of a list, if it is to be mirrored.
+    async fn open_found(self: &Arc<Self>, room: &Room, is_new: bool) -> Result<(), Failure> {
+        if self.store.portal(&room.id)?.is_some() {
+            return Ok(());
+        }
+        let parent = match &room.prid {
+            Some(parent) => self.store.portal(parent)?,
+            None => None,
+        };
+        let made = room.ts.map_or(0, |at| at.0);
+        let is_discussion = parent.is_some_and(|parent| made > parent.since);
+        if !is_discussion && !self.is_to_be_mirrored(room) {
+            return Ok(());
+        }
+        // Somebody wished otherwise.
+        if self.store.unbridged(&room.id)?.is_some() {
+            return Ok(());
+        }
+        let opened = self
+            .persevere(async |_| self.open_by_id(&room.id, is_new).await)
+            .await;
+        if let Err(failure) = opened {
+            tracing::warn!(rid = %room.id, %failure, "a room cannot be mirrored");
+        }
+        tokio::time::sleep(BETWEEN_ROOMS).await;
+        Ok(())
+    }
+
+    /// Mirrors a room that the bridge's account can read, with those of its people on
+    /// Rocket.Chat who are on Matrix; none when it cannot be read.
+    async fn open_by_id(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+        from_the_beginning: bool,
+    ) -> Result<Option<Portal>, Failure> {
+        let rocket = self.rocket().await;
+        let room = match rocket.bot.room_info(rid).await {
+            Ok(Some(room)) => room,
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_denied() || error.code() == Some("error-room-archived") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(parent) = &room.prid {
+            return self.open_discussion_room(parent, &room).await;
+        }
+        let since = from_the_beginning.then_some(0);
+        Ok(Some(self.open_room_since(&room, since).await?))
+    }
+
+    /// Mirrors a discussion of a mirrored room, from where its parent was.
+    async fn open_discussion_room(
+        self: &Arc<Self>,
+        parent: &RocketRoomId,
+        room: &Room,
+    ) -> Result<Option<Portal>, Failure> {
+        let Some(parent) = self.store.portal(parent)? else {
+            return Ok(None);
+        };
+        let is_new = self.store.portal(&room.id)?.is_none();
+        if is_new && self.store.unbridged(&room.id)?.is_some() {
+            return Ok(None);
+        }
+        let portal = self.open_room_since(room, Some(parent.since)).await?;
+        if is_new {
+            self.invite_people_of(&portal, room).await?;
+        }
+        Ok(Some(portal))
+    }
+
+    /// The portal of a discussion that a message in `parent` tells of, opened at need;
+    /// none when there is no such discussion of that room: clients can write such
+    /// messages themselves.
+    pub(super) async fn open_discussion(
+        self: &Arc<Self>,
+        parent: &Portal,
+        rid: &RocketRoomId,
+    ) -> Result<Option<(Portal, Room)>, Failure> {
+        let rocket = self.rocket().await;
+        let room = match rocket.bot.room_info(rid).await {
+            Ok(Some(room)) if room.prid.as_ref() == Some(&parent.rid) => room,
+            Ok(_) => return Ok(None),
+            Err(error) if error.is_denied() || error.code() == Some("error-room-archived") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match self.open_discussion_room(&parent.rid, &room).await {
+            Ok(portal) => Ok(portal.map(|portal| (portal, room))),
+            Err(Failure::Refused(why)) => {
+                tracing::info!(%rid, why, "a discussion is not mirrored");
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Invites those to a portal's Matrix room whose puppets are in it.
+    async fn invite_people_of(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        for member in rocket.bot.room_members(&room.id, &room.t).await? {
+            if let Some(user) = self.store.behind_puppet(&member.id)? {
+                self.store
+                    .change()
+                    .puppet_in_room(&portal.rid, &user)
+                    .commit()?;
+                match self.invite_guest(portal, &user).await {
+                    // Whom somebody keeps out stays out.
+                    Err(failure) if failure.is_permanent() => {
+                        tracing::info!(room = %portal.room_id, %user, %failure, "somebody cannot be invited");
+                    }
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for new rooms when it is time, for ever.
+    pub(super) async fn look_for_rooms(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            if let Err(failure) = self.open_found_rooms(false).await {
+                tracing::warn!(%failure, "new rooms cannot be looked for");
+            }
+            // Nothing tells of a room that becomes private, and not all of what is told
+            // of others: administrators may hide it.
+            if let Err(failure) = self.compare_changed_rooms().await {
+                tracing::warn!(%failure, "changed rooms cannot be looked for");
+            }
+        }
+    }
+
+    /// Somebody is in a room from now on, says a socket of theirs.
+    pub(super) fn on_subscribed(self: &Arc<Self>, subscription: &Subscription) {
+        let Some(user) = subscription.u.as_ref().map(|user| user.id.clone()) else {
+            return;
+        };
+        if !matches!(subscription.t, RoomType::Channel | RoomType::Group) {
+            return;
+        }
+        let (bridge, rid) = (Arc::clone(self), subscription.rid.clone());
+        tokio::spawn(async move {
+            let done = bridge
+                .persevere(async |_| bridge.invited_on_rocketchat(&rid, &user).await)
+                .await;
+            if let Err(failure) = done {
+                tracing::warn!(%rid, %failure, "an invitation on Rocket.Chat could not be followed");
+            }
+        });
+    }
+
+    /// Something was written in a room that is not mirrored. Perhaps it should be.
+    pub(super) fn on_unmirrored(self: &Arc<Self>, message: &RocketMessage) {
+        if message.hidden || message.federated {
+            return;
+        }
+        let invited = match message.t.as_deref() {
+            Some("uj" | "ut" | "ujt") => message.u.username.as_ref().map(|name| name.as_str()),
+            Some("au" | "added-user-to-team") => Some(message.msg.as_str()),
+            _ => None,
+        };
+        let prefix = &self.config.rocketchat.puppet_prefix;
+        let puppet = invited
+            .filter(|name| name.starts_with(prefix.as_str()))
+            .map(str::to_owned);
+        let is_first = self.patterns().next().is_some()
+            && self
+                .unmirrored
+                .seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(message.rid.clone());
+        if puppet.is_none() && !is_first {
+            return;
+        }
+        let (bridge, rid) = (Arc::clone(self), message.rid.clone());
+        tokio::spawn(async move {
+            let done = bridge
+                .persevere(async |_| {
+                    if let Some(name) = &puppet {
+                        let puppets = bridge.store.puppets();
+                        let puppet = puppets.into_iter().find(|one| one.username == *name);
+                        if let Some(puppet) = puppet {
+                            let user = &puppet.credentials.user_id;
+                            return bridge.invited_on_rocketchat(&rid, user).await;
+                        }
+                    }
+                    if is_first {
+                        bridge.look_at_unmirrored(&rid).await?;
+                    }
+                    Ok(())
+                })
+                .await;
+            if let Err(failure) = done {
+                tracing::warn!(%rid, %failure, "a room could not be looked at");
+            }
+        });
+    }
+
+    /// Mirrors a room in which something was written, if the configuration says so.
+    async fn look_at_unmirrored(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        let Some(room) = rocket.bot.room_as_admin(rid).await? else {
+            return Ok(());
+        };
+        let known_until = self.store.rooms_seen()?;
+        let made = room.ts.map_or(0, |at| at.0);
+        let is_new = known_until.is_some_and(|until| made > until);
+        self.open_found(&room, is_new).await
+    }
+
+    /// Somebody on Rocket.Chat has put the bridge's account or a puppet into a room: it is
+    /// mirrored from now on, and whoever is behind the puppet is invited.
+    async fn invited_on_rocketchat(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+        user: &RocketUserId,
+    ) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        if user == rocket.bot.user_id() {
+            let is_new = self.store.portal(rid)?.is_none();
+            if is_new
+                && let Some(portal) = self.open_unless_refused(rid).await?
+                && let Some(room) = rocket.bot.room_as_admin(rid).await?
+            {
+                self.invite_people_of(&portal, &room).await?;
+            }
+            return Ok(());
+        }
+        let Some(matrix_user) = self.store.behind_puppet(user)? else {
+            return Ok(());
+        };
+        let Some(puppet) = self.store.puppet(&matrix_user)? else {
+            return Ok(());
+        };
+        let is_known = self.store.portal(rid)?.is_some();
+        // The news may be old.
+        let subscriptions = self
+            .as_puppet(&puppet, |session| async move {
+                session.subscriptions(None).await
+            })
+            .await?;
+        if !subscriptions.updated.iter().any(|one| one.rid == *rid) {
+            return Ok(());
+        }
+        let Some(portal) = self.open_unless_refused(rid).await? else {
+            return self.ask_for_the_bot(rid, &puppet).await;
+        };
+        if !is_known {
+            tracing::info!(%rid, user = %matrix_user, "a puppet was invited into a room");
+        }
+        self.store
+            .change()
+            .puppet_in_room(rid, &matrix_user)
+            .commit()?;
+        self.invite_guest(&portal, &matrix_user).await
+    }
+
+    async fn open_unless_refused(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+    ) -> Result<Option<Portal>, Failure> {
+        if let Some(portal) = self.store.portal(rid)? {
+            return Ok(Some(portal));
+        }
+        // Whoever invites after somebody ended it wants it again.
+        if self.store.unbridged(rid)?.is_some() {
+            self.store.change().not_unbridged(rid).commit()?;
+        }
+        match self.open_by_id(rid, false).await {
+            Err(Failure::Refused(why)) => {
+                tracing::info!(%rid, why, "a room is not mirrored");
+                Ok(None)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Says in a group into which a puppet was invited, once, that the bridge cannot read
+    /// it. Nobody but its own people may let it in.
+    async fn ask_for_the_bot(&self, rid: &RocketRoomId, puppet: &Puppet) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        let Some(room) = rocket.bot.room_as_admin(rid).await? else {
+            return Ok(());
+        };
+        if room.t != RoomType::Group || room.archived || room.federated || room.encrypted {
+            return Ok(());
+        }
+        let account = rocket.bot.me().await?.username;
+        let Some(account) = account else {
+            return Ok(());
+        };
+        let text = format!(
+            "I am on Matrix and cannot see this group yet: to mirror it there, invite the bridge's account @{} into it.",
+            account.as_str()
+        );
+        // Taken when it was said before.
+        let id = derived::telling_id_of_room(rid, 0);
+        self.as_puppet(puppet, |session| {
+            let (id, text) = (id.clone(), text.clone());
+            async move {
+                let message = OutgoingMessage {
+                    id: &id,
+                    rid,
+                    msg: &text,
+                    tmid: None,
+                    alias: None,
+                    avatar: None,
+                    emoji: None,
+                };
+                session.send_message(&message).await.map(drop)
+            }
+        })
+        .await
+    }
+
+    /// Finds out into which rooms the bridge's account was invited while nobody listened.
+    pub(super) async fn look_at_own_subscriptions(self: &Arc<Self>) -> Result<(), Failure> {
+        let since = self.store.subscriptions_seen()?;
+        let now = now_ms();
+        let rocket = self.rocket().await;
+        let seen = rocket.bot.subscriptions(None).await?;
+        if let Some(since) = since {
+            let bot = rocket.bot.user_id().clone();
+            for subscription in seen.updated {
+                let came = subscription.ts.map_or(0, |at| at.0);
+                if came > since - OVERLAP_MS
+                    && matches!(subscription.t, RoomType::Channel | RoomType::Group)
+                    && self.store.portal(&subscription.rid)?.is_none()
+                {
+                    self.invited_on_rocketchat(&subscription.rid, &bot).await?;
+                }
+            }
+        }
+        self.store.note_subscriptions_seen(now)?;
+        Ok(())
+    }
+
+    /// Asks one puppet after the other into which rooms it was invited, for ever: no
+    /// socket of the bridge's tells of private groups.
+    pub(super) async fn go_round_puppets(self: Arc<Self>) {
+        loop {
+            let (since, begun) = (self.store.puppets_seen().ok().flatten(), now_ms());
+            for puppet in self.store.puppets() {
+                tokio::time::sleep(BETWEEN_PUPPETS).await;
+                let user = puppet.matrix_id.clone();
+                let last = {
+                    let asked = &self.unmirrored.asked;
+                    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                    asked.get(&user).copied()
+                };
+                let now = now_ms();
+                let from = last.or(since).unwrap_or(begun) - OVERLAP_MS;
+                let done = self
+                    .persevere(async |_| self.look_at_puppet(&puppet, from).await)
+                    .await;
+                match done {
+                    Ok(()) => {
+                        let asked = &self.unmirrored.asked;
+                        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                        asked.insert(user, now);
+                    }
+                    Err(failure) => {
+                        tracing::debug!(puppet = puppet.username, %failure, "it cannot be asked which rooms it is in");
+                    }
+                }
+            }
+            if let Err(error) = self.store.note_puppets_seen(begun) {
+                tracing::warn!(%error, "it is not noted which rooms puppets are in");
+            }
+            tokio::time::sleep(BETWEEN_PUPPETS).await;
+        }
+    }
+
+    async fn look_at_puppet(self: &Arc<Self>, puppet: &Puppet, from: i64) -> Result<(), Failure> {
+        let changed = self
+            .as_puppet(puppet, |session| async move {
+                session.subscriptions(Some(Timestamp(from))).await
+            })
+            .await?;
+        for subscription in changed.updated {
+            let came = subscription.ts.map_or(0, |at| at.0);
+            if came < from
+                || !matches!(subscription.t, RoomType::Channel | RoomType::Group)
+                || self
+                    .store
+                    .is_puppet_in_room(&subscription.rid, &puppet.matrix_id)?
+            {
+                continue;
+            }
+            let user = &puppet.credentials.user_id;
+            self.invited_on_rocketchat(&subscription.rid, user).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a channel is only for the members of a private team, although it is
+    /// public by its type.
+    pub(super) async fn is_of_private_team(&self, room: &Room) -> Result<bool, Failure> {
+        if room.t != RoomType::Channel {
+            return Ok(false);
+        }
+        let Some(team) = &room.team_id else {
+            return Ok(false);
+        };
+        let team = self.rocket().await.bot.team(team).await?;
+        // Of a team that is not known nobody is a member.
+        Ok(team.is_none_or(|team| !team.is_public()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn a_star_is_any_text() {
+        let table = [
+            ("*", "general", true),
+            ("dev-*", "dev-ops", true),
+            ("dev-*", "dev-", true),
+            ("dev-*", "devops", false),
+            ("*-dev", "my-dev", true),
+            ("*-dev", "my-dev-2", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+            ("general", "general", true),
+            ("general", "general-2", false),
+        ];
+        for (pattern, name, expected) in table {
+            assert_eq!(is_like(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Which rooms are mirrored: by configuration, by invitation on Rocket.Chat, as a
+//! discussion, as a room of a team.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testbed::{MatrixUser, World, WorldOptions};
+
+use crate::{BRIDGE, General, in_general};
+
+/// Waits until an alias leads somewhere, and enters: an alias is there before all of its
+/// room is.
+async fn entered(world: &World, user: &MatrixUser, alias: &str) -> Result<String> {
+    world
+        .eventually(&format!("{alias} to lead somewhere"), async || {
+            let Some(room) = user.resolve_alias(alias).await? else {
+                return Ok(None);
+            };
+            user.join(&room).await.map(Some)
+        })
+        .await
+}
+
+/// The id of a Matrix user's puppet.
+async fn puppet_id(general: &General) -> Result<Value> {
+    let name = general.world.puppet("alice");
+    let puppet = general.carol.find_user(&name).await?;
+    Ok(puppet.context("the puppet")?["_id"].clone())
+}
+
+/// Waits until Alice is invited to a room of that name, and enters it.
+async fn enters(alice: &MatrixUser, name: &str) -> Result<String> {
+    let invite = alice
+        .wait_for_invite(&format!("an invitation to {name}"), |invite| {
+            let mut names = invite.state.iter().map(|event| event.text("/name"));
+            names.any(|found| found == name)
+        })
+        .await?;
+    alice.join(&invite.room_id).await
+}
+
+#[tokio::test]
+async fn channels_are_mirrored_by_pattern_also_those_that_are_made_later() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.extra_config = json!({
+        "bridge": { "channels": ["dev-*"], "open_by_alias": false },
+    });
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let ops = carol.create_channel("dev-ops", &[]).await?;
+    carol.send(&ops, "before the bridge").await?;
+    carol.create_channel("tea", &[]).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+
+    let room = entered(&world, &alice, &world.alias("dev-ops")).await?;
+    carol.send(&ops, "seen").await?;
+    alice.wait_for_text(&room, "seen").await?;
+    assert_eq!(alice.room_texts(&room).await?, ["seen"]);
+
+    // Made later, and mirrored from its first message on.
+    let new = carol.create_channel("dev-new", &[]).await?;
+    carol.send(&new, "the very first").await?;
+    let room = entered(&world, &alice, &world.alias("dev-new")).await?;
+    alice.wait_for_text(&room, "the very first").await?;
+    assert_eq!(alice.resolve_alias(&world.alias("tea")).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_invites_a_person_of_matrix_or_the_bridge_opens_the_room() -> Result<()> {
+    let general = in_general().await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = &general;
+    alice.send_text(room, "hi").await?;
+    carol.wait_for_text(channel, "hi").await?;
+    let puppet = puppet_id(&general).await?;
+
+    // Into a public channel.
+    let tea = carol.create_channel("tea", &[]).await?;
+    let body = json!({ "roomId": tea, "userId": puppet });
+    carol.post("channels.invite", body).await?;
+    let room = enters(alice, "tea").await?;
+    carol.send(&tea, "welcome").await?;
+    alice.wait_for_text(&room, "welcome").await?;
+
+    // Into a private group: the bridge sees nothing of it, says so once, and does not
+    // let itself in.
+    let group = carol.create_group("cellar", &[]).await?;
+    let body = json!({ "roomId": group, "userId": puppet });
+    carol.post("groups.invite", body).await?;
+    let asked = carol
+        .wait_for_message(&group, "word of what is missing", |message| {
+            message
+                .text
+                .contains("invite the bridge's account @bridge.bot")
+        })
+        .await?;
+    assert_eq!(asked.username, world.puppet("alice"));
+    let account = world.rocket_bot.get("me").await?["_id"].clone();
+    let body = json!({ "roomId": group, "userId": account });
+    carol.post("groups.invite", body.clone()).await?;
+    let room = enters(alice, "cellar").await?;
+    carol.send(&group, "now you hear me").await?;
+    alice.wait_for_text(&room, "now you hear me").await?;
+    alice.send_text(&room, "and you me").await?;
+    carol.wait_for_text(&group, "and you me").await?;
+    let asked = carol.room_texts(&group).await?;
+    let times = asked
+        .iter()
+        .filter(|text| text.contains("invite the bridge"));
+    assert_eq!(times.count(), 1, "said once");
+
+    // While the bridge is away.
+    world.bridge.stop().await?;
+    let attic = carol
+        .create_group("attic", &[&world.puppet("alice")])
+        .await?;
+    let body = json!({ "roomId": attic, "userId": account });
+    carol.post("groups.invite", body).await?;
+    world.bridge.restart().await?;
+    let room = enters(alice, "attic").await?;
+    carol.send(&attic, "found").await?;
+    alice.wait_for_text(&room, "found").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_discussion_is_a_room_of_its_own_and_its_parent_leads_to_it() -> Result<()> {
+    let general = in_general().await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = &general;
+    alice.send_text(room, "hi").await?;
+    carol.wait_for_text(channel, "hi").await?;
+
+    let body = json!({
+        "prid": channel, "t_name": "Cups & <saucers>", "users": [world.puppet("alice")],
+    });
+    let made = carol.post("rooms.createDiscussion", body).await?;
+    let rid = made["discussion"]["_id"]
+        .as_str()
+        .context("an id")?
+        .to_owned();
+    let link = alice
+        .wait_for_message(room, "the link", |event| {
+            event
+                .body()
+                .contains("started a discussion: Cups & <saucers>")
+        })
+        .await?;
+    assert_eq!(link.sender, world.ghost("carol"));
+    let discussion = enters(alice, "Cups & <saucers>").await?;
+    let address = discussion.replace('!', "%21");
+    assert!(
+        link.body().contains(&discussion) || link.body().contains(&address),
+        "{}",
+        link.body()
+    );
+    carol.send(&rid, "which cups?").await?;
+    alice.wait_for_text(&discussion, "which cups?").await?;
+    alice.send_text(&discussion, "the blue ones").await?;
+    carol.wait_for_text(&rid, "the blue ones").await?;
+
+    // Anybody can write such a message: it opens nothing that is no discussion of the
+    // room.
+    let board = world.rocket_admin().create_channel("board", &[]).await?;
+    carol
+        .send_message(json!({
+            "rid": channel, "msg": "Board", "t": "discussion-created", "drid": board,
+        }))
+        .await?;
+
+    // Made while the bridge is away.
+    world.bridge.stop().await?;
+    let body = json!({ "prid": channel, "t_name": "Later", "users": [world.puppet("alice")] });
+    let made = carol.post("rooms.createDiscussion", body).await?;
+    let rid = made["discussion"]["_id"]
+        .as_str()
+        .context("an id")?
+        .to_owned();
+    carol.send(&rid, "while you were away").await?;
+    world.bridge.restart().await?;
+    let later = enters(alice, "Later").await?;
+    alice.wait_for_text(&later, "while you were away").await?;
+    alice
+        .wait_for_message(room, "the link", |event| {
+            event.body().contains("started a discussion: Later")
+        })
+        .await?;
+    let texts = alice.room_texts(room).await?;
+    let links = texts
+        .iter()
+        .filter(|text| text.contains("started a discussion"));
+    assert_eq!(links.count(), 2, "one for each: {texts:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_team_is_a_space_of_its_mirrored_rooms() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        ..
+    } = in_general().await?;
+    let team = json!({ "name": "brewers", "type": 0, "members": [] });
+    let team = carol.post("teams.create", team).await?["team"].clone();
+    let tea = carol.create_channel("tea", &[]).await?;
+    let body = json!({ "teamId": team["_id"], "rooms": [tea] });
+    carol.post("teams.addRooms", body).await?;
+    let account = world.rocket_bot.get("me").await?["_id"].clone();
+    let body = json!({ "roomId": tea, "userId": account });
+    carol.post("channels.invite", body).await?;
+    let room = entered(&world, &alice, &world.alias("tea")).await?;
+
+    let parent = world
+        .eventually("the room to name its space", async || {
+            let state = alice.state(&room).await?;
+            let parent = state
+                .into_iter()
+                .find(|event| event.kind == "m.space.parent" && event.content != json!({}));
+            Ok(parent.and_then(|event| event.state_key))
+        })
+        .await?;
+    let space = world
+        .eventually("the space to be open", async || {
+            alice.join(&parent).await.map(Some)
+        })
+        .await?;
+    let create = alice.state_content(&space, "m.room.create", "").await?;
+    assert_eq!(create.context("the beginning")?["type"], "m.space");
+    let name = alice.state_content(&space, "m.room.name", "").await?;
+    assert_eq!(name.context("its name")?["name"], "brewers");
+    let child = alice.state_content(&space, "m.space.child", &room).await?;
+    assert!(child.context("the room in it")?["via"].is_array());
+
+    let body = json!({ "teamId": team["_id"], "roomId": tea });
+    carol.post("teams.removeRoom", body).await?;
+    world.rocketchat.control().drop_sockets(None).await?;
+    world
+        .eventually("the room to be out of the space", async || {
+            let child = alice.state_content(&space, "m.space.child", &room).await?;
+            Ok((child == Some(json!({}))).then_some(()))
+        })
+        .await?;
+
+    // What belongs to a private team is for its members, whatever its type.
+    let hidden = json!({ "name": "tasters", "type": 1, "members": [] });
+    let hidden = carol.post("teams.create", hidden).await?["team"].clone();
+    let body = json!({ "teamId": hidden["_id"], "rooms": [tea] });
+    carol.post("teams.addRooms", body).await?;
+    world.rocketchat.control().drop_sockets(None).await?;
+    world
+        .eventually("the room to be closed", async || {
+            let rule = alice.state_content(&room, "m.room.join_rules", "").await?;
+            Ok((rule.context("a rule")?["join_rule"] == "invite").then_some(()))
+        })
+        .await?;
+    Ok(())
+}
