@@ -125,9 +125,10 @@ async fn type_until_heard(
 /// How many requests on this path have come since the rule was made.
 async fn seen(world: &World, path: &str) -> Result<u64> {
     let rules = world.rocketchat.control().rules().await?;
-    let rules = rules["rules"].as_array().cloned().unwrap_or_default();
-    let rule = rules.iter().find(|rule| rule["match"]["path"] == path);
-    Ok(rule.and_then(|rule| rule["seen"].as_u64()).unwrap_or(0))
+    let mut rules = rules.as_array().into_iter().flatten();
+    let rule = rules.find(|rule| rule["rule"]["match"]["path"] == path);
+    rule.and_then(|rule| rule["seen"].as_u64())
+        .ok_or_else(|| anyhow::anyhow!("{path} is not counted"))
 }
 
 /// Counts requests on this path from now on.
