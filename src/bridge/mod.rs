@@ -99,6 +99,9 @@ pub struct Bridge {
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
+    /// As `read_backs`, for rooms in which somebody speaks before their turn.
+    first_read_backs: tokio::sync::Semaphore,
+    reading_first: Mutex<std::collections::HashSet<RocketRoomId>>,
     /// As `read_backs`, for whoever looks into a room for what it has done. It is of its
     /// own because those hold a place of `attempts`, for which who reads back waits.
     looks: tokio::sync::Semaphore,
@@ -129,6 +132,7 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
+    members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: mirrored_rooms::Unmirrored,
     rounds: endings::Rounds,
@@ -197,6 +201,8 @@ impl Bridge {
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
+                first_read_backs: tokio::sync::Semaphore::new(catch_up::FIRST_AT_ONCE),
+                reading_first: Mutex::default(),
                 looks: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
@@ -216,6 +222,7 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
+                members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: mirrored_rooms::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
@@ -250,6 +257,7 @@ impl Bridge {
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
         self.look_after_ephemerals();
+        self.look_after_members();
         self.look_after_rooms();
         self.watch_for_ends();
         self.take_up_endings();

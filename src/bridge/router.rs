@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Bridge;
 use super::from_rocketchat::Document;
+use super::rocket_side::warn_of_federation;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::PortalKind;
@@ -35,7 +36,10 @@ impl Bridge {
                 }
                 Event::Unauthorized => self.renew_bot().await,
                 Event::Logged(news) => self.on_news(&news),
-                Event::Setting { id, .. } => self.setting_changed(&id),
+                Event::Setting { id, value } => {
+                    warn_of_federation(&id, Some(&value));
+                    self.setting_changed(&id);
+                }
                 event => self.route_room_event(event),
             }
         }
@@ -105,7 +109,7 @@ impl Bridge {
             Logged::Status { id } => self.presence_on_rocketchat(id),
             Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
-            Logged::Other { .. } => {}
+            Logged::Other { .. } => self.rights_changed(news),
         }
     }
 
@@ -117,10 +121,16 @@ impl Bridge {
         self.forget_emoji();
         self.compare_faces();
         self.compare_presence();
+        self.compare_all_members();
         self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.
-        let channels = self.channels();
+        let mut channels = self.channels();
+        // Where people have talked last they will talk next; a cursor that cannot be
+        // read is no reason to wait.
+        channels.sort_by_cached_key(|rid| {
+            std::cmp::Reverse(self.store.cursor(rid).ok().flatten().unwrap_or(i64::MAX))
+        });
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
         for rid in &channels {
@@ -153,8 +163,12 @@ impl Bridge {
         match self.store.portal(rid) {
             Ok(Some(portal)) => {
                 self.follow_typing(&portal);
-                self.rooms
+                let left = self
+                    .rooms
                     .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
+                if left {
+                    self.read_back_first(rid);
+                }
             }
             Ok(None) => {
                 if let Document::Message(message) = &document {

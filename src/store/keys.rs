@@ -115,6 +115,16 @@ pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
     key(b'P', &[rid.as_str()])
 }
 
+/// What is known of a person of Rocket.Chat in a portal.
+pub(super) fn standing(rid: &RocketRoomId, user: &RocketUserId) -> Key {
+    key(b'M', &[rid.as_str(), user.as_str()])
+}
+
+/// The rights in a portal.
+pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
+    key(b'V', &[rid.as_str()])
+}
+
 /// What both sides of a portal agreed upon last.
 pub(super) fn room_state(rid: &RocketRoomId) -> Key {
     key(b'S', &[rid.as_str()])
@@ -300,7 +310,7 @@ pub(super) fn rest(user: &UserId) -> Key {
 
 /// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
 /// part of their keys. Not those that outlive a portal.
-const OF_ROCKET_ROOMS: [u8; 9] = *b"cPkmoahtF";
+const OF_ROCKET_ROOMS: [u8; 12] = *b"cPSMVkmoahtF";
 
 /// As [`OF_ROCKET_ROOMS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

@@ -29,6 +29,7 @@ mod kinds;
 mod late;
 mod long_texts;
 mod look_ups;
+mod membership;
 mod mentions;
 mod mirrored_rooms;
 mod reactions;
