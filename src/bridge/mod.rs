@@ -16,6 +16,7 @@ mod direct;
 mod direct_sockets;
 mod direct_watch;
 mod endings;
+mod ephemeral;
 mod faces;
 mod failure;
 mod file_links;
@@ -44,6 +45,7 @@ mod room_state;
 mod router;
 mod server_settings;
 mod spool;
+mod third_party;
 mod transactions;
 mod upgrade;
 mod upload_limit;
@@ -132,6 +134,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    ephemerals: ephemeral::Ephemerals,
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: mirrored_rooms::Unmirrored,
@@ -222,6 +225,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                ephemerals: ephemeral::Ephemerals::new(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: mirrored_rooms::Unmirrored::default(),
@@ -257,6 +261,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_ephemerals();
         self.look_after_members();
         self.look_after_rooms();
         self.watch_for_ends();

@@ -108,6 +108,9 @@ impl Bridge {
         };
         let change = self.store.change().message(&mirrored);
         place.note(portal, &mirrored, change).commit()?;
+        if let Some(last) = mirrored.events.last() {
+            self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
+        }
         Ok(mirrored)
     }
 
