@@ -641,18 +641,18 @@ async fn messages_do_not_wait_for_pictures() -> Result<()> {
     } = general;
     let control = world.rocketchat.control();
     // Rocket.Chat takes no pictures, and has trouble giving them.
+    control
+        .add_rule(Rule::on("/avatar/carol").status(502))
+        .await?;
+    carol.set_avatar(&sample(20)).await?;
     let refusal = r#"{"success":false,"error":"Not allowed [error-not-allowed]","errorType":"error-not-allowed"}"#;
     let json_type = json!({ "content-type": "application/json" });
     let setting = Rule::on("/api/v1/users.setAvatar");
     control
         .add_rule(setting.status_with(400, json_type, refusal))
         .await?;
-    control
-        .add_rule(Rule::on("/avatar/carol").status(502))
-        .await?;
     let mxc = alice.upload("me.png", "image/png", png(10)).await?;
     alice.set_avatar(&mxc).await?;
-    carol.set_avatar(&sample(20)).await?;
     for number in 0..5 {
         let text = format!("number {number}");
         alice.send_text(room, &text).await?;
