@@ -28,7 +28,7 @@ impl Bridge {
         let mut ghosts: Vec<Ghost> = Vec::new();
         // Once each, however often they are named.
         for name in usernames.iter().copied().collect::<BTreeSet<_>>() {
-            let ghost = self.ghost_named(name, own).await?;
+            let ghost = self.ghost_to_write_to(name, own).await?;
             if !ghosts.contains(&ghost) {
                 ghosts.push(ghost);
             }
@@ -69,7 +69,7 @@ impl Bridge {
 
     /// The ghost of somebody on Rocket.Chat whom a person of Matrix names, who has this
     /// account there.
-    async fn ghost_named(
+    async fn ghost_to_write_to(
         &self,
         name: &str,
         own: &crate::rocketchat::RocketUserId,
