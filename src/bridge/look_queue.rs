@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// A queue in which nothing stands twice.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(in crate::bridge) struct Queue<T> {
     state: Mutex<State<T>>,
     more: Notify,
 }
@@ -22,7 +22,7 @@ struct State<T> {
 }
 
 impl<T: Clone + Eq + Hash> Queue<T> {
-    pub(super) fn new() -> Self {
+    pub(in crate::bridge) fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 order: VecDeque::new(),
@@ -39,7 +39,7 @@ impl<T: Clone + Eq + Hash> Queue<T> {
 
     /// Asks for a look, unless one is asked for already that has not begun: that one
     /// will see what there is to see now.
-    pub(super) fn add(&self, thing: T) {
+    pub(in crate::bridge) fn add(&self, thing: T) {
         let mut state = self.lock();
         if state.waiting.insert(thing.clone()) {
             state.order.push_back(thing);
@@ -48,7 +48,7 @@ impl<T: Clone + Eq + Hash> Queue<T> {
     }
 
     /// Waits for the next thing. [`Queue::done`] must follow.
-    pub(super) async fn next(&self) -> T {
+    pub(in crate::bridge) async fn next(&self) -> T {
         loop {
             if let Some(thing) = self.take() {
                 return thing;
@@ -70,7 +70,7 @@ impl<T: Clone + Eq + Hash> Queue<T> {
     }
 
     /// A look is over.
-    pub(super) fn done(&self, thing: &T) {
+    pub(in crate::bridge) fn done(&self, thing: &T) {
         let mut state = self.lock();
         state.under_way.remove(thing);
         // Whoever went to sleep because only this one was there.

@@ -126,6 +126,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: mirrored_rooms::Unmirrored,
     rounds: endings::Rounds,
@@ -212,6 +213,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: mirrored_rooms::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
@@ -245,6 +247,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_members();
         self.look_after_rooms();
         self.watch_for_ends();
         self.take_up_endings();

@@ -152,6 +152,7 @@ impl Bridge {
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
         self.compare_room_picture(&portal.rid);
+        self.compare_members(&portal.rid);
         self.compare_room(&portal.rid);
         Ok(portal)
     }

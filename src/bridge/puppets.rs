@@ -8,10 +8,10 @@ use ruma::UserId;
 use super::faces::puppet_name;
 use super::rocket_side::RocketSide;
 use super::{Bridge, Failure, derived};
-use crate::rocketchat::documents::{RoomType, User, UserRef};
+use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Portal, PortalKind, Puppet, StoreError};
+use crate::store::{Puppet, StoreError};
 
 impl Bridge {
     /// The puppet of a Matrix user, made when there is none yet.
@@ -229,43 +229,6 @@ impl Bridge {
         };
         self.store.change().puppet(&renewed).commit()?;
         Ok(renewed)
-    }
-
-    /// Makes sure that a puppet is in a portal's Rocket.Chat room.
-    pub(super) async fn bring_puppet_in(
-        &self,
-        portal: &Portal,
-        puppet: &Puppet,
-    ) -> Result<(), Failure> {
-        if self
-            .store
-            .is_puppet_in_room(&portal.rid, &puppet.matrix_id)?
-        {
-            return Ok(());
-        }
-        match portal.kind {
-            // With the puppet's own rights: whom a join code or a ban keeps out, the
-            // bridge does not let in.
-            PortalKind::Channel => {
-                self.as_puppet(puppet, |session| async move {
-                    session.join_channel(&portal.rid).await
-                })
-                .await?;
-            }
-            // Once, when somebody whom the Matrix room has let in first speaks.
-            PortalKind::Group => {
-                let rocket = self.rocket().await;
-                let id = &puppet.credentials.user_id;
-                rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
-            }
-            // Who is in a direct message is fixed.
-            PortalKind::Direct { .. } => return Ok(()),
-        }
-        self.store
-            .change()
-            .puppet_in_room(&portal.rid, &puppet.matrix_id)
-            .commit()?;
-        Ok(())
     }
 }
 

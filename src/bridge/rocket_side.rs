@@ -180,6 +180,8 @@ impl Bridge {
                 Stream::Logged(Logged::GONE.to_owned()),
                 Stream::Logged(Logged::EMOJI[0].to_owned()),
                 Stream::Logged(Logged::EMOJI[1].to_owned()),
+                Stream::Logged(Logged::ROLES.to_owned()),
+                Stream::Logged(Logged::PERMISSIONS.to_owned()),
             ],
         ));
         self.rocket.send_replace(Some(Arc::new(RocketSide {

@@ -94,7 +94,7 @@ impl Bridge {
             Logged::Name { id, .. } => self.name_changed(id),
             Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
-            Logged::Other { .. } => {}
+            Logged::Other { .. } => self.rights_changed(news),
         }
     }
 
@@ -105,6 +105,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_all_members();
         self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.

@@ -112,6 +112,9 @@ pub struct BridgeOptions {
     /// Whether people of other homeservers may join the rooms that the bridge makes
     /// for channels.
     pub federate: bool,
+    /// Up to how many members all ghosts of a room's members come to Matrix, and not
+    /// only of those who speak.
+    pub join_all_up_to: u64,
     /// Whether public channels are shown in the homeserver's directory of rooms.
     pub publish: bool,
     /// From which delay on a late message says when it was written.
@@ -263,6 +266,7 @@ struct BridgeSection {
     channels: Vec<String>,
     open_by_alias: bool,
     federate: bool,
+    join_all_up_to: u64,
     publish: bool,
     late_after_seconds: u64,
 }
@@ -274,6 +278,7 @@ impl Default for BridgeSection {
             channels: Vec::new(),
             open_by_alias: true,
             federate: true,
+            join_all_up_to: 100,
             publish: false,
             late_after_seconds: 600,
         }
@@ -535,6 +540,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         channels: section.channels,
         open_by_alias: section.open_by_alias,
         federate: section.federate,
+        join_all_up_to: section.join_all_up_to,
         publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
     })

@@ -115,6 +115,16 @@ pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
     key(b'P', &[rid.as_str()])
 }
 
+/// What is known of a person of Rocket.Chat in a portal.
+pub(super) fn standing(rid: &RocketRoomId, user: &RocketUserId) -> Key {
+    key(b'M', &[rid.as_str(), user.as_str()])
+}
+
+/// The rights in a portal.
+pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
+    key(b'V', &[rid.as_str()])
+}
+
 /// What both sides of a portal agreed upon last.
 pub(super) fn room_state(rid: &RocketRoomId) -> Key {
     key(b'S', &[rid.as_str()])

@@ -15,6 +15,7 @@ mod files;
 mod flush;
 mod inbox;
 mod keys;
+mod members;
 mod messages;
 mod records;
 mod room_state;
@@ -31,6 +32,7 @@ pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
+pub use members::{Ban, RoomRights, Stand, Standing};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Ghost, Identity,
     InboxEvent, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind, Puppet, Reaction,

@@ -19,7 +19,7 @@ async fn authors_and_moderators_take_messages_away_on_both_sides() -> Result<()>
     let bot = world.user_id("rocketchatbot");
     let dave = world.matrix_user("dave").await?;
     dave.join(&room).await?;
-    world.give_power(&room, &dave.user_id, 50).await?;
+    world.let_tidy(&room, &dave.user_id).await?;
     let mallory = world.matrix_user("mallory").await?;
     mallory.join(&room).await?;
     // Pairs of what is written on Matrix and what on Rocket.Chat: event and id.

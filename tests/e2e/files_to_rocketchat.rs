@@ -275,7 +275,7 @@ async fn what_is_said_with_a_file_and_done_to_it_is_carried_over() -> Result<()>
     );
     let dave = world.matrix_user("dave").await?;
     dave.join(&room).await?;
-    world.give_power(&room, &dave.user_id, 50).await?;
+    world.let_tidy(&room, &dave.user_id).await?;
     dave.redact(&room, &two_event).await?;
     carol.wait_until_gone(&channel, &two.id).await?;
     carol.wait_until_gone(&channel, &rest.id).await?;

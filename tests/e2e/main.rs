@@ -27,6 +27,7 @@ mod hostile;
 mod kinds;
 mod late;
 mod long_texts;
+mod membership;
 mod mentions;
 mod mirrored_rooms;
 mod reactions;

@@ -178,7 +178,7 @@ async fn a_reaction_is_its_givers_to_take_back() -> Result<()> {
     all(&on, &[], &[]).await?;
 
     // Nobody has another's taken away: Rocket.Chat knows no such thing.
-    world.give_power(room, &bob.user_id, 50).await?;
+    world.let_tidy(room, &bob.user_id).await?;
     carol.react(&on.id, ":tada:", true).await?;
     all(&on, &["carol"], &[&ghost]).await?;
     let events = alice.room_events(room).await?;

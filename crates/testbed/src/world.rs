@@ -291,11 +291,33 @@ impl World {
     }
 
     /// Gives a Matrix user power in a portal's room, as its maker, the bridge's bot,
-    /// can: 50 is a moderator.
+    /// can. The bridge takes levels back that stand for a role which somebody does not
+    /// have on Rocket.Chat, when it looks.
     ///
     /// # Errors
     /// When the homeserver refuses.
     pub async fn give_power(&self, room: &str, user_id: &str, level: i64) -> Result<()> {
+        self.change_levels(room, |levels| levels["users"][user_id] = json!(level))
+            .await
+    }
+
+    /// Lets a Matrix user take away what others wrote and set the picture in a portal's
+    /// room, as its maker, the bridge's bot, can: without the level of a moderator, which
+    /// is for who is one on Rocket.Chat.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub async fn let_tidy(&self, room: &str, user_id: &str) -> Result<()> {
+        const LEVEL: i64 = 40;
+        self.change_levels(room, |levels| {
+            levels["users"][user_id] = json!(LEVEL);
+            levels["redact"] = json!(LEVEL);
+            levels["events"]["m.room.avatar"] = json!(LEVEL);
+        })
+        .await
+    }
+
+    async fn change_levels(&self, room: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let bearer = format!("Bearer {}", self.bridge.as_token());
         let bot = Api::new(self.synapse.base_url(), &[("authorization", &bearer)])?;
         let path = format!(
@@ -303,7 +325,7 @@ impl World {
             escape(room)
         );
         let mut levels = bot.json("GET", &path, None).await?;
-        levels["users"][user_id] = json!(level);
+        change(&mut levels);
         bot.json("PUT", &path, Some(&levels)).await?;
         Ok(())
     }

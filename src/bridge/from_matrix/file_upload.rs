@@ -350,8 +350,7 @@ impl Bridge {
         Ok(posted.id)
     }
 
-    /// Acts as a puppet in a room; once more when it turns out that it is no longer in
-    /// the channel, as anybody may join again.
+    /// Acts as a puppet in a room. Whoever was removed from it stays out.
     pub(super) async fn in_room<T, F, Fut>(
         &self,
         portal: &Portal,
@@ -364,16 +363,10 @@ impl Bridge {
     {
         match self.as_puppet(puppet, &act).await {
             Err(Failure::RocketChat(error))
-                if error.is_denied()
-                    && error.code() != Some("error-action-not-allowed")
-                    && portal.kind == PortalKind::Channel =>
+                if error.is_denied() && error.code() != Some("error-action-not-allowed") =>
             {
-                self.store
-                    .change()
-                    .puppet_not_in_room(&portal.rid, &puppet.matrix_id)
-                    .commit()?;
-                self.bring_puppet_in(portal, puppet).await?;
-                self.as_puppet(puppet, &act).await
+                self.compare_members(&portal.rid);
+                Err(error.into())
             }
             Err(Failure::RocketChat(error))
                 if error.code() == Some("error-message-size-exceeded") =>

@@ -138,6 +138,13 @@ impl Bridge {
                 self.on_room_picture(event, &json, content)?;
                 Ok(Done::default())
             }
+            "m.room.power_levels" => {
+                self.on_room_state(event, &json, content)?;
+                if let Some(portal) = self.store.portal_of_room(&event.room_id)? {
+                    self.agree_on_rights(&portal).await?;
+                }
+                Ok(Done::default())
+            }
             kind if Self::is_room_state(kind) => {
                 self.on_room_state(event, &json, content)?;
                 Ok(Done::default())

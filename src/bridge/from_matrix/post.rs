@@ -5,7 +5,7 @@ use ruma::EventId;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
-use crate::store::{Portal, PortalKind, Puppet};
+use crate::store::{Portal, Puppet};
 
 /// How many ids are tried for one message. A second is needed only when somebody
 /// took the first on purpose.
@@ -103,32 +103,25 @@ impl Bridge {
         ))
     }
 
-    /// Sends as a puppet; once more when it turns out that it is no longer in the
-    /// channel, as anybody may join again. Whoever was removed from a private group
-    /// stays out: the bridge's rights are not the sender's.
+    /// Sends as a puppet. Whoever was removed from the room stays out: neither are the
+    /// bridge's rights the sender's, nor does a message bring anybody back.
     async fn send_in_room(
         &self,
         portal: &Portal,
         puppet: &Puppet,
         outgoing: &OutgoingMessage<'_>,
     ) -> Result<Sent, Failure> {
-        let send = || {
-            self.as_puppet(puppet, |session| async move {
+        let sent = self
+            .as_puppet(puppet, |session| async move {
                 session.send_message(outgoing).await
             })
-        };
-        match send().await {
+            .await;
+        match sent {
             Err(Failure::RocketChat(error))
-                if error.is_denied()
-                    && error.code() != Some("error-action-not-allowed")
-                    && portal.kind == PortalKind::Channel =>
+                if error.is_denied() && error.code() != Some("error-action-not-allowed") =>
             {
-                self.store
-                    .change()
-                    .puppet_not_in_room(&portal.rid, &puppet.matrix_id)
-                    .commit()?;
-                self.bring_puppet_in(portal, puppet).await?;
-                send().await
+                self.compare_members(&portal.rid);
+                Err(error.into())
             }
             Err(Failure::RocketChat(error))
                 if error.code() == Some("error-message-size-exceeded") =>

@@ -368,11 +368,7 @@ impl Bridge {
                 if !may_send || !(error.says_not_in_room() || self.is_out(portal, ghost).await?) {
                     return Err(error.into());
                 }
-                self.store
-                    .change()
-                    .ghost_not_in_room(room, &ghost.user_id)
-                    .commit()?;
-                self.join_ghost_anew(portal, ghost).await?;
+                self.look_why_out(portal, ghost).await?;
                 Err(Failure::NotYet("the homeserver to take notice of a join"))
             }
             outcome => Ok(outcome?),

@@ -71,7 +71,7 @@ impl Document {
                     .collect(),
                 // The first that a thread gets here may become its root.
                 changes: message.tmid.iter().map(ToString::to_string).collect(),
-                alone: false,
+                alone: super::membership::is_about_another(message),
                 slow: message.file.is_some() || !message.files.is_empty(),
             },
             Self::Deleted { id, .. } => Place {
@@ -164,6 +164,9 @@ impl Bridge {
         if message.t.as_deref() == Some("rm") {
             return self.mirror_deletion(portal, &message.id).await;
         }
+        if self.mirror_membership(portal, message).await? {
+            return Ok(());
+        }
         if message.t.as_deref() == Some("discussion-created")
             && let Some(rid) = &message.drid
         {
@@ -175,6 +178,9 @@ impl Bridge {
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;
+        if is_for_matrix && self.is_kept_out(portal, message).await? {
+            return Ok(());
+        }
         if !is_for_matrix {
             self.note_puppet_name(&message.u)?;
             if self.note_own_file(portal, message).await? {

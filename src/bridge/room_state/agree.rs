@@ -664,7 +664,7 @@ impl Bridge {
     /// Says once when the bridge's account cannot read a room any more.
     async fn tell_unreadable(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
         let told = self.store.room_state(&portal.rid)?.told_unreadable;
-        if told == !now.is_readable {
+        if told != now.is_readable {
             return Ok(());
         }
         if !now.is_readable {

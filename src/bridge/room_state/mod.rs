@@ -13,7 +13,7 @@
 //! * [`agree`]: a look at a room.
 //! * [`places`]: alias and directory.
 //! * [`info`]: the state that tells of the bridge.
-//! * [`teams`]: spaces.
+//! * [`teams`] makes spaces.
 //! * [`round`]: comparing all rooms, after each connection and now and then.
 
 mod agree;

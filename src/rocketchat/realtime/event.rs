@@ -158,6 +158,10 @@ impl Logged {
     pub const GONE: &'static str = "Users:Deleted";
     /// The events of [`Self::Emoji`].
     pub const EMOJI: [&'static str; 2] = ["updateEmojiCustom", "deleteEmojiCustom"];
+    /// Tells of a role that somebody got or lost, in the room that is its `scope`.
+    pub const ROLES: &'static str = "roles-change";
+    /// Tells of what roles may do.
+    pub const PERMISSIONS: &'static str = "permissions-changed";
 }
 
 /// Who or what has a picture.

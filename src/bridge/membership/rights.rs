@@ -1,0 +1,593 @@
+//! Owners and moderators of Rocket.Chat, and levels of power on Matrix.
+//!
+//! On which side something changed is told by what was agreed last. What somebody on
+//! Matrix did counts as far as their puppet may do it on Rocket.Chat; who did it is read
+//! from the room's history, so that nobody's change is carried over with another's
+//! rights. What changed on both sides is as it is on Rocket.Chat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ruma::{OwnedUserId, UserId};
+
+use super::puppets::replaced;
+use super::{permissions::Permissions, refusal, room_type};
+use crate::bridge::power::PowerLevels;
+use crate::bridge::{Bridge, Failure};
+use crate::matrix::TimelineEvent;
+use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::rest::{RoleHolder, RoomRole};
+use crate::rocketchat::{self, RocketUserId};
+use crate::store::{Portal, RoomRights, Stand};
+
+/// How many changes of a room's levels are looked back through for one.
+const MOST_CHANGES: usize = 100;
+
+const POWER_LEVELS: &str = "m.room.power_levels";
+
+/// The level that stands for it; none for the room's default.
+fn level_for(stand: Stand, levels: &PowerLevels) -> Option<i64> {
+    match stand {
+        Stand::Owner => Some(100),
+        Stand::Moderator => Some(50),
+        Stand::Member => None,
+        Stand::Muted => Some(below_all(levels)),
+    }
+}
+
+/// A level too low to say anything.
+fn below_all(levels: &PowerLevels) -> i64 {
+    (levels
+        .level("users_default")
+        .min(levels.level("events_default"))
+        - 1)
+    .min(-1)
+}
+
+/// What a level amounts to: of those in between the lower.
+fn stand_at(level: i64, levels: &PowerLevels) -> Stand {
+    match level {
+        100.. => Stand::Owner,
+        50.. => Stand::Moderator,
+        _ if level < levels.level("users_default") && level < levels.level("events_default") => {
+            Stand::Muted
+        }
+        _ => Stand::Member,
+    }
+}
+
+/// Somebody who has rights, or had them.
+#[derive(Debug)]
+struct Person {
+    id: RocketUserId,
+    user: OwnedUserId,
+    is_puppet: bool,
+}
+
+/// A room as Rocket.Chat has it.
+struct There {
+    kind: RoomType,
+    holders: Vec<RoleHolder>,
+    muted: BTreeSet<String>,
+    permissions: Arc<Permissions>,
+}
+
+impl There {
+    fn roles_of(&self, id: &RocketUserId) -> &[String] {
+        let holder = self.holders.iter().find(|holder| holder.u.id == *id);
+        holder.map_or(&[], |holder| &holder.roles)
+    }
+}
+
+impl Bridge {
+    /// Makes the rights in a portal the same on both sides.
+    pub(in crate::bridge) async fn agree_on_rights(&self, portal: &Portal) -> Result<(), Failure> {
+        let Some(kind) = room_type(portal) else {
+            return Ok(());
+        };
+        let _alone = self.members.comparing_rights.lock(&portal.rid).await;
+        let Some(there) = self.rights_there(portal, kind).await? else {
+            return Ok(());
+        };
+        let levels = self.power_levels(portal).await?;
+        self.warn_of_power(portal, &levels).await?;
+        let known = self.store.room_rights(&portal.rid)?;
+        let mut from_rocketchat: Vec<(Person, Stand)> = Vec::new();
+        let mut agreed: BTreeMap<RocketUserId, Stand> = BTreeMap::new();
+        let mut from_matrix: Vec<(Person, Stand)> = Vec::new();
+        for person in self
+            .people_with_rights(portal, &there, &levels, &known)
+            .await?
+        {
+            // Those above all are so for ever; nothing can be compared.
+            if levels.level_of(&person.user) == i64::MAX {
+                continue;
+            }
+            let before = known.stands.get(&person.id).copied().unwrap_or_default();
+            let here = stand_at(levels.level_of(&person.user), &levels);
+            let now = self.stand_there(&there, &person, before)?;
+            if here == now {
+                agreed.insert(person.id.clone(), now);
+            } else if here == before || now != before {
+                from_rocketchat.push((person, now));
+            } else {
+                from_matrix.push((person, here));
+            }
+        }
+        self.store.amend_room_rights(&portal.rid, |rights| {
+            for (id, stand) in &agreed {
+                note_stand(rights, id, *stand);
+                rights.given_up.remove(id);
+            }
+        })?;
+        self.set_levels(portal, from_rocketchat).await?;
+        for (person, wished) in from_matrix {
+            self.carry_rights(portal, &there, &person, wished).await?;
+        }
+        Ok(())
+    }
+
+    /// How a room is on Rocket.Chat; none when the bridge may not see that now.
+    async fn rights_there(
+        &self,
+        portal: &Portal,
+        kind: RoomType,
+    ) -> Result<Option<There>, Failure> {
+        let rocket = self.rocket().await;
+        let unseen = |error: &rocketchat::Error| {
+            error.is_denied()
+                || matches!(
+                    error.code(),
+                    Some("error-room-archived" | "error-room-not-found" | "error-invalid-room")
+                )
+        };
+        let holders = match rocket.bot.room_roles(&portal.rid, &kind).await {
+            Ok(holders) => holders,
+            Err(error) if unseen(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let room = match rocket.bot.room_info(&portal.rid).await {
+            Ok(Some(room)) => room,
+            Ok(None) => return Ok(None),
+            Err(error) if unseen(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let muted = room.muted.iter().map(|name| name.as_str().to_owned());
+        Ok(Some(There {
+            kind,
+            holders,
+            muted: muted.collect(),
+            permissions: self.permissions().await?,
+        }))
+    }
+
+    /// Everybody whose rights may be others than everybody's, on either side or before.
+    async fn people_with_rights(
+        &self,
+        portal: &Portal,
+        there: &There,
+        levels: &PowerLevels,
+        known: &RoomRights,
+    ) -> Result<Vec<Person>, Failure> {
+        let bot_there = self.rocket().await.bot.user_id().clone();
+        let mut people: BTreeMap<RocketUserId, Person> = BTreeMap::new();
+        for holder in &there.holders {
+            let has_rights = there.permissions.stand_of(&holder.roles) != Stand::Member;
+            if has_rights
+                && holder.u.id != bot_there
+                && let Some(person) = self.person_here(&holder.u).await?
+            {
+                people.insert(person.id.clone(), person);
+            }
+        }
+        for id in known.stands.keys() {
+            if !people.contains_key(id)
+                && let Some(person) = self.person_known(id)?
+            {
+                people.insert(id.clone(), person);
+            }
+        }
+        for (user, _) in levels.named_users() {
+            let (id, is_puppet) = if user == self.config.appservice.bot {
+                continue;
+            } else if self.config.is_ghost(&user) {
+                let ghost = self.store.ghost_by_localpart(user.localpart())?;
+                match ghost.filter(|ghost| ghost.user_id == user) {
+                    Some(ghost) => (ghost.rocket_id, false),
+                    None => continue,
+                }
+            } else {
+                // Who is not in the room has nothing of it; when they come they are
+                // looked at again.
+                match self.store.puppet(&user)? {
+                    Some(puppet) if self.store.is_puppet_in_room(&portal.rid, &user)? => {
+                        (puppet.credentials.user_id, true)
+                    }
+                    _ => continue,
+                }
+            };
+            people.entry(id.clone()).or_insert(Person {
+                id,
+                user,
+                is_puppet,
+            });
+        }
+        for puppet in self.store.puppets_in_room(&portal.rid, usize::MAX)? {
+            if let Some(puppet) = self.store.puppet(&puppet)?
+                && there.muted.contains(&puppet.username)
+            {
+                let id = puppet.credentials.user_id;
+                people.entry(id.clone()).or_insert(Person {
+                    id,
+                    user: puppet.matrix_id,
+                    is_puppet: true,
+                });
+            }
+        }
+        Ok(people.into_values().collect())
+    }
+
+    /// Who somebody is on Matrix; their ghost is made at need.
+    async fn person_here(&self, user: &UserRef) -> Result<Option<Person>, Failure> {
+        if let Some(known) = self.person_known(&user.id)? {
+            return Ok(Some(known));
+        }
+        let account = self.rocket().await.bot.user_by_id(&user.id).await?;
+        let Some(account) = account.filter(|account| account.active && !account.federated) else {
+            return Ok(None);
+        };
+        let ghost = self.ghost_of(&UserRef::from(&account)).await?;
+        Ok(Some(Person {
+            id: user.id.clone(),
+            user: ghost.user_id,
+            is_puppet: false,
+        }))
+    }
+
+    fn person_known(&self, id: &RocketUserId) -> Result<Option<Person>, Failure> {
+        let person = |user, is_puppet| Person {
+            id: id.clone(),
+            user,
+            is_puppet,
+        };
+        if let Some(user) = self.store.behind_puppet(id)? {
+            return Ok(Some(person(user, true)));
+        }
+        let ghost = self.store.ghost(id)?;
+        Ok(ghost.map(|ghost| person(ghost.user_id, false)))
+    }
+
+    /// What somebody may do on Rocket.Chat. Who is muted there says nothing anyway:
+    /// that concerns Matrix only of puppets, and where it was begun on Matrix.
+    fn stand_there(&self, there: &There, person: &Person, before: Stand) -> Result<Stand, Failure> {
+        let username = match person.is_puppet {
+            true => self
+                .store
+                .puppet(&person.user)?
+                .map(|puppet| puppet.username),
+            false => self.store.ghost(&person.id)?.map(|ghost| ghost.username),
+        };
+        let is_muted = username.is_some_and(|name| there.muted.contains(&name));
+        if is_muted && (person.is_puppet || before == Stand::Muted) {
+            return Ok(Stand::Muted);
+        }
+        Ok(there.permissions.stand_of(there.roles_of(&person.id)))
+    }
+
+    /// Gives people on Matrix the levels that they have on Rocket.Chat.
+    async fn set_levels(
+        &self,
+        portal: &Portal,
+        changes: Vec<(Person, Stand)>,
+    ) -> Result<(), Failure> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let set = self
+            .change_power_levels(portal, None, |levels| {
+                for (person, stand) in &changes {
+                    let level = level_for(*stand, levels);
+                    levels.set_user_level(&person.user, level);
+                }
+            })
+            .await;
+        match set {
+            Ok(_) => {}
+            Err(Failure::Matrix(error)) if error.is_forbidden() => {
+                tracing::warn!(room = %portal.room_id, %error, "the bot lacks the power to give people the rights that they have on Rocket.Chat");
+                // One who is as high as the bot must not keep the others from theirs.
+                if changes.len() > 1 {
+                    for change in changes {
+                        Box::pin(self.set_levels(portal, vec![change])).await?;
+                    }
+                }
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        }
+        tracing::info!(rid = %portal.rid, people = changes.len(), "rights are as on Rocket.Chat");
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            for (person, stand) in &changes {
+                note_stand(rights, &person.id, *stand);
+                rights.given_up.remove(&person.id);
+            }
+        })?)
+    }
+
+    /// Somebody on Matrix has given or taken rights: so does their puppet, or it is as it
+    /// was again and they are told.
+    async fn carry_rights(
+        &self,
+        portal: &Portal,
+        there: &There,
+        person: &Person,
+        wished: Stand,
+    ) -> Result<(), Failure> {
+        let author = self.author_of_level(portal, &person.user).await?;
+        let known = self.store.room_rights(&portal.rid)?;
+        let refused = match &author {
+            Some(event) if known.given_up.get(&person.id) == Some(&event.event_id) => {
+                return Ok(());
+            }
+            // Nobody's to be told.
+            Some(event) if self.config.is_ours(&event.sender) => None,
+            Some(event) => {
+                let done = self
+                    .set_rights_as(portal, there, &event.sender, person, wished)
+                    .await;
+                match done {
+                    Ok(()) => {
+                        tracing::info!(rid = %portal.rid, person = %person.id, ?wished, "rights are as on Matrix");
+                        return Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+                            note_stand(rights, &person.id, wished);
+                            rights.given_up.remove(&person.id);
+                        })?);
+                    }
+                    Err(failure) => Some((event, refusal(failure)?)),
+                }
+            }
+            None => None,
+        };
+        // A part of it may have been done.
+        let Some(now) = self.rights_there(portal, there.kind.clone()).await? else {
+            return Ok(());
+        };
+        let before = known.stands.get(&person.id).copied().unwrap_or_default();
+        let stand = self.stand_there(&now, person, before)?;
+        let put_back = self
+            .change_power_levels(portal, None, |levels| {
+                let level = level_for(stand, levels);
+                levels.set_user_level(&person.user, level);
+            })
+            .await;
+        let is_back = match put_back {
+            Ok(_) => true,
+            Err(Failure::Matrix(error)) if error.is_forbidden() => {
+                tracing::warn!(room = %portal.room_id, %error, "the bot lacks the power to put rights back");
+                false
+            }
+            Err(failure) => return Err(failure),
+        };
+        if let Some((event, why)) = &refused {
+            let ending = match is_back {
+                true => "and are as they were again",
+                false => "and the bridge lacks the power to put them back here",
+            };
+            let text = format!(
+                "The rights of {} did not change on Rocket.Chat, {ending}. {why}",
+                person.user
+            );
+            let purpose = format!("rights {}", person.user);
+            let bot = self.matrix.bot();
+            self.say(&bot, &portal.room_id, &event.event_id, &purpose, &text)
+                .await?;
+        }
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            if is_back {
+                note_stand(rights, &person.id, stand);
+                rights.given_up.remove(&person.id);
+            } else if let Some(event) = &author {
+                rights
+                    .given_up
+                    .insert(person.id.clone(), event.event_id.clone());
+            }
+        })?)
+    }
+
+    /// The event by which somebody got what they may do in a Matrix room, if that can be
+    /// found out.
+    async fn author_of_level(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<Option<TimelineEvent>, Failure> {
+        let bot = self.matrix.bot();
+        let room = &portal.room_id;
+        let Some(now) = bot.state_event(room, POWER_LEVELS, "").await? else {
+            return Ok(None);
+        };
+        let stand_in = |event: &TimelineEvent| {
+            let levels = PowerLevels::of(event.content.clone());
+            stand_at(levels.level_of(user), &levels)
+        };
+        let mut event = bot.event(room, &now.event_id).await?;
+        let wanted = stand_in(&now);
+        for _ in 0..MOST_CHANGES {
+            let Some(found) = event else { return Ok(None) };
+            let before = match replaced(&found) {
+                Some(before) => bot.event(room, &before).await?,
+                // The first of all, or a homeserver that does not say.
+                None => return Ok(None),
+            };
+            match before {
+                Some(before) if stand_in(&before) == wanted => event = Some(before),
+                Some(_) => return Ok(Some(found)),
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives somebody the rights that stand for it, as the puppet of a Matrix user.
+    async fn set_rights_as(
+        &self,
+        portal: &Portal,
+        there: &There,
+        by: &UserId,
+        person: &Person,
+        wished: Stand,
+    ) -> Result<(), Failure> {
+        let actor = self.puppet_of(by).await?;
+        let before = self.store.room_rights(&portal.rid)?;
+        let before = before.stands.get(&person.id).copied().unwrap_or_default();
+        if (before == Stand::Muted) != (wished == Stand::Muted) {
+            let muted = wished == Stand::Muted;
+            self.as_puppet(&actor, |session| async move {
+                session.set_muted(&portal.rid, &person.id, muted).await
+            })
+            .await?;
+        }
+        if wished == Stand::Muted {
+            return Ok(());
+        }
+        let roles = there.roles_of(&person.id);
+        for (role, give) in steps(roles, &there.permissions, wished) {
+            let done = self
+                .as_puppet(&actor, |session| {
+                    let kind = there.kind.clone();
+                    async move {
+                        session
+                            .set_room_role(&portal.rid, &kind, &person.id, role, give)
+                            .await
+                    }
+                })
+                .await;
+            match done {
+                Err(Failure::RocketChat(error)) if is_so_already(&error) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once what the bot may not do in the Matrix room although it has to.
+    async fn warn_of_power(&self, portal: &Portal, levels: &PowerLevels) -> Result<(), Failure> {
+        let bot = &self.config.appservice.bot;
+        let level = levels.level_of(bot);
+        let mut lacking: Vec<String> = ["invite", "kick", "ban", "redact"]
+            .into_iter()
+            .filter(|action| level < levels.level(action))
+            .map(|action| action.to_owned())
+            .collect();
+        if !levels.may_set_state(bot, POWER_LEVELS) {
+            lacking.push("change power levels".to_owned());
+        }
+        let highest = levels
+            .named_users()
+            .filter(|(user, _)| user != bot)
+            .map(|(_, level)| level)
+            .max();
+        if highest.is_some_and(|highest| highest >= level) {
+            lacking.push("act on those who have as much power as it has".to_owned());
+        }
+        if self.store.room_rights(&portal.rid)?.lacking == lacking {
+            return Ok(());
+        }
+        if !lacking.is_empty() {
+            let what = lacking.join(", ");
+            tracing::warn!(room = %portal.room_id, lacking = what, "the bot lacks power in a room");
+            let text = format!(
+                "The bridge lacks the power for this in this room: {what}. What it takes on Rocket.Chat cannot be carried over until somebody gives {bot} more."
+            );
+            let bot = self.matrix.bot();
+            let now = bot.state_event(&portal.room_id, POWER_LEVELS, "").await?;
+            if let Some(now) = now {
+                let told = self.say(&bot, &portal.room_id, &now.event_id, "power", &text);
+                match told.await {
+                    // It may not even speak.
+                    Err(Failure::Matrix(error)) if error.is_forbidden() => {}
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            rights.lacking = lacking;
+        })?)
+    }
+}
+
+fn note_stand(rights: &mut RoomRights, id: &RocketUserId, stand: Stand) {
+    match stand {
+        Stand::Member => rights.stands.remove(id),
+        other => rights.stands.insert(id.clone(), other),
+    };
+}
+
+/// What has to be given and taken, in an order in which nobody loses the right to do the
+/// rest.
+fn steps(roles: &[String], permissions: &Permissions, wished: Stand) -> Vec<(RoomRole, bool)> {
+    let has = |role: RoomRole| roles.iter().any(|own| own == role.as_str());
+    let mut steps = Vec::new();
+    let wanted = match wished {
+        Stand::Owner => Some(RoomRole::Owner),
+        Stand::Moderator => Some(RoomRole::Moderator),
+        Stand::Member | Stand::Muted => None,
+    };
+    if let Some(role) = wanted.filter(|role| !has(*role)) {
+        steps.push((role, true));
+    }
+    for role in [RoomRole::Leader, RoomRole::Moderator, RoomRole::Owner] {
+        let alone = [role.as_str().to_owned()];
+        let is_too_much = permissions.stand_of(&alone) > wished;
+        if has(role) && is_too_much {
+            steps.push((role, false));
+        }
+    }
+    steps
+}
+
+fn is_so_already(error: &rocketchat::Error) -> bool {
+    let code = error.code().unwrap_or_default();
+    matches!(
+        code.strip_prefix("error-user-already-")
+            .or_else(|| code.strip_prefix("error-user-not-")),
+        Some("owner" | "moderator" | "leader")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn levels_in_between_count_as_the_lower() {
+        let levels = PowerLevels::of(json!({}));
+        let table = [
+            (150, Stand::Owner),
+            (100, Stand::Owner),
+            (99, Stand::Moderator),
+            (50, Stand::Moderator),
+            (49, Stand::Member),
+            (0, Stand::Member),
+            (-1, Stand::Muted),
+        ];
+        for (level, stand) in table {
+            assert_eq!(stand_at(level, &levels), stand, "{level}");
+        }
+        for stand in [Stand::Owner, Stand::Moderator, Stand::Muted] {
+            let level = level_for(stand, &levels).unwrap_or_default();
+            assert_eq!(stand_at(level, &levels), stand);
+        }
+        assert_eq!(level_for(Stand::Member, &levels), None);
+    }
+
+    #[test]
+    fn in_a_room_where_nobody_speaks_nobody_is_muted() {
+        let levels = PowerLevels::of(json!({ "events_default": 50 }));
+        assert_eq!(stand_at(0, &levels), Stand::Member);
+        assert_eq!(level_for(Stand::Muted, &levels), Some(-1));
+        assert_eq!(stand_at(-1, &levels), Stand::Muted);
+    }
+}

@@ -1,0 +1,162 @@
+//! What was agreed last of who is in a portal and what they may do there, so that it is
+//! known on which side something changed.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use ruma::{OwnedEventId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, Key};
+use super::records::Record;
+use super::{Store, StoreError};
+use crate::rocketchat::{RocketRoomId, RocketUserId};
+
+/// What is known of a person of Rocket.Chat in a portal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// They were a member of the room on Rocket.Chat when that was last looked at.
+    pub is_member: bool,
+    /// Somebody on Matrix keeps them out.
+    pub ban: Option<Ban>,
+}
+
+/// Somebody is kept out of a Matrix room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// By whom.
+    pub by: OwnedUserId,
+    /// The event that says so.
+    pub event: OwnedEventId,
+    /// Whoever is kept out has been told what that means.
+    #[serde(default)]
+    pub told: bool,
+}
+
+impl Record for Standing {
+    const NAME: &'static str = "standing";
+}
+
+/// What somebody may do in a room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stand {
+    /// Read only.
+    Muted,
+    /// What everybody may.
+    #[default]
+    Member,
+    /// Look after the others: level 50 on Matrix.
+    Moderator,
+    /// Everything: level 100 on Matrix.
+    Owner,
+}
+
+/// What was agreed last of the rights in a portal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RoomRights {
+    /// Of everybody who is not a mere member, by their id on Rocket.Chat.
+    pub stands: BTreeMap<RocketUserId, Stand>,
+    /// What somebody on Matrix did to whose rights, and could neither be carried over
+    /// nor be put back: not tried again.
+    pub given_up: BTreeMap<RocketUserId, OwnedEventId>,
+    /// What the bot was last found to lack in the Matrix room.
+    pub lacking: Vec<String>,
+}
+
+impl Record for RoomRights {
+    const NAME: &'static str = "rights in a room";
+}
+
+impl Store {
+    /// What is known of a person of Rocket.Chat in a portal; nothing is as if they had
+    /// never been there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn standing(
+        &self,
+        rid: &RocketRoomId,
+        user: &RocketUserId,
+    ) -> Result<Standing, StoreError> {
+        Ok(self.get(&keys::standing(rid, user))?.unwrap_or_default())
+    }
+
+    /// Changes what is known of a person of Rocket.Chat in a portal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn amend_standing(
+        &self,
+        rid: &RocketRoomId,
+        user: &RocketUserId,
+        amend: impl FnOnce(&mut Standing),
+    ) -> Result<(), StoreError> {
+        self.amend_if_other(&keys::standing(rid, user), amend)
+    }
+
+    /// What was agreed last of the rights in a portal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn room_rights(&self, rid: &RocketRoomId) -> Result<RoomRights, StoreError> {
+        Ok(self.get(&keys::room_rights(rid))?.unwrap_or_default())
+    }
+
+    /// Changes what was agreed of the rights in a portal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn amend_room_rights(
+        &self,
+        rid: &RocketRoomId,
+        amend: impl FnOnce(&mut RoomRights),
+    ) -> Result<(), StoreError> {
+        self.amend_if_other(&keys::room_rights(rid), amend)
+    }
+
+    fn amend_if_other<R: Record + Default + Clone + PartialEq>(
+        &self,
+        key: &Key,
+        amend: impl FnOnce(&mut R),
+    ) -> Result<(), StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: R = self.get(key)?.unwrap_or_default();
+        let mut after = before.clone();
+        amend(&mut after);
+        if after == before {
+            return Ok(());
+        }
+        if after == R::default() {
+            self.db.remove(key.as_slice())?;
+            return Ok(());
+        }
+        self.put(key, &after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_takes_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), 1 << 20, "example.org", "_rc_").unwrap();
+        let (rid, user) = (RocketRoomId::new("r"), RocketUserId::new("u"));
+        assert_eq!(store.standing(&rid, &user).unwrap(), Standing::default());
+        let set = |is_member| {
+            store
+                .amend_standing(&rid, &user, |standing| standing.is_member = is_member)
+                .unwrap();
+        };
+        set(true);
+        assert!(store.standing(&rid, &user).unwrap().is_member);
+        set(false);
+        assert!(!store.db.contains_key(keys::standing(&rid, &user)).unwrap());
+    }
+}
