@@ -20,6 +20,10 @@ const OVERLAP_MS: i64 = 5_000;
 /// has its own people to serve.
 pub(super) const READ_BACKS_AT_ONCE: usize = 6;
 
+/// How many rooms besides are read back at once because somebody has spoken there
+/// while their turn had not come: with thousands of rooms that takes minutes.
+pub(super) const FIRST_AT_ONCE: usize = 2;
+
 impl Bridge {
     /// Reads a portal's room back from its cursor, in a task of its own, and again
     /// until that succeeds: a room that is not read back is deaf.
@@ -34,14 +38,45 @@ impl Bridge {
         });
     }
 
+    /// Reads a room back before those whose turn it is, because somebody has spoken in
+    /// it. Its turn comes all the same, also where this fails.
+    pub(super) fn read_back_first(self: &Arc<Self>, rid: &RocketRoomId) {
+        // Without a socket nothing would become of it.
+        if !self.rooms.is_listening() || !self.reading_first().insert(rid.clone()) {
+            return;
+        }
+        let (bridge, rid) = (Arc::clone(self), rid.clone());
+        tokio::spawn(async move {
+            if let Err(failure) = bridge.read_back_among(&rid, &bridge.first_read_backs).await {
+                tracing::debug!(%rid, %failure, "a room could not be read back before its turn");
+            }
+            bridge.reading_first().remove(&rid);
+        });
+    }
+
+    fn reading_first(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<RocketRoomId>> {
+        self.reading_first
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Reads a portal's room back from its cursor.
     pub(super) async fn read_back_now(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
+        self.read_back_among(rid, &self.read_backs).await
+    }
+
+    /// The same, in turn with others for these places.
+    async fn read_back_among(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+        places: &tokio::sync::Semaphore,
+    ) -> Result<(), Failure> {
         loop {
             let Some(portal) = self.store.portal(rid)? else {
                 return Ok(());
             };
             // Never closed.
-            let _slot = self.read_backs.acquire().await;
+            let _slot = places.acquire().await;
             let stored = self.store.cursor(rid)?.unwrap_or(portal.since);
             let Some(reading) = self.rooms.start_reading(rid, stored) else {
                 return Ok(());

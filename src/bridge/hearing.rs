@@ -102,16 +102,17 @@ impl Rooms {
     }
 
     /// A document came from a socket: it goes to `enqueue`, waits behind what is
-    /// being read back, or is left to be read back.
+    /// being read back, or is left to be read back. Whether somebody waits for the
+    /// latter: it is left, and the room could be read back at once.
     pub(super) fn arrive(
         &self,
         rid: &RocketRoomId,
         document: Document,
         enqueue: impl FnOnce(Vec<Job>),
-    ) {
+    ) -> bool {
         let mut rooms = self.lock();
         let Some(room) = rooms.get_mut(rid) else {
-            return;
+            return true;
         };
         room.arrivals += 1;
         if room.waiting >= LONGEST_QUEUE {
@@ -119,11 +120,13 @@ impl Rooms {
             room.again = true;
         }
         match &mut room.state {
-            State::Missing => {}
+            // After its queue, when that is too long.
+            State::Missing => return !room.again,
             State::Reading(behind) => behind.push(document),
             // Within the lock: nothing that comes later may get in between.
             State::Live => enqueue(vec![room.begin(document)]),
         }
+        false
     }
 
     /// How many documents of the room came from a socket so far.
@@ -277,9 +280,9 @@ mod tests {
             self.jobs.borrow_mut().extend(ids);
         }
 
-        fn arrive(&self, id: &str) {
+        fn arrive(&self, id: &str) -> bool {
             self.rooms
-                .arrive(&room(), document(id), |jobs| self.enqueue(jobs));
+                .arrive(&room(), document(id), |jobs| self.enqueue(jobs))
         }
 
         fn finish(&self, reading: Reading, read: &[&str]) -> Outcome {
@@ -298,10 +301,24 @@ mod tests {
         let heard = Heard::default();
         heard.rooms.set_listening(true);
         let reading = heard.rooms.start_reading(&room(), 0).unwrap();
-        heard.arrive("3");
+        let _ = heard.arrive("3");
         heard.finish(reading, &["1", "2"]);
-        heard.arrive("4");
+        let _ = heard.arrive("4");
         assert_eq!(heard.jobs(), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn who_speaks_in_a_room_before_its_turn_is_waited_for() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        assert!(heard.arrive("1"), "nothing is known of it yet");
+        let reading = heard.rooms.start_reading(&room(), 0).unwrap();
+        assert!(!heard.arrive("2"), "it is being read back");
+        heard.finish(reading, &["1"]);
+        assert!(!heard.arrive("3"), "it is live");
+        heard.rooms.miss([&room()]);
+        assert!(heard.arrive("4"), "something was missed");
+        assert_eq!(heard.jobs(), ["1", "2", "3"]);
     }
 
     #[test]
@@ -311,11 +328,11 @@ mod tests {
         let overtaken = heard.rooms.start_reading(&room(), 0).unwrap();
         heard.rooms.miss([&room()]);
         let second = heard.rooms.start_reading(&room(), 0).unwrap();
-        heard.arrive("2");
+        let _ = heard.arrive("2");
         heard.finish(overtaken, &["1"]);
         assert!(heard.jobs().is_empty(), "the second reading brings it");
         heard.finish(second, &["1"]);
-        heard.arrive("3");
+        let _ = heard.arrive("3");
         assert_eq!(heard.jobs(), ["1", "2", "3"]);
     }
 
@@ -326,7 +343,7 @@ mod tests {
         heard.finish(reading, &["1"]);
         // The socket is back, but what came before has not been read yet.
         heard.rooms.set_listening(true);
-        heard.arrive("3");
+        let _ = heard.arrive("3");
         assert_eq!(heard.jobs(), ["1"]);
         let reading = heard.rooms.start_reading(&room(), 0).unwrap();
         heard.finish(reading, &["2", "3"]);
@@ -339,13 +356,13 @@ mod tests {
         heard.rooms.set_listening(true);
         let reading = heard.rooms.start_reading(&room(), 5).unwrap();
         assert_eq!(heard.finish(reading, &[]).moved, None);
-        heard.arrive("100");
+        let _ = heard.arrive("100");
         assert_eq!(heard.rooms.finish(&room(), 100).moved, None);
         heard.rooms.hear_deletions(&room());
         let reading = heard.rooms.start_reading(&room(), 5).unwrap();
         assert_eq!(reading.position, 5, "read back from before the messages");
         assert_eq!(heard.finish(reading, &[]).moved, Some(100));
-        heard.arrive("200");
+        let _ = heard.arrive("200");
         assert_eq!(heard.rooms.finish(&room(), 200).moved, Some(200));
     }
 
@@ -382,7 +399,7 @@ mod tests {
                     0 | 1 => {
                         written += 1;
                         if heard.rooms.is_listening() {
-                            heard.arrive(&written.to_string());
+                            let _ = heard.arrive(&written.to_string());
                         }
                     }
                     2 => {

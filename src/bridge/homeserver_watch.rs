@@ -272,25 +272,30 @@ impl Bridge {
         }
     }
 
-    /// Reads every mirrored room back, those first for which something waits.
+    /// Reads every mirrored room back, at any time those first for which something
+    /// waits by then, and then where people have talked last.
     async fn recover(self: &Arc<Self>) {
         let (since, absences) = self.homeserver.since();
         let from = since.saturating_sub(MARGIN_MS);
-        let urgent = self.homeserver.rooms_with_held();
-        let (first, later): (Vec<_>, Vec<_>) = self
-            .store
-            .portals()
-            .into_iter()
-            .partition(|portal| urgent.contains(&portal.room_id));
+        let mut portals = self.store.portals();
+        portals.sort_by_cached_key(|portal| {
+            let spoken = self.store.cursor(&portal.rid).ok().flatten();
+            std::cmp::Reverse(spoken.unwrap_or(portal.since))
+        });
+        let mut turns = Turns::new(portals);
         use futures_util::StreamExt as _;
-        let mut recoveries = futures_util::stream::iter(first.into_iter().chain(later))
-            .map(|portal| {
-                let bridge = Arc::clone(self);
-                async move { bridge.recover_room(&portal, from).await }
-            })
-            .buffer_unordered(ROOMS_AT_ONCE);
+        let mut recoveries = futures_util::stream::FuturesUnordered::new();
         let mut found = 0;
-        while let Some(outcome) = recoveries.next().await {
+        loop {
+            while recoveries.len() < ROOMS_AT_ONCE
+                && let Some(portal) = turns.next(&self.homeserver.rooms_with_held())
+            {
+                let bridge = Arc::clone(self);
+                recoveries.push(async move { bridge.recover_room(&portal, from).await });
+            }
+            let Some(outcome) = recoveries.next().await else {
+                break;
+            };
             match outcome {
                 Ok(recovered) => found += recovered,
                 Err(failure) => {
@@ -394,6 +399,42 @@ impl Bridge {
     }
 }
 
+/// Portals that are still to be read back, in their order.
+struct Turns {
+    portals: Vec<Option<Portal>>,
+    of_room: HashMap<OwnedRoomId, usize>,
+    /// Before here none is left.
+    begin: usize,
+}
+
+impl Turns {
+    fn new(portals: Vec<Portal>) -> Self {
+        let rooms = portals.iter().map(|portal| portal.room_id.clone());
+        Self {
+            of_room: rooms.zip(0..).collect(),
+            portals: portals.into_iter().map(Some).collect(),
+            begin: 0,
+        }
+    }
+
+    /// The next one: of these rooms, if any is left of them.
+    fn next(&mut self, urgent: &[OwnedRoomId]) -> Option<Portal> {
+        let mut urgent = urgent.iter().filter_map(|room| self.of_room.get(room));
+        let first = urgent.find_map(|&at| self.portals.get_mut(at)?.take());
+        if first.is_some() {
+            return first;
+        }
+        while self.begin < self.portals.len() {
+            let next = self.portals[self.begin].take();
+            self.begin += 1;
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+}
+
 /// Whether that is the event by which a user came into the room, not one that
 /// only changes their name there.
 fn has_joined(event: &TimelineEvent, user: &UserId) -> bool {
@@ -439,6 +480,30 @@ mod tests {
             place: Place::default(),
             event_id: id.try_into().unwrap(),
         }
+    }
+
+    #[test]
+    fn a_room_in_which_somebody_waits_does_not_wait_for_its_turn() {
+        let portal = |number: i32| -> Portal {
+            serde_json::from_value(serde_json::json!({
+                "rid": format!("r{number}"), "room_id": format!("!r{number}:x.org"),
+                "kind": "channel", "name": "r", "since": 0,
+            }))
+            .unwrap()
+        };
+        let mut turns = Turns::new((0..4).map(portal).collect());
+        let mut next = |urgent: &[&str]| {
+            let urgent: Vec<_> = urgent.iter().map(|id| (*id).try_into().unwrap()).collect();
+            turns.next(&urgent).map(|portal| portal.room_id.to_string())
+        };
+        assert_eq!(next(&[]).as_deref(), Some("!r0:x.org"));
+        assert_eq!(
+            next(&["!r0:x.org", "!other:x.org", "!r2:x.org"]).as_deref(),
+            Some("!r2:x.org")
+        );
+        assert_eq!(next(&["!r2:x.org"]).as_deref(), Some("!r1:x.org"));
+        assert_eq!(next(&[]).as_deref(), Some("!r3:x.org"));
+        assert_eq!(next(&["!r1:x.org"]), None);
     }
 
     #[test]

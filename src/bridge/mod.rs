@@ -97,6 +97,9 @@ pub struct Bridge {
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
     read_backs: tokio::sync::Semaphore,
+    /// As `read_backs`, for rooms in which somebody speaks before their turn.
+    first_read_backs: tokio::sync::Semaphore,
+    reading_first: Mutex<std::collections::HashSet<RocketRoomId>>,
     /// As `read_backs`, for whoever looks into a room for what it has done. It is of its
     /// own because those hold a place of `attempts`, for which who reads back waits.
     looks: tokio::sync::Semaphore,
@@ -195,6 +198,8 @@ impl Bridge {
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
+                first_read_backs: tokio::sync::Semaphore::new(catch_up::FIRST_AT_ONCE),
+                reading_first: Mutex::default(),
                 looks: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),

@@ -114,6 +114,17 @@ impl RocketSide {
     }
 }
 
+/// Tells the administrator when Rocket.Chat's own federation is on.
+pub(super) fn warn_of_federation(setting: &str, value: Option<&serde_json::Value>) {
+    if OWN_FEDERATION.contains(&setting) && value.and_then(serde_json::Value::as_bool) == Some(true)
+    {
+        tracing::warn!(
+            setting,
+            "Rocket.Chat's own federation is on: its rooms and users are left alone"
+        );
+    }
+}
+
 impl Bridge {
     /// The Rocket.Chat side, once it has been reached.
     pub(super) async fn rocket(&self) -> Arc<RocketSide> {
@@ -244,12 +255,7 @@ impl Bridge {
             self.store.claim_workspace(unique_id)?;
         }
         for setting in OWN_FEDERATION {
-            if settings.get(setting).and_then(serde_json::Value::as_bool) == Some(true) {
-                tracing::warn!(
-                    setting,
-                    "Rocket.Chat's own federation is on: its rooms and users are left alone"
-                );
-            }
+            warn_of_federation(setting, settings.get(setting));
         }
         tracing::info!(version = info.version_text, "connected to Rocket.Chat");
         Ok(info.version)

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Bridge;
 use super::from_rocketchat::Document;
+use super::rocket_side::warn_of_federation;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::PortalKind;
@@ -35,7 +36,10 @@ impl Bridge {
                 }
                 Event::Unauthorized => self.renew_bot().await,
                 Event::Logged(news) => self.on_news(&news),
-                Event::Setting { id, .. } => self.setting_changed(&id),
+                Event::Setting { id, value } => {
+                    warn_of_federation(&id, Some(&value));
+                    self.setting_changed(&id);
+                }
                 event => self.route_room_event(event),
             }
         }
@@ -109,7 +113,12 @@ impl Bridge {
         self.compare_rooms();
         self.compare_portals();
         // Before anything else that the socket brings is looked at.
-        let channels = self.channels();
+        let mut channels = self.channels();
+        // Where people have talked last they will talk next; a cursor that cannot be
+        // read is no reason to wait.
+        channels.sort_by_cached_key(|rid| {
+            std::cmp::Reverse(self.store.cursor(rid).ok().flatten().unwrap_or(i64::MAX))
+        });
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
         for rid in &channels {
@@ -139,9 +148,14 @@ impl Bridge {
 
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         match self.store.portal(rid) {
-            Ok(Some(_)) => self
-                .rooms
-                .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs)),
+            Ok(Some(_)) => {
+                let left = self
+                    .rooms
+                    .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
+                if left {
+                    self.read_back_first(rid);
+                }
+            }
             Ok(None) => {
                 if let Document::Message(message) = &document {
                     self.on_unmirrored(message);

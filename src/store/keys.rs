@@ -310,7 +310,7 @@ pub(super) fn rest(user: &UserId) -> Key {
 
 /// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
 /// part of their keys. Not those that outlive a portal.
-const OF_ROCKET_ROOMS: [u8; 9] = *b"cPkmoahtF";
+const OF_ROCKET_ROOMS: [u8; 12] = *b"cPSMVkmoahtF";
 
 /// As [`OF_ROCKET_ROOMS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

@@ -536,3 +536,123 @@ fn links_that_have_ended_are_forgotten() {
     assert_eq!(store.db.scan_prefix(b"F").count(), 1);
     assert!(store.file_link("new\0").unwrap().is_none());
 }
+
+#[test]
+fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let count = |store: &Store| store.db.iter().count();
+    let before = count(&store);
+    let with_everything = |rid: &str, room: &RoomId| {
+        let portal = Portal {
+            rid: RocketRoomId::new(rid),
+            room_id: room.to_owned(),
+            kind: PortalKind::Channel,
+            name: "general".into(),
+            since: 0,
+        };
+        let alice = user_id!("@alice:example.org");
+        let ids = [format!("$1{rid}"), format!("$2{rid}")];
+        let events: Vec<_> = ids
+            .iter()
+            .map(|id| OwnedEventId::try_from(id.as_str()).unwrap())
+            .collect();
+        let message = Message {
+            more: vec![RocketMessageId::new("m2")],
+            ..Message::new(
+                &portal,
+                RocketMessageId::new("m1"),
+                vec![events[0].clone()],
+                alice.to_owned(),
+                Origin::Matrix,
+            )
+        };
+        let reactions = Reactions {
+            given: vec![Reaction {
+                emoji: "tea".into(),
+                username: "carol".into(),
+                user: alice.to_owned(),
+                origin: Origin::Matrix,
+                event: events[1].clone(),
+                repairs: 0,
+                ending: false,
+            }],
+            ..Reactions::default()
+        };
+        let thread = Thread {
+            root: events[0].clone(),
+            latest: events[0].clone(),
+        };
+        let letter = DeadLetter::new(
+            Origin::Matrix,
+            room.to_owned(),
+            "$gone",
+            "why".into(),
+            &serde_json::Value::Null,
+        );
+        let link = FileLink {
+            file: LinkedFile {
+                source: FileSource::RocketChat {
+                    file: FileId::new("f"),
+                    reader: None,
+                },
+                name: "a".into(),
+                media_type: "text/plain".into(),
+                size: None,
+                rid: portal.rid.clone(),
+                message: message.id.clone(),
+            },
+            until: 0,
+        };
+        store
+            .change()
+            .portal(&portal)
+            .cursor(&portal.rid, 5)
+            .message(&message)
+            .edit_event(&message, &events[1])
+            .reactions(&message, &reactions)
+            .thread(&portal, &message.id, &thread)
+            .dead_letter(&letter)
+            .file_link(&format!("link {rid}"), &link)
+            .ghost_in_room(room, user_id!("@_rocketchat_carol:example.org"))
+            .puppet_in_room(&portal.rid, alice)
+            .commit()
+            .unwrap();
+        store
+            .amend_room_state(&portal.rid, |state| state.said = 1)
+            .unwrap();
+        store
+            .amend_room_picture(&portal.rid, |picture| {
+                picture.url = Some("mxc://a/b".into())
+            })
+            .unwrap();
+        portal
+    };
+    let ends = with_everything("r", room_id!("!r:example.org"));
+    let one = count(&store) - before;
+    assert!(one > 15, "{one}");
+    let stays = with_everything("rr", room_id!("!rr:example.org"));
+    assert_eq!(count(&store), before + 2 * one);
+    let ending = Ending {
+        portal: ends.clone(),
+        reason: Reason::RoomDeleted,
+        begun: 1,
+        stage: Stage::Closed,
+        told_matrix: false,
+        told_rocketchat: false,
+    };
+    let change = store.change().ending(&ending);
+    change.no_portal(&ends).commit().unwrap();
+    let found = store.ending_of_room(&ends.room_id).unwrap();
+    assert_eq!(found.as_ref(), Some(&ending));
+    for _ in 0..2 {
+        store.forget_portal(&ending).unwrap();
+        assert_eq!(count(&store), before + one);
+        assert_eq!(store.endings(), []);
+    }
+    assert_eq!(store.portal(&stays.rid).unwrap(), Some(stays.clone()));
+    let kept = store.message(&stays.rid, &RocketMessageId::new("m2"));
+    assert!(kept.unwrap().is_some());
+    assert!(store.file_link("link rr").unwrap().is_some());
+    assert!(store.file_link("link r").unwrap().is_none());
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions};
+use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, mentions, pill};
 
 use crate::{BRIDGE, General, general_in, in_general};
 
@@ -320,11 +320,10 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
     let admin = world.matrix_user("admin").await?;
     let office = office(&world, &admin).await?;
     admin.send_text(&office, "bridge general").await?;
-    let alias = world.alias("general");
-    let anew = world
-        .eventually("the portal", async || alice.resolve_alias(&alias).await)
+    let invite = admin
+        .wait_for_invite("the new portal", |invite| invite.sender == bot)
         .await?;
-    alice.join(&anew).await?;
+    let anew = alice.join(&invite.room_id).await?;
     alice.send_text(&anew, "here again").await?;
     carol.wait_for_text(&channel, "here again").await?;
     let dm_room = alice.create_direct(&[&world.ghost("carol")]).await?;
@@ -362,4 +361,296 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
     let texts = alice.room_texts(&invite.room_id).await?;
     assert_eq!(texts, ["are you there?"]);
     Ok(())
+}
+
+/// Makes the bridge connect anew to Rocket.Chat, and so compare everything.
+async fn reconnect(world: &World) -> Result<()> {
+    let control = world.rocketchat.control();
+    control.drop_sockets(Some(World::ROCKET_BOT)).await?;
+    Ok(())
+}
+
+async fn set_active(world: &World, user_id: &str, active: bool) -> Result<()> {
+    let body = json!({
+        "userId": user_id, "activeStatus": active, "confirmRelinquish": true,
+    });
+    world
+        .rocket_admin()
+        .post("users.setActiveStatus", body)
+        .await?;
+    Ok(())
+}
+
+async fn wait_until_gone(reader: &MatrixUser, room: &str, user_id: &str) -> Result<()> {
+    let what = format!("{user_id} to be gone");
+    reader
+        .wait_until(room, &what, |events| {
+            let last = events
+                .iter()
+                .rfind(|event| event.state_key.as_deref() == Some(user_id))?;
+            (last.text("/membership") == "leave").then_some(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_it() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    carol.send(&channel, "I am carol").await?;
+    alice.wait_for_text(&room, "I am carol").await?;
+    let mut rooms = Vec::new();
+    let mut people = Vec::new();
+    for name in ["dave", "erin"] {
+        let person = world.rocket_user(name).await?;
+        person.join_channel("general").await?;
+        let dm_room = alice.create_direct(&[&world.ghost(name)]).await?;
+        alice.send_text(&dm_room, "hi").await?;
+        let dm = person.wait_for_dm(&world.puppet("alice")).await?;
+        person.wait_for_text(&dm, "hi").await?;
+        person.send(&dm, "between us").await?;
+        alice.wait_for_text(&dm_room, "between us").await?;
+        person.send(&channel, &format!("I am {name}")).await?;
+        alice.wait_for_text(&room, &format!("I am {name}")).await?;
+        rooms.push((dm_room, dm));
+        people.push(person);
+    }
+    let (dave, erin) = (world.ghost("dave"), world.ghost("erin"));
+
+    // Deactivated: the ghost goes after the last words, and comes back with the person.
+    people[0].send(&channel, "my last words").await?;
+    set_active(&world, &people[0].id, false).await?;
+    reconnect(&world).await?;
+    wait_until_gone(&alice, &room, &dave).await?;
+    alice.wait_for_text(&room, "my last words").await?;
+    wait_for_notice(&alice, &rooms[0].0, "was deactivated").await?;
+    wait_until_gone(&alice, &rooms[0].0, &dave).await?;
+    let again = alice.create_direct(&[&dave]).await?;
+    wait_until_gone(&alice, &again, &dave).await?;
+    set_active(&world, &people[0].id, true).await?;
+    reconnect(&world).await?;
+    let dave_again = RocketUser::login(
+        world.rocketchat.base_url(),
+        "dave",
+        "dave-password",
+        world.rocketchat.control().clone(),
+    )
+    .await?;
+    dave_again.send(&channel, "here again").await?;
+    let event = alice.wait_for_text(&room, "here again").await?;
+    assert_eq!(event.sender, dave);
+    dave_again.send(&rooms[0].1, "and here").await?;
+    let invite = alice
+        .wait_for_invite("the conversation", |invite| invite.sender == dave)
+        .await?;
+    alice.join(&invite.room_id).await?;
+    alice.wait_for_text(&invite.room_id, "and here").await?;
+    assert_eq!(alice.room_texts(&invite.room_id).await?, ["and here"]);
+
+    // Deleted: for good, and what was deleted along is gone as well.
+    let event = alice.wait_for_text(&room, "I am erin").await?;
+    world
+        .rocket_admin()
+        .post(
+            "users.delete",
+            json!({ "userId": people[1].id, "confirmRelinquish": true }),
+        )
+        .await?;
+    wait_until_gone(&alice, &room, &erin).await?;
+    alice.wait_for_redaction(&room, &event.event_id).await?;
+    wait_for_notice(&alice, &rooms[1].0, "deleted").await?;
+    wait_until_gone(&alice, &rooms[1].0, &erin).await?;
+
+    // Somebody new takes the name: another person, another ghost.
+    let other = world.rocketchat.create_user("erin", &["user"]).await?;
+    other.join_channel("general").await?;
+    other.send(&channel, "I am new here").await?;
+    let event = alice.wait_for_text(&room, "I am new here").await?;
+    assert_ne!(event.sender, erin);
+    let dm = other.open_dm(&world.puppet("alice")).await?;
+    other.send(&dm, "hello stranger").await?;
+    let sender = event.sender.clone();
+    let invite = alice
+        .wait_for_invite("the stranger", |invite| invite.sender == sender)
+        .await?;
+    alice.join(&invite.room_id).await?;
+    let event = alice
+        .wait_for_text(&invite.room_id, "hello stranger")
+        .await?;
+    assert_eq!(event.sender, sender);
+    let asked = alice.create_direct(&[&erin]).await?;
+    wait_until_gone(&alice, &asked, &erin).await?;
+    let events = alice.room_events(&asked).await?;
+    let reason = events
+        .iter()
+        .rfind(|event| event.state_key.as_deref() == Some(erin.as_str()))
+        .map(|event| event.text("/reason").to_owned());
+    assert!(
+        reason
+            .as_deref()
+            .is_some_and(|why| why.contains("was deleted")),
+        "{reason:?}"
+    );
+    // Who is called how is told apart by the new name as well.
+    carol.rename("caroline").await?;
+    carol.send(&channel, "my new name").await?;
+    alice.wait_for_text(&room, "my new name").await?;
+    let ghost = world.ghost("carol");
+    let html = format!("hello {}", pill(&ghost, "Carol"));
+    alice
+        .send_mentioning(&room, "hello Carol", &html, mentions(&[&ghost]))
+        .await?;
+    carol
+        .wait_for_message(&channel, "the mention", |message| {
+            message.text.contains("@caroline")
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_puppet_that_is_deactivated_deleted_or_renamed_swallows_nothing() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let account = async |localpart: &str| -> Result<Value> {
+        let found = world
+            .rocket_admin()
+            .find_user(&world.puppet(localpart))
+            .await?;
+        Ok(found.expect("the puppet"))
+    };
+    alice.send_text(&room, "hello").await?;
+    carol.wait_for_text(&channel, "hello").await?;
+    let puppet = account("alice").await?["_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+
+    set_active(&world, &puppet, false).await?;
+    let unheard = alice.send_text(&room, "am I here?").await?;
+    alice
+        .wait_for_message(&room, "why", |event| {
+            event.in_reply_to() == Some(&unheard)
+                && event.body().contains("has deactivated your account there")
+        })
+        .await?;
+    assert_eq!(account("alice").await?["active"], false);
+    set_active(&world, &puppet, true).await?;
+    alice.send_text(&room, "here again").await?;
+    carol.wait_for_text(&channel, "here again").await?;
+
+    world
+        .rocket_admin()
+        .update_user(&puppet, json!({ "username": "alice.of.matrix" }))
+        .await?;
+    // So that a name is needed.
+    set_active(&world, &puppet, false).await?;
+    set_active(&world, &puppet, true).await?;
+    alice.send_text(&room, "under another name").await?;
+    let message = carol.wait_for_text(&channel, "under another name").await?;
+    assert_eq!(message.username, "alice.of.matrix");
+
+    world
+        .rocket_admin()
+        .post(
+            "users.delete",
+            json!({ "userId": puppet, "confirmRelinquish": true }),
+        )
+        .await?;
+    alice.send_text(&room, "made anew").await?;
+    let message = carol.wait_for_text(&channel, "made anew").await?;
+    assert_eq!(message.username, world.puppet("alice"));
+    let members = carol.channel_members(&channel).await?;
+    assert!(members.contains(&world.puppet("alice")), "{members:?}");
+
+    // On the other side: an account that is gone from Matrix leaves no active puppet.
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    bob.send_text(&room, "bob is here").await?;
+    carol.wait_for_text(&channel, "bob is here").await?;
+    let dora = world.matrix_user("dora").await?;
+    dora.join(&room).await?;
+    dora.send_text(&room, "dora is here").await?;
+    carol.wait_for_text(&channel, "dora is here").await?;
+    dora.leave(&room).await?;
+    // With "erase" only: otherwise nothing tells it from leaving all rooms.
+    let body = json!({
+        "erase": true,
+        "auth": {
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": "bob" },
+            "password": bob.password,
+        },
+    });
+    let answer = bob
+        .request("POST", "/_matrix/client/v3/account/deactivate", Some(&body))
+        .await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world
+        .eventually("the puppet to rest", async || {
+            Ok((account("bob").await?["active"] == false).then_some(()))
+        })
+        .await?;
+    assert_eq!(account("dora").await?["active"], true, "she only left");
+    // Synapse brings no erased account back; another homeserver might.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let now = u64::try_from(now.as_millis())?;
+    let event = json!({
+        "event_id": "$back", "room_id": room, "sender": bob.user_id, "type": "m.room.message",
+        "origin_server_ts": now, "content": { "msgtype": "m.text", "body": "bob is back" },
+    });
+    let body = json!({ "events": [event] });
+    let answer = world
+        .bridge
+        .request_as_homeserver("PUT", "/_matrix/app/v1/transactions/back", Some(&body))
+        .await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    carol.wait_for_text(&channel, "bob is back").await?;
+    assert_eq!(account("bob").await?["active"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rocketchats_own_federation_is_left_alone() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let control = world.rocketchat.control();
+    let admin = world.matrix_user("admin").await?;
+    let office = office(&world, &admin).await?;
+    let theirs = carol.create_channel("theirs", &[]).await?;
+    control.mark_federated(&theirs, true).await?;
+    admin.send_text(&office, "bridge theirs").await?;
+    wait_for_notice(&admin, &office, "Rocket.Chat's own federation").await?;
+    assert!(alice.join(&world.alias("theirs")).await.is_err());
+
+    control.make_federated_user("zoe:other.example").await?;
+    let ghost = world.user_id("_rocketchat_zoe=3aother.example");
+    let asked = alice.create_direct(&[&ghost]).await;
+    // Where the homeserver is told that there is nobody it may refuse by itself.
+    if let Ok(asked) = asked {
+        wait_until_gone(&alice, &asked, &ghost).await?;
+    }
+
+    // A mirrored channel that comes to belong to it ends.
+    carol.send(&channel, "ours").await?;
+    alice.wait_for_text(&room, "ours").await?;
+    control.mark_federated(&channel, true).await?;
+    reconnect(&world).await?;
+    wait_for_notice(&alice, &room, "belongs to Rocket.Chat's own federation now").await?;
+    wait_until_left(&world, &alice, &room).await
 }

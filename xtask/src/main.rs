@@ -1,5 +1,5 @@
 //! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask
-//! bench-files`, `cargo xtask fuzz`: everything a person does with this repository, in
+//! bench-files`, `cargo xtask bench-rooms`, `cargo xtask fuzz`: everything a person does with this repository, in
 //! one command each. A new task is a file of its own and a line in [`Task`].
 
 #![allow(
@@ -31,6 +31,8 @@ enum Task {
     Bench(bench::Options),
     /// Measure how files are carried, beside curl.
     BenchFiles(bench::files::Options),
+    /// Measure what many rooms and people cost, and starting with them.
+    BenchRooms(bench::rooms::Options),
     /// Start Synapse, a simulated Rocket.Chat and the bridge, and try them out.
     Demo(demo::Options),
     /// Look for texts, frames and transactions that break what reads them.
@@ -44,6 +46,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Bench(options) => bench::run(options).await,
         Task::BenchFiles(options) => bench::files::run(options).await,
+        Task::BenchRooms(options) => bench::rooms::run(options).await,
         Task::Demo(options) => demo::run(options).await,
         Task::Fuzz(options) => fuzz::run(options).await,
         Task::Test(options) => test::run(options).await,

@@ -1,10 +1,12 @@
 //! People of Matrix whose accounts are gone, and their puppets.
 //!
-//! A homeserver tells an application service nothing when an account is deactivated.
-//! What shows is that the user leaves all rooms, and that there is no profile any more:
-//! Synapse deletes it, while every account that exists has one. A homeserver that does
-//! not tell profiles answers otherwise (403). So somebody who left a mirrored room is
-//! looked at a few times. A puppet that rests by mistake is active again at its next use.
+//! A homeserver tells an application service nothing when an account is deactivated. The
+//! user leaves all rooms, as they could by themselves. When the account is erased as well
+//! there is no profile any more (Synapse 1.163), while every account that exists has one,
+//! and a homeserver that does not tell profiles answers otherwise (403): that much is
+//! proof. So somebody who left a mirrored room is looked at a few times. The puppet of an
+//! account that is deactivated and not erased is out of its rooms, and stays active. One
+//! that rests is active again as soon as its user does something.
 
 use std::sync::Arc;
 use std::time::Duration;

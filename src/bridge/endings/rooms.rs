@@ -122,7 +122,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(match rocket.bot.admin_room(rid).await? {
+        Ok(match rocket.bot.room_as_admin(rid).await? {
             Some(_) => Found::Here,
             None => Found::Gone,
         })
@@ -144,6 +144,9 @@ impl Bridge {
                     let updated = changes.updated.iter().filter_map(|room| room.updated_at);
                     let removed = changes.removed.iter().filter_map(|room| room.deleted_at);
                     since = updated.chain(removed).map(|at| at.0).fold(since, i64::max);
+                    for room in changes.updated.iter().filter(|room| room.federated) {
+                        self.look_for_room(&room.id);
+                    }
                     for room in &changes.removed {
                         if let Ok(rid) = RocketRoomId::parse(room.id.as_str()) {
                             self.look_for_room(&rid);

@@ -1,6 +1,8 @@
 //! Pictures of channels and groups, both ways. Direct messages have none: the face of
 //! the other person serves.
 
+use std::sync::Arc;
+
 use ruma::OwnedEventId;
 use serde_json::{Value, json};
 
@@ -89,7 +91,7 @@ impl Bridge {
     }
 
     /// Makes both sides of a portal show the same picture.
-    pub(super) async fn look_at_room(&self, rid: &RocketRoomId) -> Result<(), Failure> {
+    pub(super) async fn look_at_room(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
         let done = self.persevere(|_| self.agree_on_picture(rid)).await;
         let Err(failure) = done else { return Ok(()) };
         let Some(wish) = self.store.room_picture(rid)?.wish else {
@@ -116,7 +118,7 @@ impl Bridge {
         .await
     }
 
-    async fn agree_on_picture(&self, rid: &RocketRoomId) -> Result<(), Failure> {
+    async fn agree_on_picture(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
         let Some(portal) = self.store.portal(rid)? else {
             return Ok(());
         };
@@ -269,7 +271,7 @@ impl Bridge {
     }
 
     /// Shows the picture that a room has on Rocket.Chat, if it is another than before.
-    async fn show_room_picture(&self, portal: &Portal) -> Result<(), Failure> {
+    async fn show_room_picture(self: &Arc<Self>, portal: &Portal) -> Result<(), Failure> {
         let rid = &portal.rid;
         let known = self.store.room_picture(rid)?;
         let rocket = self.rocket().await;
@@ -282,6 +284,10 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         };
+        if room.federated {
+            self.look_for_room(rid);
+            return Ok(());
+        }
         if room.avatar_etag == known.etag {
             return Ok(());
         }

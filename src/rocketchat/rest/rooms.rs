@@ -371,23 +371,6 @@ impl Session {
         self.page(request, offset, count.clamp(1, PAGE)).await
     }
 
-    /// What an administrator is shown of one room of the whole server; none when there
-    /// is no such.
-    ///
-    /// # Errors
-    /// `error-not-authorized` without `view-room-administration`.
-    pub async fn admin_room(&self, rid: &RocketRoomId) -> Result<Option<Room>, Error> {
-        let path = ["api", "v1", "rooms.adminRooms.getRoom"];
-        let request = Request::get(&path).query("rid", rid.as_str());
-        match self.json::<Room>(request).await {
-            Ok(room) => Ok(Some(room)),
-            // Its word for a room that is not there (6.14); who lacks the right is told
-            // `error-not-authorized`.
-            Err(error) if error.code() == Some("not-allowed") => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Who owns a channel or group.
     ///
     /// # Errors

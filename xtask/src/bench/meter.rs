@@ -50,7 +50,12 @@ pub(super) async fn metered<T>(
     let others = (machine - (ours(&after) - ours(&before))) / took.as_secs_f64();
     let cost = Cost {
         took,
-        bridge: after.bridge - before.bridge,
+        // One that was started anew meanwhile has begun to count anew.
+        bridge: if after.bridge < before.bridge {
+            after.bridge
+        } else {
+            after.bridge - before.bridge
+        },
         synapse: after.synapse - before.synapse,
         rocketchat: after.rocketchat - before.rocketchat,
         others: others.max(0.0),

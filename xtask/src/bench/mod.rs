@@ -7,17 +7,20 @@
 //! * [`phases`] says what is measured in which order, [`meter`] what it cost;
 //! * [`check`] holds the rooms against the promise at the end;
 //! * [`report`] prints the table;
-//! * [`files`] is `cargo xtask bench-files`: files in place of messages.
+//! * [`files`] is `cargo xtask bench-files`: files in place of messages;
+//! * [`rooms`] is `cargo xtask bench-rooms`: many rooms and people, behind [`front`].
 
 mod check;
 mod direct;
 pub mod files;
+mod front;
 mod ledger;
 mod load;
 mod machine;
 mod meter;
 mod phases;
 mod report;
+pub mod rooms;
 mod stage;
 mod statistics;
 mod watch;

@@ -1,5 +1,6 @@
 //! A small part of MongoDB's language, for the parameters `query`, `sort` and `fields` (facts 0.4).
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use regex::Regex;
@@ -112,7 +113,7 @@ pub fn matches(doc: &Doc, filter: &Doc) -> bool {
 }
 
 /// Sorts by the keys of `order`, 1 up and -1 down; an empty order changes nothing.
-pub fn sort(list: &mut [Doc], order: &Value) {
+pub fn sort<D: Borrow<Doc>>(list: &mut [D], order: &Value) {
     let Some(order) = order.as_object() else {
         return;
     };
@@ -122,8 +123,8 @@ pub fn sort(list: &mut [Doc], order: &Value) {
             .iter()
             .map(|(key, direction)| {
                 let ordering = compare(
-                    field(one, key).unwrap_or(&null),
-                    field(other, key).unwrap_or(&null),
+                    field(one.borrow(), key).unwrap_or(&null),
+                    field(other.borrow(), key).unwrap_or(&null),
                 );
                 if direction.as_i64() == Some(-1) {
                     ordering.reverse()

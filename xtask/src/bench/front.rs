@@ -1,0 +1,135 @@
+//! What stands between the bridge and Synapse while rooms are measured: it counts
+//! requests, and answers for rooms that stand in the bridge's store and nowhere else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http, web};
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+/// What the ids of rooms begin with for which it answers by itself.
+pub(super) const FAR: &str = "far-away-";
+/// How long it takes for such an answer: about what Synapse takes.
+const FAR_TAKES: Duration = Duration::from_millis(5);
+/// The largest body that is passed on.
+const LARGEST: usize = 64 << 20;
+
+/// A counting door to a homeserver.
+pub(super) struct Front {
+    pub(super) url: String,
+    passed: Arc<AtomicU64>,
+    handle: ServerHandle,
+}
+
+struct State {
+    synapse: String,
+    bot: String,
+    http: reqwest::Client,
+    passed: Arc<AtomicU64>,
+}
+
+impl Front {
+    /// Opens it before a homeserver; `bot` is in every room for which it answers.
+    pub(super) fn open(synapse: &str, bot: &str) -> Result<Self> {
+        let passed = Arc::new(AtomicU64::new(0));
+        let state = web::Data::new(State {
+            synapse: synapse.trim_end_matches('/').to_owned(),
+            bot: bot.to_owned(),
+            http: reqwest::Client::new(),
+            passed: Arc::clone(&passed),
+        });
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let (started, handle) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let outcome = actix_web::rt::System::new().block_on(async move {
+                let app = move || {
+                    App::new()
+                        .app_data(state.clone())
+                        .app_data(web::PayloadConfig::new(LARGEST))
+                        .default_service(web::to(pass))
+                };
+                let server = HttpServer::new(app)
+                    .workers(1)
+                    .disable_signals()
+                    .listen(listener)?
+                    .run();
+                // Whoever waits for it is told by its silence.
+                let _ = started.send(server.handle());
+                server.await
+            });
+            if let Err(error) = outcome {
+                eprintln!("the door to Synapse: {error}");
+            }
+        });
+        Ok(Self {
+            url: format!("http://{address}"),
+            passed,
+            handle: handle.recv().context("the door to Synapse did not open")?,
+        })
+    }
+
+    /// How many requests went through, or were answered here.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Closes it.
+    pub(super) async fn close(self) {
+        self.handle.stop(false).await;
+    }
+}
+
+async fn pass(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
+    state.passed.fetch_add(1, Ordering::Relaxed);
+    let path = request.uri().to_string();
+    if path.contains(FAR) {
+        tokio::time::sleep(FAR_TAKES).await;
+        return HttpResponse::Ok().json(far_away(request.method().as_str(), &path, &state.bot));
+    }
+    match forward(&request, body, &state, &path).await {
+        Ok(response) => response,
+        Err(error) => HttpResponse::BadGateway().body(error.to_string()),
+    }
+}
+
+/// What a quiet room says in which only the bot is.
+fn far_away(method: &str, path: &str, bot: &str) -> Value {
+    let path = path.split('?').next().unwrap_or_default();
+    match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("GET", "messages") => json!({ "chunk": [], "start": "t" }),
+        ("GET", "joined_members") => json!({ "joined": { bot: {} } }),
+        ("GET", "members") => json!({ "chunk": [] }),
+        ("GET", "state") => json!([]),
+        ("GET", _) if path.contains("power_levels") => json!({ "users": { bot: 100 } }),
+        ("PUT", _) => json!({ "event_id": "$far-away" }),
+        _ => json!({}),
+    }
+}
+
+async fn forward(
+    request: &HttpRequest,
+    body: web::Bytes,
+    state: &State,
+    path: &str,
+) -> Result<HttpResponse> {
+    let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())?;
+    let mut passed_on = state
+        .http
+        .request(method, format!("{}{path}", state.synapse));
+    for (name, value) in request.headers() {
+        let name = name.as_str();
+        if !["host", "content-length", "connection", "accept-encoding"].contains(&name) {
+            passed_on = passed_on.header(name, value.as_bytes());
+        }
+    }
+    let answer = passed_on.body(body.to_vec()).send().await?;
+    let status = http::StatusCode::from_u16(answer.status().as_u16())?;
+    let mut response = HttpResponse::build(status);
+    if let Some(kind) = answer.headers().get("content-type") {
+        response.insert_header(("content-type", kind.as_bytes()));
+    }
+    Ok(response.body(answer.bytes().await?))
+}

@@ -1,0 +1,401 @@
+//! `cargo xtask bench-rooms`: what many rooms and people cost: a channel with many
+//! members, many channels, and starting with many portals in the store.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use matrix_appservice_rocketchat::store::{Ghost, Portal, Store};
+use serde_json::{Value, json};
+use testbed::{MatrixUser, RocketUser, World, WorldOptions, binaries, synapse};
+
+use super::front::{FAR, Front};
+use super::machine::{self, Machine};
+use super::meter::{Cost, metered};
+use crate::progress::step;
+
+/// The channel in which people talk.
+const NEAR: &str = "general";
+/// The channel with many members.
+const CROWD: &str = "crowd";
+/// How long a phase may take before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(1800);
+/// How often one looks whether something is there.
+const LOOK: Duration = Duration::from_millis(100);
+/// What counts as the cost of having started.
+const SETTLING: Duration = Duration::from_secs(10);
+/// How long the store may take to close.
+const CLOSING: Duration = Duration::from_secs(30);
+/// How often a start is measured.
+const STARTS: usize = 3;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How many members the big channel has.
+    #[arg(long, default_value_t = 2000)]
+    members: usize,
+    /// How many channels are mirrored at once.
+    #[arg(long, default_value_t = 1000)]
+    channels: usize,
+    /// How many portals there are when the bridge starts.
+    #[arg(long, default_value_t = 10_000)]
+    portals: usize,
+    /// How many people have ghosts when the bridge starts.
+    #[arg(long, default_value_t = 50_000)]
+    people: usize,
+    /// Measure debug programs, which build faster and run slower.
+    #[arg(long)]
+    debug: bool,
+}
+
+/// One row of the table.
+struct Row {
+    what: String,
+    to_rocket: u64,
+    to_matrix: u64,
+    cost: Cost,
+}
+
+/// One start.
+struct Start {
+    ready: Duration,
+    to_matrix: Duration,
+    to_rocket: Duration,
+}
+
+struct Stage {
+    world: World,
+    front: Front,
+    mona: MatrixUser,
+    rita: RocketUser,
+    room: String,
+    rid: String,
+}
+
+/// Builds, measures, prints.
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let profile = if options.debug { "debug" } else { "release" };
+    if !binaries::directory()?.ends_with(profile) {
+        return super::run_as_built_for(profile).await;
+    }
+    if std::env::var_os(binaries::BUILT).is_none() {
+        let programs = [binaries::BRIDGE, binaries::SIMULATOR];
+        step("building the bridge and the simulator", async {
+            binaries::build(&programs).await
+        })
+        .await?;
+    }
+    step("setting up Synapse", synapse::ensure_installed()).await?;
+    let machine = machine::describe().await?;
+    let stage = step("starting Synapse, the simulator and the bridge", set()).await?;
+    let measured = async {
+        let mut rows = Vec::new();
+        if options.members > 0 {
+            let what = format!("a channel with {} members", options.members);
+            rows.extend(step(&what, stage.crowd(&options)).await?);
+        }
+        if options.channels > 0 {
+            let what = format!("{} channels at once", options.channels);
+            rows.push(step(&what, stage.many(&options)).await?);
+        }
+        let mut starts = Vec::new();
+        if options.portals > 0 {
+            step("filling the store", stage.fill(&options)).await?;
+            let (row, measured) = step("starting with a full store", stage.starts()).await?;
+            rows.push(row);
+            starts = measured;
+        }
+        Ok((rows, starts))
+    };
+    let (rows, starts) = stage.world.explain(measured.await)?;
+    print(&machine, profile, &options, &rows, &starts);
+    step("stopping everything", async {
+        stage.world.stop().await?;
+        stage.front.close().await;
+        Ok(())
+    })
+    .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set() -> Result<Stage> {
+    let mut options = WorldOptions::new(binaries::bridge()?);
+    options.channels = vec![NEAR.to_owned()];
+    options.log = "info".to_owned();
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let front = Front::open(world.synapse.base_url(), &world.user_id("rocketchatbot"))?;
+    let mut config = world.bridge.config()?;
+    config["homeserver"]["url"] = json!(front.url);
+    world.bridge.write_config(&config)?;
+    world.bridge.restart().await?;
+    let mona = world.matrix_user("mona").await?;
+    let rita = world.rocket_user("rita").await?;
+    let room = mona.join(&world.alias(NEAR)).await?;
+    let rid = rita.join_channel(NEAR).await?;
+    // Ghost and puppet are there before anything is measured.
+    mona.send_text(&room, "hello from Matrix").await?;
+    rita.send(&rid, "hello from Rocket.Chat").await?;
+    rita.wait_for_text(&rid, "hello from Matrix").await?;
+    mona.wait_for_text(&room, "hello from Rocket.Chat").await?;
+    Ok(Stage {
+        world,
+        front,
+        mona,
+        rita,
+        room,
+        rid,
+    })
+}
+
+impl Stage {
+    /// Requests that Rocket.Chat has had from anybody.
+    async fn requests_to_rocket(&self) -> Result<u64> {
+        let stats = self.world.rocketchat.control().stats().await?;
+        let counted = stats["requests"].as_object().context("no requests")?;
+        Ok(counted.values().filter_map(Value::as_u64).sum())
+    }
+
+    async fn row<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<(T, Row)> {
+        let (rocket, matrix) = (self.requests_to_rocket().await?, self.front.passed());
+        let (done, cost) = metered(&self.world, work).await?;
+        let row = Row {
+            what: what.to_owned(),
+            to_rocket: self.requests_to_rocket().await? - rocket,
+            to_matrix: self.front.passed() - matrix,
+            cost,
+        };
+        Ok((done, row))
+    }
+
+    /// Configures channels of this name or pattern beside the first and starts anew.
+    async fn mirror(&self, channels: &str) -> Result<()> {
+        let mut config = self.world.bridge.config()?;
+        config["bridge"]["channels"] = json!([NEAR, channels]);
+        self.world.bridge.write_config(&config)?;
+        self.world.bridge.restart().await
+    }
+
+    /// Waits until the bot is in so many more rooms than before.
+    async fn rooms_made(&self, before: usize, count: usize) -> Result<()> {
+        let bot = self.world.matrix_bot()?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let rooms = bot.joined_rooms().await?.len();
+            if rooms >= before + count {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < until,
+                "{rooms} rooms after {PATIENCE:?}, {} wanted",
+                before + count
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn crowd(&self, options: &Options) -> Result<Vec<Row>> {
+        let control = self.world.rocketchat.control();
+        control.make_users("member", options.members).await?;
+        let order = json!({ "names": [CROWD], "members_like": "member", "members": ["rita"] });
+        let rids = control.make_rooms(&order).await?;
+        let rid = rids.first().context("no room")?;
+        let before = self.world.matrix_bot()?.joined_rooms().await?.len();
+        let ((), made) = self
+            .row("big channel: portal", async {
+                self.mirror(CROWD).await?;
+                self.rooms_made(before, 1).await
+            })
+            .await?;
+        let alias = self.world.alias(CROWD);
+        let (room, joined) = self
+            .row("big channel: somebody joins", self.mona.join(&alias))
+            .await?;
+        let ((), first) = self
+            .row("big channel: first message", async {
+                self.rita.send(rid, "hello, all of you").await?;
+                self.mona.wait_for_text(&room, "hello, all of you").await?;
+                Ok(())
+            })
+            .await?;
+        let ((), after) = self
+            .row("big channel: the ten seconds after", async {
+                tokio::time::sleep(SETTLING).await;
+                Ok(())
+            })
+            .await?;
+        let there = self.mona.joined_members(&room).await?.len();
+        let mut rows = vec![made, joined, first, after];
+        if let Some(last) = rows.last_mut() {
+            last.what = format!("{}: {there} of them are on Matrix", last.what);
+        }
+        Ok(rows)
+    }
+
+    async fn many(&self, options: &Options) -> Result<Row> {
+        let control = self.world.rocketchat.control();
+        let order = json!({ "prefix": "many", "count": options.channels, "members": ["rita"] });
+        control.make_rooms(&order).await?;
+        let before = self.world.matrix_bot()?.joined_rooms().await?.len();
+        let ((), row) = self
+            .row("many channels: all portals", async {
+                self.mirror("many*").await?;
+                self.rooms_made(before, options.channels).await
+            })
+            .await?;
+        Ok(row)
+    }
+
+    /// Writes portals and ghosts into the store of the bridge, which stands still.
+    async fn fill(&self, options: &Options) -> Result<()> {
+        let control = self.world.rocketchat.control();
+        let people = control.make_users("far", options.people).await?;
+        let order = json!({ "prefix": "far", "count": options.portals });
+        let rooms = control.make_rooms(&order).await?;
+        self.world.bridge.stop().await?;
+        let path: PathBuf = self.world.directory().join("bridge/data");
+        let server = self.world.synapse.server_name().to_owned();
+        tokio::task::spawn_blocking(move || fill(&path, &server, &rooms, &people)).await?
+    }
+
+    /// Starts, with somebody speaking on each side at that moment.
+    async fn starts(&self) -> Result<(Row, Vec<Start>)> {
+        let mut starts = Vec::new();
+        let mut row = None;
+        for number in 0..STARTS {
+            self.world.bridge.stop().await?;
+            let (hello, back) = (format!("start {number}"), format!("start {number} too"));
+            let (rocket, matrix) = (self.requests_to_rocket().await?, self.front.passed());
+            let began = Instant::now();
+            self.world.bridge.start()?;
+            self.rita.send(&self.rid, &hello).await?;
+            self.mona.send_text(&self.room, &back).await?;
+            let ready = async {
+                self.world.bridge.ready().await?;
+                anyhow::Ok(began.elapsed())
+            };
+            let to_matrix = async {
+                self.mona.wait_for_text(&self.room, &hello).await?;
+                anyhow::Ok(began.elapsed())
+            };
+            let to_rocket = async {
+                self.rita.wait_for_text(&self.rid, &back).await?;
+                anyhow::Ok(began.elapsed())
+            };
+            let (ready, to_matrix, to_rocket) = tokio::try_join!(ready, to_matrix, to_rocket)?;
+            starts.push(Start {
+                ready,
+                to_matrix,
+                to_rocket,
+            });
+            let ((), mut settled) = self
+                .row("full store: the ten seconds after a start", async {
+                    tokio::time::sleep(SETTLING).await;
+                    Ok(())
+                })
+                .await?;
+            settled.to_rocket = self.requests_to_rocket().await? - rocket;
+            settled.to_matrix = self.front.passed() - matrix;
+            row = Some(settled);
+        }
+        Ok((row.context("no start")?, starts))
+    }
+}
+
+/// Rooms and people as if they had been mirrored for a while.
+fn fill(path: &std::path::Path, server: &str, rooms: &[String], people: &[String]) -> Result<()> {
+    let store = Store::open(path, 64 << 20, server, "_rocketchat_")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let now = i64::try_from(now.as_millis())?;
+    for (number, id) in people.iter().enumerate() {
+        let ghost: Ghost = serde_json::from_value(json!({
+            "rocket_id": id, "user_id": format!("@_rocketchat_far{number}:{server}"),
+            "username": format!("far{number}"),
+        }))?;
+        let mut change = store.change().ghost(&ghost);
+        if !rooms.is_empty() {
+            let room = far_room(number % rooms.len(), server);
+            change = change.ghost_in_room(room.as_str().try_into()?, &ghost.user_id);
+        }
+        change.commit()?;
+    }
+    for (number, rid) in rooms.iter().enumerate() {
+        let portal: Portal = serde_json::from_value(json!({
+            "rid": rid, "room_id": far_room(number, server), "kind": "channel",
+            "name": format!("far{number}"), "since": now - 3_600_000,
+        }))?;
+        // Talked in before the one that is measured was.
+        let spoken = now - 3_600_000 + i64::try_from(number)?;
+        store
+            .change()
+            .portal(&portal)
+            .cursor(&portal.rid, spoken)
+            .commit()?;
+    }
+    drop(store);
+    // Its threads let go of it when they end, soon after.
+    let held = std::fs::File::open(path.join("db"))?;
+    let until = Instant::now() + CLOSING;
+    while held.try_lock().is_err() {
+        ensure!(Instant::now() < until, "the store does not close");
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn far_room(number: usize, server: &str) -> String {
+    format!("!{FAR}{number}:{server}")
+}
+
+fn print(machine: &Machine, profile: &str, options: &Options, rows: &[Row], starts: &[Start]) {
+    println!(
+        "\n{profile} programs at {}, {}; Synapse {} on SQLite; {} cores, load {:.2} at the start{}.\n",
+        machine.commit,
+        machine.rustc,
+        machine.synapse,
+        machine.cores,
+        machine.load,
+        if machine.is_busy() { " (busy)" } else { "" },
+    );
+    println!(
+        "| what | s | requests to Rocket.Chat | requests to Synapse | bridge, s of processor \
+         | Synapse, s | others, cores | memory after, MiB | at most, MiB |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    for row in rows {
+        let cost = &row.cost;
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        println!(
+            "| {} | {:.2} | {} | {} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} |",
+            row.what,
+            cost.took.as_secs_f64(),
+            row.to_rocket,
+            row.to_matrix,
+            cost.bridge,
+            cost.synapse,
+            cost.others,
+            mib(cost.memory),
+            mib(cost.most_memory),
+        );
+    }
+    if starts.is_empty() {
+        return;
+    }
+    println!(
+        "\nStarting with {} portals and {} people in the store:\n",
+        options.portals, options.people
+    );
+    println!("| start | ready, s | first message to Matrix, s | first message to Rocket.Chat, s |");
+    println!("|--:|--:|--:|--:|");
+    for (number, start) in starts.iter().enumerate() {
+        println!(
+            "| {} | {:.2} | {:.2} | {:.2} |",
+            number + 1,
+            start.ready.as_secs_f64(),
+            start.to_matrix.as_secs_f64(),
+            start.to_rocket.as_secs_f64(),
+        );
+    }
+}
