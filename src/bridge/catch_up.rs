@@ -125,8 +125,13 @@ impl Bridge {
         {
             return Ok(false);
         }
-        // Perhaps it is a portal since a moment ago.
-        self.compare_room(&portal.rid);
+        // Perhaps it is a portal since a moment ago. The others are looked at when they are
+        // made.
+        if matches!(portal.kind, PortalKind::Direct { .. })
+            && self.store.room_state(&portal.rid)?.bridge_info.is_empty()
+        {
+            self.compare_room(&portal.rid);
+        }
         for document in documents {
             if let Document::Message(message) = document
                 && message.t.is_none()

@@ -137,7 +137,10 @@ impl Bridge {
             .await?
             .is_some_and(|room| {
                 // A channel of a team may be the team's alone.
-                room.t == RoomType::Channel && !room.archived && room.team_id.is_none()
+                room.t == RoomType::Channel
+                    && !room.archived
+                    && room.team_id.is_none()
+                    && room.prid.is_none()
             });
         if !is_public {
             return Ok(false);

@@ -54,11 +54,8 @@ impl Tea {
             .await
     }
 
-    /// Gives Alice power on Matrix, and her puppet a role on Rocket.Chat.
+    /// Makes Alice an owner, on both sides.
     async fn alice_rules(&self) -> Result<()> {
-        self.world
-            .give_power(&self.room, &self.alice.user_id, 100)
-            .await?;
         self.alice.send_text(&self.room, "hi").await?;
         self.carol.wait_for_text(&self.rid, "hi").await?;
         let puppet = self
@@ -68,7 +65,8 @@ impl Tea {
             .context("the puppet")?;
         let body = json!({ "roomId": self.rid, "userId": puppet["_id"] });
         self.carol.post("channels.addOwner", body).await?;
-        Ok(())
+        let level = format!("/users/{}", self.alice.user_id);
+        self.on_matrix(RIGHTS, &level, json!(100)).await
     }
 
     async fn told(&self, about: &str, why: &str) -> Result<()> {
@@ -270,8 +268,15 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
         rid,
     } = &tea;
 
-    // With power on Matrix alone nothing changes for good.
-    world.give_power(room, &alice.user_id, 100).await?;
+    // What Matrix lets everybody do, Rocket.Chat may not: then nothing changes for good.
+    let bot = world.matrix_bot()?;
+    let mut rights = bot
+        .state_content(room, RIGHTS, "")
+        .await?
+        .context("rights")?;
+    rights["events"][NAME] = json!(0);
+    rights["events"][ENTRY] = json!(0);
+    bot.send_state(room, RIGHTS, "", rights).await?;
     let name = alice
         .send_state(room, NAME, "", json!({ "name": "mine" }))
         .await?;

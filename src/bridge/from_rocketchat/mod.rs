@@ -164,6 +164,7 @@ impl Bridge {
         if message.t.as_deref() == Some("rm") {
             return self.mirror_deletion(portal, &message.id).await;
         }
+        self.note_system_message(portal, message);
         if self.mirror_membership(portal, message).await? {
             return Ok(());
         }
@@ -174,7 +175,6 @@ impl Bridge {
         }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
-            self.note_system_message(portal, message);
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;

@@ -65,6 +65,9 @@ struct Hint {
 pub(super) struct RoomStates {
     queue: Queue<RocketRoomId>,
     round: Notify,
+    /// The rows of a list by which rooms were last looked at: one that says the same again
+    /// is no reason to look again.
+    rows: Mutex<HashMap<RocketRoomId, u64>>,
     /// Who changed what, as far as Rocket.Chat said so in this run.
     hints: Mutex<HashMap<(RocketRoomId, Aspect), Hint>>,
 }
@@ -74,6 +77,7 @@ impl RoomStates {
         Self {
             queue: Queue::new(),
             round: Notify::new(),
+            rows: Mutex::default(),
             hints: Mutex::default(),
         }
     }

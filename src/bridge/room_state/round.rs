@@ -1,6 +1,7 @@
 //! Comparing all rooms: after each connection to Rocket.Chat, and now and then.
 
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::aspects::Aspect;
@@ -59,11 +60,36 @@ impl Bridge {
             })
             .await?;
         for room in &page.items {
-            if !self.is_as_agreed(room)? {
+            if self.is_as_agreed(room)? {
+                let rows = &self.room_states.rows;
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                rows.remove(&room.id);
+            } else if self.is_another_row(room) {
                 self.compare_room(&room.id);
             }
         }
         Ok(())
+    }
+
+    /// Whether a row says something else than the one before of the same room: what a
+    /// look cannot make the same must not be looked at for ever.
+    fn is_another_row(&self, room: &Room) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for text in [
+            &room.name,
+            &room.fname,
+            &room.topic,
+            &room.description,
+            &room.announcement,
+            &room.team_id,
+        ] {
+            text.hash(&mut hasher);
+        }
+        (&room.t, room.read_only, room.archived).hash(&mut hasher);
+        let row = hasher.finish();
+        let rows = &self.room_states.rows;
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.insert(room.id.clone(), row) != Some(row)
     }
 
     async fn compare_all_rooms(&self) -> Result<(), Failure> {
