@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
 use super::{Bridge, Failure};
 use crate::store::InboxEvent;
@@ -23,6 +23,8 @@ pub struct Caller {
     pub user: OwnedUserId,
     /// In which room.
     pub room: OwnedRoomId,
+    /// By which event.
+    pub event: OwnedEventId,
 }
 
 /// The commands, as the bridge needs them.
@@ -66,6 +68,7 @@ impl Bridge {
         let caller = Caller {
             user: event.sender.clone(),
             room: event.room_id.clone(),
+            event: event.event_id.clone(),
         };
         let answer = match self.commands.run(self, &caller, words).await {
             Ok(answer) => answer,
@@ -76,7 +79,13 @@ impl Bridge {
             Some(portal) => self.reader(&portal).await?,
             None => self.matrix.bot(),
         };
-        self.say(&speaker, &event.room_id, &event.event_id, "answer", &answer)
-            .await
+        let said = self
+            .say(&speaker, &event.room_id, &event.event_id, "answer", &answer)
+            .await;
+        match said {
+            // It has left, as it was told to.
+            Err(Failure::Matrix(error)) if error.is_forbidden() => Ok(()),
+            said => said,
+        }
     }
 }

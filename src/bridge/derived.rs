@@ -56,6 +56,11 @@ pub(super) fn telling_id(about: &RocketMessageId, purpose: &str) -> RocketMessag
     rocket_id(digest("telling", &[about.as_str(), purpose]))
 }
 
+/// The id under which the bridge tells on Rocket.Chat of an event.
+pub(super) fn telling_id_of_event(about: &EventId, purpose: &str) -> RocketMessageId {
+    rocket_id(digest("telling", &["event", about.as_str(), purpose]))
+}
+
 /// The id under which the bridge tells somebody about a direct message with that
 /// many messages.
 pub(super) fn telling_id_of_room(rid: &RocketRoomId, messages: u64) -> RocketMessageId {

@@ -45,7 +45,7 @@ impl Bridge {
         if let Some(socket) = sockets.get_mut(&user) {
             socket.used = Instant::now();
             if !socket.rooms.contains_key(&rid) {
-                for stream in streams(&rid) {
+                for stream in self.streams_of(&rid) {
                     socket.realtime.subscribe(stream).await;
                 }
                 socket.rooms.insert(rid, false);
@@ -69,7 +69,7 @@ impl Bridge {
         let (realtime, events) = realtime::start(realtime::Options::new(
             rocket.client.base_url().clone(),
             puppet.credentials,
-            streams(&rid).to_vec(),
+            self.streams_of(&rid),
         ));
         tokio::spawn(Arc::clone(self).route_direct(user.clone(), events));
         sockets.insert(
@@ -171,6 +171,17 @@ impl Bridge {
         }
     }
 
+    fn streams_of(&self, rid: &RocketRoomId) -> Vec<Stream> {
+        let mut streams = vec![
+            Stream::RoomMessages(rid.clone()),
+            Stream::Deletions(rid.clone()),
+        ];
+        if self.config.bridge.typing.to_matrix() {
+            streams.push(Stream::UserActivity(rid.clone()));
+        }
+        streams
+    }
+
     /// Closes the sockets.
     pub(super) async fn stop_following_directs(&self) {
         let sockets = std::mem::take(&mut *self.direct_sockets.0.lock().await);
@@ -178,11 +189,4 @@ impl Bridge {
             socket.realtime.shutdown().await;
         }
     }
-}
-
-fn streams(rid: &RocketRoomId) -> [Stream; 2] {
-    [
-        Stream::RoomMessages(rid.clone()),
-        Stream::Deletions(rid.clone()),
-    ]
 }

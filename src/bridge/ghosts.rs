@@ -73,7 +73,11 @@ impl Bridge {
 
     /// The username at first sight; where another person's ghost has it, with
     /// the user's id behind it.
-    fn choose_user_id(&self, user: &UserRef, username: &str) -> Result<OwnedUserId, Failure> {
+    pub(super) fn choose_user_id(
+        &self,
+        user: &UserRef,
+        username: &str,
+    ) -> Result<OwnedUserId, Failure> {
         let prefix = &self.config.appservice.ghost_prefix;
         let plain = first_choice(prefix, username, user.id.as_str());
         let mut localpart = plain.clone();

@@ -6,15 +6,11 @@ use std::sync::atomic::Ordering;
 use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
-use super::{Bridge, Failure};
+use super::{Bridge, Failure, third_party};
 use crate::matrix::listener::{FileRefusal, FileRequest, ServedFile};
 use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
-use crate::rocketchat::Username;
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::store::NewEvent;
-
-/// The protocol's name in third-party look-ups.
-const PROTOCOL: &str = "rocketchat";
 
 /// The bridge as the listener's handler.
 pub struct BridgeHandler(pub Arc<Bridge>);
@@ -37,6 +33,7 @@ impl Handler for BridgeHandler {
             .filter(|event| !bridge.config.is_ours(&event.sender) || bridge.is_parting(event))
             .collect();
         bridge.note_transaction(&transaction.id);
+        bridge.take_ephemeral(transaction.ephemeral);
         if events.is_empty() {
             return Ok(());
         }
@@ -70,17 +67,7 @@ impl Handler for BridgeHandler {
     }
 
     fn protocol(&self, protocol: &str) -> Option<Value> {
-        (protocol == PROTOCOL).then(|| {
-            let field =
-                |placeholder: &str| json!({ "regexp": "[^\\s]+", "placeholder": placeholder });
-            json!({
-                "user_fields": ["username"],
-                "location_fields": ["channel"],
-                "icon": "",
-                "field_types": { "username": field("alice"), "channel": field("general") },
-                "instances": [{ "desc": "Rocket.Chat", "fields": {}, "network_id": PROTOCOL }],
-            })
-        })
+        third_party::protocol(protocol)
     }
 
     async fn third_party_users(&self, query: ThirdPartyQuery) -> Result<Vec<Value>, Unavailable> {
@@ -175,77 +162,5 @@ impl Bridge {
             }
             Err(failure) => Err(failure),
         }
-    }
-
-    async fn find_people(&self, query: &ThirdPartyQuery) -> Result<Vec<Value>, Failure> {
-        let Some(rocket) = self.rocket_if_there() else {
-            return Err(Failure::NotYet("Rocket.Chat"));
-        };
-        let person = match (
-            query.protocol.as_deref(),
-            query.fields.get("username"),
-            query.fields.get("userid"),
-        ) {
-            (Some(PROTOCOL), Some(username), _) => match Username::parse(username.as_str()) {
-                Ok(username) => rocket.bot.user_by_username(&username).await?,
-                Err(_) => None,
-            },
-            (None, _, Some(user)) => match UserId::parse(user) {
-                Ok(user) if self.config.is_ghost(&user) => self.person_behind(&user).await?,
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(person) = person else {
-            return Ok(Vec::new());
-        };
-        if !person.active
-            || person.federated
-            || person.id == *rocket.bot.user_id()
-            || self.store.behind_puppet(&person.id)?.is_some()
-        {
-            return Ok(Vec::new());
-        }
-        let ghost = self.ghost_of(&UserRef::from(&person)).await?;
-        Ok(vec![json!({
-            "userid": ghost.user_id,
-            "protocol": PROTOCOL,
-            "fields": { "username": person.username },
-        })])
-    }
-
-    async fn find_channels(&self, query: &ThirdPartyQuery) -> Result<Vec<Value>, Failure> {
-        let Some(rocket) = self.rocket_if_there() else {
-            return Err(Failure::NotYet("Rocket.Chat"));
-        };
-        let name = match (
-            query.protocol.as_deref(),
-            query.fields.get("channel"),
-            query.fields.get("alias"),
-        ) {
-            (Some(PROTOCOL), Some(name), _) => Some(name.clone()),
-            (None, _, Some(alias)) => RoomAliasId::parse(alias)
-                .ok()
-                .and_then(|alias| self.channel_of_alias(&alias)),
-            _ => None,
-        };
-        let Some(name) = name else {
-            return Ok(Vec::new());
-        };
-        let Some(room) = rocket.bot.channel_by_name(&name).await? else {
-            return Ok(Vec::new());
-        };
-        Ok(self
-            .alias_of(&room)
-            .filter(|_| !room.archived && !room.federated && room.team_id.is_none())
-            .map(|alias| {
-                json!({
-                    "alias": alias,
-                    "protocol": PROTOCOL,
-                    "fields": { "channel": room.name },
-                })
-            })
-            .into_iter()
-            .collect())
     }
 }

@@ -16,6 +16,7 @@ mod direct;
 mod direct_sockets;
 mod direct_watch;
 mod endings;
+mod ephemeral;
 mod faces;
 mod failure;
 mod file_links;
@@ -38,12 +39,15 @@ mod portals;
 mod power;
 mod puppets;
 mod queues;
+mod remote_join;
 mod rocket_side;
 mod room_state;
 mod router;
 mod server_settings;
 mod spool;
+mod third_party;
 mod transactions;
+mod upgrade;
 mod upload_limit;
 
 use std::sync::atomic::AtomicBool;
@@ -67,6 +71,7 @@ use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
 use queues::Queues;
+pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
 
@@ -129,6 +134,7 @@ pub struct Bridge {
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
+    ephemerals: ephemeral::Ephemerals,
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: mirrored_rooms::Unmirrored,
@@ -139,6 +145,7 @@ pub struct Bridge {
     persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
     file_downloads: file_links::Downloads,
+    remote_joins: remote_join::RemoteJoins,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
     /// The channels of the configuration have been opened, as far as possible.
@@ -218,6 +225,7 @@ impl Bridge {
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
+                ephemerals: ephemeral::Ephemerals::new(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: mirrored_rooms::Unmirrored::default(),
@@ -226,6 +234,7 @@ impl Bridge {
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
                 file_downloads: file_links::Downloads::default(),
+                remote_joins: remote_join::RemoteJoins::new(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
                 channels_opened: AtomicBool::new(false),
@@ -252,6 +261,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         self.look_after_faces();
+        self.look_after_ephemerals();
         self.look_after_members();
         self.look_after_rooms();
         self.watch_for_ends();
@@ -298,6 +308,8 @@ impl Bridge {
             }
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
+        tokio::spawn(Arc::clone(self).watch_remote_joins());
+        self.resume_moves();
         Ok(())
     }
 

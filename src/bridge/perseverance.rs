@@ -190,7 +190,7 @@ impl Bridge {
     }
 
     /// A server could not be reached.
-    fn is_away(&self, side: Side) {
+    pub(super) fn is_away(&self, side: Side) {
         self.gate(side).close();
         if side == Side::Matrix {
             self.homeserver.suspect(now_ms());

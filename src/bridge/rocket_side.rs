@@ -82,8 +82,20 @@ impl RocketSide {
 
     /// From now on deletions in a room are heard of.
     pub(super) async fn follow_deletions(&self, rid: &RocketRoomId) {
+        self.follow(Stream::Deletions(rid.clone())).await;
+    }
+
+    /// From now on the bridge's socket brings this too.
+    pub(super) async fn follow(&self, stream: Stream) {
         if let Some(realtime) = self.realtime.lock().await.as_ref() {
-            realtime.subscribe(Stream::Deletions(rid.clone())).await;
+            realtime.subscribe(stream).await;
+        }
+    }
+
+    /// From now on it does not.
+    pub(super) async fn unfollow(&self, stream: Stream) {
+        if let Some(realtime) = self.realtime.lock().await.as_ref() {
+            realtime.unsubscribe(stream).await;
         }
     }
 
@@ -179,21 +191,25 @@ impl Bridge {
         }
         let bot = client.session(credentials.clone());
         let version = self.look_at_server(&bot).await?;
+        let mut streams = vec![
+            Stream::MyMessages,
+            Stream::Own(OwnEvent::SubscriptionsChanged),
+            Stream::All("public-settings-changed".to_owned()),
+            Stream::Logged(Logged::AVATAR.to_owned()),
+            Stream::Logged(Logged::NAME.to_owned()),
+            Stream::Logged(Logged::GONE.to_owned()),
+            Stream::Logged(Logged::EMOJI[0].to_owned()),
+            Stream::Logged(Logged::EMOJI[1].to_owned()),
+            Stream::Logged(Logged::ROLES.to_owned()),
+            Stream::Logged(Logged::PERMISSIONS.to_owned()),
+        ];
+        if self.config.bridge.presence.to_matrix() {
+            streams.push(Stream::Logged(Logged::STATUS.to_owned()));
+        }
         let (realtime, events) = realtime::start(realtime::Options::new(
             client.base_url().clone(),
             credentials,
-            vec![
-                Stream::MyMessages,
-                Stream::Own(OwnEvent::SubscriptionsChanged),
-                Stream::All("public-settings-changed".to_owned()),
-                Stream::Logged(Logged::AVATAR.to_owned()),
-                Stream::Logged(Logged::NAME.to_owned()),
-                Stream::Logged(Logged::GONE.to_owned()),
-                Stream::Logged(Logged::EMOJI[0].to_owned()),
-                Stream::Logged(Logged::EMOJI[1].to_owned()),
-                Stream::Logged(Logged::ROLES.to_owned()),
-                Stream::Logged(Logged::PERMISSIONS.to_owned()),
-            ],
+            streams,
         ));
         self.rocket.send_replace(Some(Arc::new(RocketSide {
             client,

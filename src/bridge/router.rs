@@ -76,6 +76,16 @@ impl Bridge {
                 self.on_subscribed(&subscription);
                 self.read_back(subscription.rid);
             }
+            Event::UserActivity {
+                rid,
+                name,
+                activities,
+                ..
+            } => self.activity_on_rocketchat(rid, name, &activities),
+            Event::SubscriptionRefused {
+                stream: Stream::UserActivity(rid),
+                ..
+            } => self.typing_is_not_heard(&rid),
             // Of its own accord, or because the room was deleted.
             Event::SubscriptionChanged {
                 change: Change::Removed,
@@ -96,6 +106,7 @@ impl Bridge {
         match news {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
+            Logged::Status { id } => self.presence_on_rocketchat(id),
             Logged::Gone { id } => self.look_for_person(id),
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => self.rights_changed(news),
@@ -109,6 +120,7 @@ impl Bridge {
         self.forget_settings();
         self.forget_emoji();
         self.compare_faces();
+        self.compare_presence();
         self.compare_all_members();
         self.compare_rooms();
         self.compare_portals();
@@ -130,6 +142,7 @@ impl Bridge {
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
             }
+            bridge.follow_typing_at_start();
             bridge.open_configured_channels().await;
             bridge.channels_opened.store(true, Ordering::Relaxed);
         });
@@ -148,7 +161,8 @@ impl Bridge {
 
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         match self.store.portal(rid) {
-            Ok(Some(_)) => {
+            Ok(Some(portal)) => {
+                self.follow_typing(&portal);
                 let left = self
                     .rooms
                     .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));

@@ -20,8 +20,9 @@ const BELIEVED_FOR: Duration = Duration::from_secs(300);
 /// How old settings may be by which something is refused.
 const JUST_NOW: Duration = Duration::from_secs(2);
 
-const ASKED_FOR: [&str; 16] = [
+const ASKED_FOR: [&str; 17] = [
     "Site_Url",
+    "UI_Use_Real_Name",
     "Message_MaxAllowedSize",
     "Message_AllowEditing",
     "Message_AllowEditing_BlockEditInMinutes",
@@ -43,6 +44,8 @@ const ASKED_FOR: [&str; 16] = [
 #[derive(Debug, Clone)]
 pub(super) struct ServerSettings {
     site: Option<Url>,
+    /// Whether people are shown, and shown as typing, under their display names.
+    pub real_names: bool,
     /// The most text of a message, in UTF-16 units.
     pub max_text: usize,
     /// For how many minutes people may edit what they wrote; none without limit.
@@ -88,6 +91,7 @@ impl ServerSettings {
         };
         Self {
             site: text("Site_Url").and_then(|url| Url::parse(url).ok()),
+            real_names: flag("UI_Use_Real_Name", false),
             max_text: values
                 .get("Message_MaxAllowedSize")
                 .and_then(Value::as_u64)

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod help;
+mod join;
 mod list;
 mod resend;
 mod unbridge;
@@ -25,11 +26,13 @@ struct Usage {
     for_everybody: bool,
 }
 
-const USAGES: [Usage; 6] = [
+const USAGES: [Usage; 8] = [
     help::USAGE,
     bridge::USAGE,
     unbridge::USAGE,
     list::USAGE,
+    join::JOIN,
+    join::LEAVE,
     resend::FAILED,
     resend::RESEND,
 ];
@@ -55,9 +58,11 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
         // What became of one's own messages is for everybody to know.
         "failed" => resend::failed(bridge, caller),
         "resend" => resend::resend(bridge, caller, arguments.trim()).await,
-        "bridge" | "list" if !is_admin => Ok(NOT_ADMIN.to_owned()),
+        "bridge" | "list" | "join" | "leave" if !is_admin => Ok(NOT_ADMIN.to_owned()),
         "unbridge" => unbridge::run(bridge, caller, arguments.trim()).await,
         "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
+        "join" => join::join(bridge, caller, arguments.trim(), is_shared).await,
+        "leave" => join::leave(bridge, caller, arguments.trim()).await,
         "list" if is_shared => {
             Ok("The list names private rooms: ask me in a room of our own.".to_owned())
         }

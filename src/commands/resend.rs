@@ -44,8 +44,10 @@ pub(super) fn failed(bridge: &Bridge, caller: &Caller) -> Result<String, Failure
         .map(|(number, letter)| {
             let what = match letter.origin {
                 Origin::Matrix => format!(
-                    "https://matrix.to/#/{}/{} to Rocket.Chat",
-                    letter.room_id, letter.id
+                    "https://matrix.to/#/{}/{}?via={} to Rocket.Chat",
+                    letter.room_id,
+                    letter.id,
+                    bridge.config().homeserver.server_name
                 ),
                 Origin::RocketChat => format!("message {} to Matrix", letter.id),
             };

@@ -15,7 +15,7 @@ use url::Url;
 
 pub use environment::{Environment, SECRET_VARIABLES};
 pub use problem::ConfigProblem;
-pub use registration::{Registration, RegistrationProblem};
+pub use registration::{PROTOCOL, Registration, RegistrationProblem};
 
 use crate::secret::Secret;
 
@@ -119,6 +119,38 @@ pub struct BridgeOptions {
     pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
+    /// Where it is shown that somebody of the other side is typing.
+    pub typing: Direction,
+    /// Where it is shown who of the other side is there.
+    pub presence: Direction,
+    /// Where it is shown how far somebody of the other side has read.
+    pub receipts: Direction,
+}
+
+/// To which side something is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// To neither.
+    Off,
+    /// From Rocket.Chat to Matrix.
+    ToMatrix,
+    /// From Matrix to Rocket.Chat.
+    ToRocketchat,
+    /// To both.
+    Both,
+}
+
+impl Direction {
+    /// Whether it goes to Matrix.
+    pub fn to_matrix(self) -> bool {
+        matches!(self, Self::ToMatrix | Self::Both)
+    }
+
+    /// Whether it goes to Rocket.Chat.
+    pub fn to_rocketchat(self) -> bool {
+        matches!(self, Self::ToRocketchat | Self::Both)
+    }
 }
 
 /// Files that do not fit the other side.
@@ -269,6 +301,9 @@ struct BridgeSection {
     join_all_up_to: u64,
     publish: bool,
     late_after_seconds: u64,
+    typing: Direction,
+    presence: Direction,
+    receipts: Direction,
 }
 
 impl Default for BridgeSection {
@@ -281,6 +316,9 @@ impl Default for BridgeSection {
             join_all_up_to: 100,
             publish: false,
             late_after_seconds: 600,
+            typing: Direction::Both,
+            presence: Direction::Off,
+            receipts: Direction::Off,
         }
     }
 }
@@ -543,6 +581,9 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         join_all_up_to: section.join_all_up_to,
         publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
+        typing: section.typing,
+        presence: section.presence,
+        receipts: section.receipts,
     })
 }
 

@@ -10,7 +10,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{Appservice, Config};
+use super::{Appservice, BridgeOptions, Config, Direction};
 use crate::secret::Secret;
 
 /// The registration file.
@@ -34,7 +34,16 @@ pub struct Registration {
     /// Whether typing, receipts and presence are sent to the bridge.
     #[serde(default)]
     pub receive_ephemeral: bool,
+    /// The same under the name that homeservers knew it by before Matrix 1.13.
+    #[serde(default, rename = "de.sorunome.msc2409.push_ephemeral")]
+    push_ephemeral: bool,
+    /// The third-party networks that the bridge looks people and rooms up in.
+    #[serde(default)]
+    protocols: Vec<String>,
 }
+
+/// The name of Rocket.Chat in third-party look-ups.
+pub const PROTOCOL: &str = "rocketchat";
 
 /// The three kinds of namespaces.
 #[derive(Debug, Clone, Deserialize, Default)]
@@ -124,7 +133,28 @@ impl Registration {
             },
             rate_limited: Some(false),
             receive_ephemeral: true,
+            push_ephemeral: true,
+            protocols: vec![PROTOCOL.to_owned()],
         }
+    }
+
+    /// What an older registration lacks, and what the bridge does not do without it: one
+    /// sentence each, for the administrator.
+    pub fn lacks(&self, options: &BridgeOptions) -> Vec<&'static str> {
+        let wants_ephemeral =
+            [options.typing, options.presence, options.receipts].map(Direction::to_rocketchat);
+        let mut lacks = Vec::new();
+        if wants_ephemeral.contains(&true) && !self.receive_ephemeral && !self.push_ephemeral {
+            lacks.push(
+                "the registration lacks `receive_ephemeral: true` and `de.sorunome.msc2409.push_ephemeral: true`: add both lines and restart the homeserver, so that Rocket.Chat shows who is typing on Matrix",
+            );
+        }
+        if !self.protocols.iter().any(|protocol| protocol == PROTOCOL) {
+            lacks.push(
+                "the registration lacks `protocols: [rocketchat]`: add the line and restart the homeserver, so that clients find people and channels of Rocket.Chat",
+            );
+        }
+        lacks
     }
 
     /// The file's text. Written by hand rather than by a serialiser, so that it
@@ -154,6 +184,7 @@ impl Registration {
             "de.sorunome.msc2409.push_ephemeral",
             self.receive_ephemeral.to_string(),
         );
+        line("protocols", format!("[{}]", self.protocols.join(", ")));
         text.push_str("namespaces:\n");
         for (kind, namespaces) in [
             ("users", &self.namespaces.users),

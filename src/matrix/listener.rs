@@ -2,6 +2,7 @@
 //! specification).
 
 mod auth;
+mod ephemeral;
 mod files;
 mod reply;
 mod routes;
@@ -24,6 +25,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+pub use self::ephemeral::{Ephemeral, Presence};
 pub use self::files::{FileRefusal, FileRequest, ServedFile};
 use self::routes::{Limits, Shared};
 pub use self::transaction::{NotATransaction, read as read_transaction};
@@ -87,8 +89,8 @@ pub struct Transaction {
     pub id: String,
     /// The readable events, in the homeserver's order.
     pub events: Vec<InboundEvent>,
-    /// Typing, receipts and presence: objects, otherwise unchecked.
-    pub ephemeral: Vec<Value>,
+    /// What could be read of typing, receipts and presence, in the homeserver's order.
+    pub ephemeral: Vec<Ephemeral>,
     /// How many elements of `events` could not be read. Each was logged with its
     /// index and the reason.
     pub unreadable: usize,

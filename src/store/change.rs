@@ -14,9 +14,9 @@ use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 /// Changes that [`Change::commit`] makes all at once.
 #[must_use = "nothing is written before `commit`"]
 pub struct Change<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     batch: sled::Batch,
-    failed: Option<StoreError>,
+    pub(super) failed: Option<StoreError>,
 }
 
 impl<'a> Change<'a> {
@@ -28,7 +28,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn set<R: Record>(mut self, key: Key, record: &R) -> Self {
+    pub(super) fn set<R: Record>(mut self, key: Key, record: &R) -> Self {
         match encode(record) {
             Ok(bytes) => self.batch.insert(key, bytes),
             Err(error) => self.failed = Some(error),
@@ -41,7 +41,7 @@ impl<'a> Change<'a> {
         self
     }
 
-    fn unset(mut self, key: Key) -> Self {
+    pub(super) fn unset(mut self, key: Key) -> Self {
         self.batch.remove(key);
         self
     }

@@ -5,7 +5,7 @@
 //! by a NUL: no id of either side may contain one (the documents refuse it), so
 //! parts cannot run into each other.
 
-use ruma::{EventId, MxcUri, RoomId, UserId};
+use ruma::{EventId, MxcUri, RoomId, RoomOrAliasId, UserId};
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -217,6 +217,11 @@ pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
     key(b't', &[rid.as_str(), first.as_str()])
 }
 
+/// All threads of a room.
+pub(super) fn threads_in(rid: &RocketRoomId) -> Key {
+    key(b't', &[rid.as_str()])
+}
+
 /// The first message on Rocket.Chat of the thread with that root.
 pub(super) fn thread_of_root(room: &RoomId, root: &EventId) -> Key {
     key(b'w', &[room.as_str(), root.as_str()])
@@ -280,6 +285,32 @@ pub(super) fn dead_letter_of(room: &RoomId, id: &str) -> Key {
 /// All of them.
 pub(super) const DEAD_LETTERS: &[u8] = b"d";
 
+/// That somebody of ours is on the way into a room of another homeserver.
+pub(super) fn remote_join(user: &UserId, target: &RoomOrAliasId) -> Key {
+    key(b'J', &[user.as_str(), target.as_str()])
+}
+
+/// All of them.
+pub(super) const REMOTE_JOINS: &[u8] = b"J";
+
+/// Which portal a Matrix room was before that moved on.
+pub(super) fn earlier_room(room: &RoomId) -> Key {
+    key(b'O', &[room.as_str()])
+}
+
+/// That a portal has left a Matrix room and not everybody has followed yet.
+pub(super) fn unfinished_move(room: &RoomId) -> Key {
+    key(b'Y', &[room.as_str()])
+}
+
+/// All of them.
+pub(super) const UNFINISHED_MOVES: &[u8] = b"Y";
+
+/// The tombstone of a portal's room that waits until the bridge is let into that room.
+pub(super) fn awaited_upgrade(room: &RoomId) -> Key {
+    key(b'X', &[room.as_str()])
+}
+
 /// A portal that is being ended.
 pub(super) fn ending(rid: &RocketRoomId) -> Key {
     key(b'E', &[rid.as_str()])
@@ -333,7 +364,7 @@ pub(super) fn members_of_portal(rid: &RocketRoomId, room: &RoomId) -> Vec<Key> {
     vec![ghosts_in_room(room), puppets_in_room(rid)]
 }
 
-/// All ghosts in a portal's Matrix room.
+/// All ghosts in a room.
 pub(super) fn ghosts_in_room(room: &RoomId) -> Key {
     key(b'j', &[room.as_str()])
 }

@@ -18,8 +18,10 @@ mod keys;
 mod members;
 mod messages;
 mod records;
+mod remote_joins;
 mod room_state;
 mod teams;
+mod upgrades;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -40,6 +42,8 @@ pub use records::{
 };
 pub use room_state::{RoomState, StateWish};
 pub use teams::TeamSpace;
+
+pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
 
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use flush::Flusher;

@@ -1,6 +1,7 @@
 //! People and rooms of other homeservers.
 
 use anyhow::Result;
+use serde_json::json;
 use testbed::{MatrixUser, RocketUser, Sample, World, WorldOptions};
 
 use crate::BRIDGE;
@@ -72,7 +73,12 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
 
     // From Matrix: the ghost is invited over federation.
     let direct = bob.create_direct(&[&world.ghost("carol")]).await?;
+    // Written while the ghost enters: homeservers hand it over with what comes next.
+    bob.send_text(&direct, "between us").await?;
     let dm = carol.wait_for_dm(&world.puppet_of(&bob.user_id)).await?;
+    bob.send_text(&direct, "and nobody else").await?;
+    carol.wait_for_text(&dm, "between us").await?;
+    carol.wait_for_text(&dm, "and nobody else").await?;
     talk(&world, (&bob, &direct), (&carol, &dm)).await?;
 
     // From Rocket.Chat: the person is invited over federation.
@@ -85,8 +91,205 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
         .await?;
     assert!(invite.is_direct);
     let direct = bob.join(&invite.room_id).await?;
+    // What was written while he entered is handed over with what comes next.
+    dave.send(&dm, "are you there?").await?;
     bob.wait_for_text(&direct, "hello bob").await?;
+    bob.wait_for_text(&direct, "are you there?").await?;
     bob.send_text(&direct, "hello dave").await?;
     dave.wait_for_text(&dm, "hello dave").await?;
+    Ok(())
+}
+
+/// An administrator of the bridge in a room with the bot.
+async fn admin_with_bot(world: &World) -> Result<(MatrixUser, String)> {
+    let admin = world.matrix_user("admin").await?;
+    let room = admin
+        .create_direct(&[&world.user_id("rocketchatbot")])
+        .await?;
+    admin
+        .wait_for_message(&room, "the greeting", |event| {
+            event.body().contains("bridge to Rocket.Chat")
+        })
+        .await?;
+    Ok((admin, room))
+}
+
+/// What the bot answers that starts so.
+async fn answer(user: &MatrixUser, room: &str, start: &str) -> Result<String> {
+    let event = user
+        .wait_for_message(room, start, |event| event.body().starts_with(start))
+        .await?;
+    Ok(event.body().to_owned())
+}
+
+/// A room of somebody at another homeserver, with an alias where it has a name.
+async fn room_elsewhere(user: &MatrixUser, name: Option<&str>) -> Result<String> {
+    let mut options = json!({ "preset": "public_chat" });
+    if let Some(name) = name {
+        options["room_alias_name"] = json!(name);
+    }
+    user.create_room(options).await
+}
+
+async fn bot_greets(user: &MatrixUser, room: &str) -> Result<()> {
+    answer(user, room, "I am the bridge to Rocket.Chat").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bot_enters_and_leaves_rooms_elsewhere_as_administrators_say() -> Result<()> {
+    let world = world_with_others(1).await?;
+    let other = world.other()?;
+    let server = other.server_name();
+    let bob = world.other_user(other, "bob").await?;
+    let (admin, ours) = admin_with_bot(&world).await?;
+    let bot = world.user_id("rocketchatbot");
+
+    let hall = room_elsewhere(&bob, Some("hall")).await?;
+    admin
+        .send_text(&ours, &format!("join #hall:{server}"))
+        .await?;
+    answer(&admin, &ours, &format!("I am in #hall:{server}")).await?;
+    bot_greets(&bob, &hall).await?;
+
+    // Ids of rooms have no server in them since version 12: somebody must name one.
+    let attic = room_elsewhere(&bob, None).await?;
+    let link = format!("https://matrix.to/#/{attic}?via={server}");
+    admin.send_text(&ours, &format!("join {link}")).await?;
+    bot_greets(&bob, &attic).await?;
+    let cellar = room_elsewhere(&bob, None).await?;
+    admin.send_text(&ours, &format!("join {cellar}")).await?;
+    let why = answer(&admin, &ours, &format!("I cannot enter {cellar}")).await?;
+    assert!(
+        why.contains("yet") && why.contains(world.synapse.server_name()),
+        "{why}"
+    );
+    admin
+        .send_text(&ours, &format!("join {cellar} via {server}"))
+        .await?;
+    bot_greets(&bob, &cellar).await?;
+
+    // Whoever may keep it out is heard, and named.
+    let closed = bob.create_room(json!({ "preset": "private_chat" })).await?;
+    admin
+        .send_text(&ours, &format!("join {closed} {server}"))
+        .await?;
+    let why = answer(&admin, &ours, &format!("I cannot enter {closed}; I asked")).await?;
+    assert!(why.contains(&format!("{server} (said: ")), "{why}");
+    bob.invite(&closed, &bot).await?;
+    answer(&bob, &closed, "I am the bridge to Rocket.Chat").await?;
+
+    admin
+        .send_text(&ours, &format!("leave #hall:{server}"))
+        .await?;
+    answer(&admin, &ours, "I have left #hall").await?;
+    bob.wait_for_members(&hall, &[&bob.user_id]).await?;
+
+    // Nobody else sends it about.
+    bob.send_text(&attic, &format!("!rc join #hall:{server}"))
+        .await?;
+    answer(&bob, &attic, "Only administrators").await?;
+    bob.send_text(&attic, "!rc leave").await?;
+    bob.send_text(&attic, "!rc help").await?;
+    answer(&bob, &attic, "I am the bridge to Rocket.Chat. ").await?;
+    bob.wait_for_members(&hall, &[&bob.user_id]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_join_is_remembered_until_the_other_homeserver_is_back_or_it_is_taken_back() -> Result<()>
+{
+    let world = world_with_others(1).await?;
+    let other = world.other()?;
+    let server = other.server_name().to_owned();
+    let bob = world.other_user(other, "bob").await?;
+    let (admin, ours) = admin_with_bot(&world).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let general = admin.join(&world.alias("general")).await?;
+
+    let wanted = room_elsewhere(&bob, None).await?;
+    let unwanted = room_elsewhere(&bob, None).await?;
+    let unsaid = room_elsewhere(&bob, None).await?;
+    other.kill().await?;
+    for room in [&wanted, &unwanted] {
+        admin
+            .send_text(&ours, &format!("join {room} {server}"))
+            .await?;
+    }
+    let said = admin
+        .send_text(&ours, &format!("join {unsaid} {server}"))
+        .await?;
+    for room in [&wanted, &unwanted, &unsaid] {
+        let why = answer(&admin, &ours, &format!("I cannot enter {room} yet")).await?;
+        assert!(why.contains(&format!("{server} (did not answer)")), "{why}");
+    }
+    // Nobody waits for it.
+    admin.send_text(&general, "still here").await?;
+    carol.wait_for_text(&channel, "still here").await?;
+
+    admin.send_text(&ours, &format!("leave {unwanted}")).await?;
+    answer(&admin, &ours, &format!("I do not try to enter {unwanted}")).await?;
+    admin.redact(&ours, &said).await?;
+    world.bridge.kill_and_restart().await?;
+    world.bridge.ready().await?;
+    other.restart().await?;
+    bot_greets(&bob, &wanted).await?;
+    answer(&admin, &ours, &format!("I am in {wanted}")).await?;
+    admin.send_text(&ours, "join").await?;
+    answer(&admin, &ours, "Which room?").await?;
+    for room in [&unwanted, &unsaid] {
+        bob.wait_for_members(room, &[&bob.user_id]).await?;
+    }
+    Ok(())
+}
+
+/// Whoever invites may be gone by the time somebody comes: who else is in the room helps.
+#[tokio::test]
+async fn when_the_inviters_homeserver_is_gone_another_one_is_asked() -> Result<()> {
+    let world = world_with_others(2).await?;
+    let [one, two] = world.others.as_slice() else {
+        anyhow::bail!("two others");
+    };
+    let bob = world.other_user(one, "bob").await?;
+    let dora = world.other_user(two, "dora").await?;
+    let bot = world.user_id("rocketchatbot");
+    let carol = world.rocket_user("carol").await?;
+    let room = dora
+        .create_room(json!({ "preset": "private_chat", "invite": [bob.user_id] }))
+        .await?;
+    bob.wait_for_invite("from dora", |invite| invite.room_id == room)
+        .await?;
+    bob.join(&room).await?;
+
+    world.bridge.stop().await?;
+    bob.invite(&room, &bot).await?;
+    world
+        .eventually("the invitation everywhere", async || {
+            let member = dora.state_content(&room, "m.room.member", &bot).await?;
+            Ok(member.map(|_| ()))
+        })
+        .await?;
+    one.kill().await?;
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+    answer(&dora, &room, "I am the bridge to Rocket.Chat").await?;
+
+    // An invitation that is revoked before it could be followed is forgotten.
+    let secret = dora
+        .create_room(json!({ "preset": "private_chat" }))
+        .await?;
+    let ghost = world.ghost("carol");
+    world.bridge.stop().await?;
+    dora.invite(&secret, &ghost).await?;
+    dora.kick(&secret, &ghost, "never mind").await?;
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+    let direct = dora.create_direct(&[&ghost]).await?;
+    dora.send_text(&direct, "but here").await?;
+    let dm = carol.wait_for_dm(&world.puppet_of(&dora.user_id)).await?;
+    carol.wait_for_text(&dm, "but here").await?;
+    let member = dora.state_content(&secret, "m.room.member", &ghost).await?;
+    assert_eq!(member.unwrap_or_default()["membership"], "leave");
     Ok(())
 }

@@ -124,6 +124,9 @@ impl Bridge {
             return Ok(Done::default());
         }
         let content = json.get("content").unwrap_or(&Value::Null);
+        if self.happened_too_soon(event, &json)? {
+            return Err(Failure::NotYet("the room to be mirrored"));
+        }
         let membership = content.get("membership").and_then(Value::as_str);
         if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
         {
@@ -136,6 +139,17 @@ impl Bridge {
             }
             "m.room.avatar" => {
                 self.on_room_picture(event, &json, content)?;
+                Ok(Done::default())
+            }
+            "m.room.tombstone" => {
+                self.on_tombstone(event, &json, content).await?;
+                Ok(Done::default())
+            }
+            "m.room.message" | "m.sticker"
+                if self.store.portal_of_earlier_room(&event.room_id)?.is_some()
+                    && self.store.portal_of_room(&event.room_id)?.is_none() =>
+            {
+                self.on_word_in_earlier_room(event).await?;
                 Ok(Done::default())
             }
             "m.room.power_levels" => {

@@ -17,10 +17,11 @@ impl Bridge {
         json: &Value,
         content: &Value,
     ) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal_of_room(&event.room_id)? else {
+        let Some(redacted) = redacted_by(json, content) else {
             return Ok(());
         };
-        let Some(redacted) = redacted_by(json, content) else {
+        self.join_unsaid(&event.sender, &redacted)?;
+        let Some(portal) = self.portal_of_room_or_earlier(&event.room_id)? else {
             return Ok(());
         };
         let room = &portal.room_id;

@@ -108,6 +108,9 @@ impl Bridge {
         };
         let change = self.store.change().message(&mirrored);
         place.note(portal, &mirrored, change).commit()?;
+        if let Some(last) = mirrored.events.last() {
+            self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
+        }
         Ok(mirrored)
     }
 
@@ -128,8 +131,17 @@ impl Bridge {
             return Ok(());
         }
         let ghost = self.ghost_of(&message.u).await?;
-        // Of somebody else's words, or in a room that a direct message has left.
-        if ghost.user_id != known.sender || known.room_id != portal.room_id {
+        // Of somebody else's words.
+        if ghost.user_id != known.sender {
+            return Ok(());
+        }
+        // In a room that the portal has left, nothing can be replaced.
+        if known.room_id != portal.room_id {
+            let note = "edited an earlier message; it says now:";
+            self.say_edit(portal, &ghost, message, note, None).await?;
+            self.store.amend_message(&portal.rid, &known.id, |stored| {
+                stored.revision = revision(message);
+            })?;
             return Ok(());
         }
         let mut content = self.content_of(portal, message).await?;
@@ -275,14 +287,36 @@ impl Bridge {
             return Ok(());
         };
         let ghost = self.ghost_of(editor).await?;
+        let note = "edited this message; it says now:";
+        // Only in the room that it is in.
+        let original = Some(original).filter(|_| known.room_id == portal.room_id);
+        self.say_edit(portal, &ghost, message, note, original)
+            .await?;
+        self.store.amend_message(&portal.rid, &known.id, |stored| {
+            stored.foreign_revision = at
+        })?;
+        Ok(())
+    }
+
+    /// Says what a message says now, where it cannot be replaced.
+    async fn say_edit(
+        &self,
+        portal: &Portal,
+        ghost: &Ghost,
+        message: &RocketMessage,
+        note: &str,
+        original: Option<&OwnedEventId>,
+    ) -> Result<(), Failure> {
+        let at = revision(message);
         let mut content = self.content_of(portal, message).await?.words();
         let first = content["body"].as_str().unwrap_or_default();
-        let note = "edited this message; it says now:";
         content["body"] = format!("{note}\n{first}").into();
         if let Some(html) = content.get("formatted_body").and_then(Value::as_str) {
             content["formatted_body"] = format!("{note}<br>{html}").into();
         }
-        content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": original } });
+        if let Some(original) = original {
+            content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": original } });
+        }
         content["m.mentions"] = json!({});
         // About the message, not one of its events: it must not be taken for them.
         marker::stamp_as_own(&mut content);
@@ -291,16 +325,13 @@ impl Bridge {
             derived::transaction_id(&portal.rid, sender, &message.id, at, "edited by another");
         self.send_as_ghost(
             portal,
-            &ghost,
+            ghost,
             "m.room.message",
             &content,
             &txn,
             u64::try_from(at).ok(),
         )
         .await?;
-        self.store.amend_message(&portal.rid, &known.id, |stored| {
-            stored.foreign_revision = at;
-        })?;
         Ok(())
     }
 

@@ -121,6 +121,9 @@ impl Bridge {
                 let event = self
                     .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
+                if let Some(last) = known.events.last() {
+                    self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
+                }
                 Ok(Some(Reaction {
                     emoji: emoji.to_owned(),
                     username: username.to_owned(),

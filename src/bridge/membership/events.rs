@@ -49,12 +49,20 @@ impl Bridge {
         {
             return self.end_direct(&portal, event).await;
         }
+        if membership == Some("invite")
+            && self.config.is_ours(&member)
+            && (self.upgrade_goes_on(event, &member).await?
+                || self.enters_from_afar(event, json, &member).await?)
+        {
+            return Ok(());
+        }
         match membership {
             Some("invite") if is_bot => self.on_bot_invited(event).await,
             Some("invite") if self.config.is_ghost(&member) => {
                 self.on_ghost_invited(event, &member).await
             }
             Some("leave" | "ban") if is_bot => {
+                self.invitation_ended(&member, &event.room_id)?;
                 self.store
                     .change()
                     .bot_room(&event.room_id, false)
@@ -62,6 +70,7 @@ impl Bridge {
                 self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
+                self.invitation_ended(&member, &event.room_id)?;
                 // Also when it declines an invitation that no longer stands.
                 self.store
                     .change()

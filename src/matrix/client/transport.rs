@@ -23,6 +23,9 @@ use crate::secret::Secret;
 /// Paths are those of this version; later ones kept them.
 const SPOKEN: MatrixVersion = MatrixVersion::V1_16;
 
+/// Before this version some parameters had other names.
+const EARLIER: MatrixVersion = MatrixVersion::V1_11;
+
 /// Bounds on time and size of each call.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -162,6 +165,27 @@ impl Transport {
         self.finish::<R>(built, call_of::<R>(acting_as)).await
     }
 
+    /// As [`Transport::call`], of what homeservers of before version 1.12 must understand
+    /// too.
+    pub(crate) async fn call_as_before_1_12<R>(
+        &self,
+        request: R,
+        acting_as: Option<&UserId>,
+    ) -> Result<R::IncomingResponse, Error>
+    where
+        R: OutgoingRequest + Send,
+        R::Authentication: ForToken,
+        R::PathBuilder: Versioned,
+    {
+        let token = SendAccessToken::Always(self.token.expose());
+        let versions = SupportedVersions {
+            versions: [EARLIER].into(),
+            features: Default::default(),
+        };
+        let built = self.built_for(&versions, request, token, acting_as);
+        self.finish::<R>(built, call_of::<R>(acting_as)).await
+    }
+
     /// A request as it is sent.
     pub(super) fn built<R>(
         &self,
@@ -174,7 +198,22 @@ impl Transport {
         R::Authentication: ForToken,
         R::PathBuilder: Versioned,
     {
-        let versions = Cow::Borrowed(&self.versions);
+        self.built_for(&self.versions, request, token, acting_as)
+    }
+
+    fn built_for<R>(
+        &self,
+        versions: &SupportedVersions,
+        request: R,
+        token: SendAccessToken<'_>,
+        acting_as: Option<&UserId>,
+    ) -> Built
+    where
+        R: OutgoingRequest,
+        R::Authentication: ForToken,
+        R::PathBuilder: Versioned,
+    {
+        let versions = Cow::Borrowed(versions);
         let mut built = request.try_into_http_request::<Vec<u8>>(&self.base, token, versions)?;
         if let Some(user) = acting_as {
             AppserviceUserIdentity::new(user).maybe_add_to_uri(built.uri_mut())?;

@@ -277,6 +277,22 @@ impl Intent {
         Ok(())
     }
 
+    /// Says that the user has read a room up to this event, for everybody to see.
+    /// Safe to repeat; an older event than before changes nothing.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room.
+    pub async fn has_read(&self, room: &RoomId, event: &EventId) -> Result<(), Error> {
+        use ruma::api::client::receipt::create_receipt::v3::{ReceiptType, Request};
+        self.call(Request::new(
+            room.to_owned(),
+            ReceiptType::Read,
+            event.to_owned(),
+        ))
+        .await?;
+        Ok(())
+    }
+
     fn timestamp<R: ruma::api::Metadata>(
         &self,
         ts: Option<u64>,

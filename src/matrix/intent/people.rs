@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Intent;
 use crate::matrix::error::Error;
+use crate::matrix::listener::Presence;
 
 impl Intent {
     /// Sets or, with `None`, removes the display name. Synapse writes it into
@@ -94,6 +95,23 @@ impl Intent {
             value,
         ))
         .await?;
+        Ok(())
+    }
+
+    /// Says whether the user is there, and their status line. Synapse takes a user who
+    /// does not sync to be offline after 30 s.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn set_presence(
+        &self,
+        presence: Presence,
+        status: Option<&str>,
+    ) -> Result<(), Error> {
+        use ruma::api::client::presence::set_presence::v3::Request;
+        let mut request = Request::new(self.user_id().to_owned(), presence.as_str().into());
+        request.status_msg = status.map(str::to_owned);
+        self.call(request).await?;
         Ok(())
     }
 

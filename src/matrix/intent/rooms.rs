@@ -55,7 +55,8 @@ impl Intent {
         Ok(())
     }
 
-    /// Enters a room by alias, or by id with servers that may help.
+    /// Enters a room by alias, or by id with servers that may help: named by both
+    /// parameters, `via` and the `server_name` of before version 1.12.
     ///
     /// # Errors
     /// [`Error::is_not_found`] for an alias that leads nowhere, `Kind::Server`
@@ -67,7 +68,12 @@ impl Intent {
     ) -> Result<OwnedRoomId, Error> {
         let mut request = join_room_by_id_or_alias::v3::Request::new(room.to_owned());
         request.via = via.to_vec();
-        Ok(self.call(request).await?.room_id)
+        let acting_as = self.masquerade.as_deref();
+        Ok(self
+            .transport
+            .call_as_before_1_12(request, acting_as)
+            .await?
+            .room_id)
     }
 
     /// Invites a user.
@@ -236,6 +242,22 @@ impl Intent {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where an alias leads, of any homeserver, and which homeservers are in that room
+    /// as far as its own knows.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`] for one that does not exist, `Kind::Server` when its
+    /// homeserver is away. See [`Intent::resolve_alias`] for those of our namespace.
+    pub async fn look_up_alias(
+        &self,
+        alias: &RoomAliasId,
+    ) -> Result<(OwnedRoomId, Vec<OwnedServerName>), Error> {
+        let response = self
+            .call(get_alias::v3::Request::new(alias.to_owned()))
+            .await?;
+        Ok((response.room_id, response.servers))
     }
 
     /// Gives a room an alias.

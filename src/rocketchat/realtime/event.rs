@@ -131,6 +131,12 @@ pub enum Logged {
         /// The user name.
         username: Option<Username>,
     },
+    /// `user-status`: somebody came, went or changed their status line. What the event
+    /// itself says may be half stale; `users.presence` tells how it is.
+    Status {
+        /// Who.
+        id: RocketUserId,
+    },
     /// `Users:Deleted`: an account was deleted, and by `Message_ErasureType` what it
     /// wrote, of which nothing else tells. It does not come where messages are kept
     /// (6.14).
@@ -154,6 +160,8 @@ impl Logged {
     pub const AVATAR: &'static str = "updateAvatar";
     /// The event of [`Self::Name`].
     pub const NAME: &'static str = "Users:NameChanged";
+    /// The event of [`Self::Status`].
+    pub const STATUS: &'static str = "user-status";
     /// The event of [`Self::Gone`].
     pub const GONE: &'static str = "Users:Deleted";
     /// The events of [`Self::Emoji`].

@@ -9,8 +9,26 @@ use tokio::time::Instant;
 /// for what its clock and ours disagree about.
 const WINDOW: Duration = Duration::from_secs(41);
 const LIMIT: usize = 39;
-/// What streams of single rooms leave to urgent ones.
-const RESERVE: usize = 5;
+/// How many of them a stream leaves to those that matter more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// Concerns the account or the server as a whole: leaves none.
+    Essential,
+    /// Brings what must not be missed of a single room.
+    Room,
+    /// Can be done without.
+    Aside,
+}
+
+impl Urgency {
+    fn reserve(self) -> usize {
+        match self {
+            Self::Essential => 0,
+            Self::Room => 5,
+            Self::Aside => 20,
+        }
+    }
+}
 
 /// The subscriptions of one stream name on one connection.
 #[derive(Debug, Default)]
@@ -21,11 +39,11 @@ pub(super) struct Pace {
 
 impl Pace {
     /// From when on one more may be asked for; `now` or earlier: at once.
-    pub fn free_at(&mut self, now: Instant, urgent: bool) -> Instant {
+    pub fn free_at(&mut self, now: Instant, urgency: Urgency) -> Instant {
         while self.asked.front().is_some_and(|at| *at + WINDOW <= now) {
             self.asked.pop_front();
         }
-        let limit = if urgent { LIMIT } else { LIMIT - RESERVE };
+        let limit = LIMIT - urgency.reserve();
         let by_count = self
             .asked
             .len()
@@ -58,7 +76,7 @@ mod tests {
         let mut now = start;
         let mut asked = Vec::new();
         for _ in 0..200 {
-            now = now.max(pace.free_at(now, false));
+            now = now.max(pace.free_at(now, Urgency::Room));
             pace.note(now);
             asked.push(now);
         }
@@ -69,7 +87,11 @@ mod tests {
                 .count();
             assert!(window <= 40, "{window} in one window");
         }
-        assert_eq!(asked[LIMIT - RESERVE - 1], start, "the burst was held back");
+        assert_eq!(
+            asked[LIMIT - Urgency::Room.reserve() - 1],
+            start,
+            "the burst was held back"
+        );
         assert!(now - start <= 6 * WINDOW, "too slow: {:?}", now - start);
     }
 
@@ -77,10 +99,15 @@ mod tests {
     fn urgent_ones_find_room_after_a_burst() {
         let now = Instant::now();
         let mut pace = Pace::default();
-        while pace.free_at(now, false) <= now {
-            pace.note(now);
+        for (urgency, next) in [
+            (Urgency::Aside, Urgency::Room),
+            (Urgency::Room, Urgency::Essential),
+        ] {
+            while pace.free_at(now, urgency) <= now {
+                pace.note(now);
+            }
+            assert!(pace.free_at(now, next) <= now);
         }
-        assert!(pace.free_at(now, true) <= now);
     }
 
     #[test]
@@ -88,7 +115,13 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::default();
         pace.block(now + Duration::from_secs(7));
-        assert_eq!(pace.free_at(now, true), now + Duration::from_secs(7));
-        assert!(pace.free_at(now + Duration::from_secs(8), true) <= now + Duration::from_secs(8));
+        assert_eq!(
+            pace.free_at(now, Urgency::Essential),
+            now + Duration::from_secs(7)
+        );
+        assert!(
+            pace.free_at(now + Duration::from_secs(8), Urgency::Essential)
+                <= now + Duration::from_secs(8)
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::event::Event;
-use super::pace::Pace;
+use super::pace::{Pace, Urgency};
 use super::stream::Stream;
 use crate::rocketchat::error::Error;
 use crate::rocketchat::ids::RocketUserId;
@@ -52,18 +52,12 @@ impl Lane {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    Essential,
-    Room,
-}
-
 impl Urgency {
     fn of(stream: &Stream) -> Self {
-        if stream.is_essential() {
-            Self::Essential
-        } else {
-            Self::Room
+        match stream {
+            stream if stream.is_essential() => Self::Essential,
+            Stream::UserActivity(_) => Self::Aside,
+            _ => Self::Room,
         }
     }
 }
@@ -206,7 +200,7 @@ impl Subscriptions {
                 continue;
             }
             let pace = self.paces.entry(lane.name).or_default();
-            while pace.free_at(now, urgent) <= now
+            while pace.free_at(now, lane.urgency) <= now
                 && let Some(key) = waiting.pop_first()
             {
                 let Some(part) = part_of(&mut self.parts, &key) else {
@@ -234,7 +228,7 @@ impl Subscriptions {
         for Lane { urgency, name, .. } in self.queued.keys() {
             let urgent = *urgency == Urgency::Essential;
             if urgent || self.ready_told {
-                let free = self.paces.entry(name).or_default().free_at(now, urgent);
+                let free = self.paces.entry(name).or_default().free_at(now, *urgency);
                 next = Some(next.map_or(free, |next| next.min(free)));
             }
         }

@@ -277,6 +277,14 @@ fn logged(fields: Fields<'_>) -> Result<Logged, Unreadable> {
                 username: user.username,
             })
         }
+        Logged::STATUS => {
+            let told: Value = fields.read(0).unwrap_or_default();
+            let id = told[0].as_str().map(RocketUserId::parse);
+            match id {
+                Some(Ok(id)) => Ok(Logged::Status { id }),
+                _ => Err(lost("a change of a status")),
+            }
+        }
         Logged::GONE => {
             #[derive(Deserialize)]
             struct Gone {

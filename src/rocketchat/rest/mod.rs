@@ -1,5 +1,6 @@
 //! Requests to Rocket.Chat (`/api/v1`), a file per family of endpoints.
 
+mod activity;
 mod answer;
 mod avatars;
 mod chat;
@@ -15,6 +16,7 @@ mod teams;
 mod transfer;
 mod users;
 
+pub use activity::{Present, Status};
 pub use chat::{OutgoingMessage, Sent};
 pub use client::{Client, Credentials, Session};
 pub use files::Upload;

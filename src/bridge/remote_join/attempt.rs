@@ -1,0 +1,185 @@
+//! One try to enter a room elsewhere.
+
+use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId};
+
+use super::candidates;
+use crate::bridge::Bridge;
+use crate::bridge::failure::Side;
+use crate::matrix::{Error, Intent, Kind};
+use crate::store::{RemoteJoin, ServerAnswer};
+
+/// After so many tries in which every homeserver answered and none let us in, it is over.
+/// One that does not answer may yet, so it is asked for ever.
+const MOST_TRIES: u32 = 12;
+
+/// What came of a try.
+pub(super) enum Outcome {
+    /// In.
+    Entered(OwnedRoomId),
+    /// Not now: what each homeserver said.
+    Later(Vec<ServerAnswer>),
+    /// All who could let us in said no.
+    Refused(Vec<ServerAnswer>),
+    /// Our own homeserver is not there.
+    HomeserverAway,
+}
+
+/// What an answer means for the next try.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// No.
+    No,
+    /// It does not know the room, or is not in it.
+    NotThere,
+    /// Nothing was heard of it.
+    Silent,
+}
+
+/// The answers of a try, in order.
+#[derive(Default)]
+struct Answers(Vec<(ServerAnswer, Meaning)>);
+
+impl Answers {
+    fn add(&mut self, server: impl ToString, error: &Error) {
+        let (said, meaning) = read(error);
+        let server = server.to_string();
+        self.0.push((ServerAnswer { server, said }, meaning));
+    }
+
+    fn outcome(self, tries: u32) -> Outcome {
+        let is_each = |meaning| self.0.iter().all(|(_, found)| *found == meaning);
+        let is_silent = self.0.iter().any(|(_, found)| *found == Meaning::Silent);
+        let is_no = !self.0.is_empty() && is_each(Meaning::No);
+        let is_over = is_no || (!is_silent && tries + 1 >= MOST_TRIES);
+        let answers = self.0.into_iter().map(|(answer, _)| answer).collect();
+        match is_over {
+            true => Outcome::Refused(answers),
+            false => Outcome::Later(answers),
+        }
+    }
+}
+
+/// What an answer says, in the words of whoever gave it, and what it means.
+fn read(error: &Error) -> (String, Meaning) {
+    match error.kind() {
+        Kind::Api { message, .. } if error.is_forbidden() => (said(message), Meaning::No),
+        Kind::Api { message, .. } if error.status() == Some(404) => {
+            (said(message), Meaning::NotThere)
+        }
+        Kind::Api { message, .. } => (said(message), Meaning::No),
+        Kind::Server { .. } => ("did not answer".to_owned(), Meaning::Silent),
+        Kind::RateLimited { .. } => ("too busy".to_owned(), Meaning::Silent),
+        _ => ("did not answer in time".to_owned(), Meaning::Silent),
+    }
+}
+
+fn said(message: &str) -> String {
+    match message.trim() {
+        "" => "said no".to_owned(),
+        words => format!("said: {words}"),
+    }
+}
+
+impl Bridge {
+    /// Tries to enter, first with everybody's help at once: our homeserver asks one after
+    /// the other. It stops at the first that says no, and does not tell who said what. So
+    /// when that fails each is asked by itself.
+    pub(super) async fn enter_elsewhere(&self, join: &RemoteJoin) -> Outcome {
+        let intent = self.matrix.as_user(join.user.clone());
+        let mut answers = Answers::default();
+        let mut via = join.via.clone();
+        let room = match RoomId::parse(join.target.as_str()) {
+            Ok(room) => room,
+            Err(_) => match self.look_up(&intent, join, &mut via, &mut answers).await {
+                Ok(room) => room,
+                Err(outcome) => return outcome,
+            },
+        };
+        let error = match intent.join_by_alias_or_id((&*room).into(), &via).await {
+            Ok(entered) => return Outcome::Entered(entered),
+            Err(error) => error,
+        };
+        if !self.is_there(Side::Matrix).await {
+            self.is_away(Side::Matrix);
+            return Outcome::HomeserverAway;
+        }
+        if matches!(error.kind(), Kind::RateLimited { .. }) {
+            answers.add(&self.config.homeserver.server_name, &error);
+            return answers.outcome(join.tries);
+        }
+        self.ask_directory(&intent, join, &room, &mut via).await;
+        match via.as_slice() {
+            [] => answers.add(&self.config.homeserver.server_name, &error),
+            [only] if join.via.len() == 1 => answers.add(only, &error),
+            _ => {
+                for server in &via {
+                    let alone = std::slice::from_ref(server);
+                    match intent.join_by_alias_or_id((&*room).into(), alone).await {
+                        Ok(entered) => return Outcome::Entered(entered),
+                        Err(error) => answers.add(server, &error),
+                    }
+                }
+            }
+        }
+        answers.outcome(join.tries)
+    }
+
+    /// Where the alias leads that was asked for, and who may help there.
+    async fn look_up(
+        &self,
+        intent: &Intent,
+        join: &RemoteJoin,
+        via: &mut Vec<OwnedServerName>,
+        answers: &mut Answers,
+    ) -> Result<OwnedRoomId, Outcome> {
+        let Ok(alias) = RoomAliasId::parse(join.target.as_str()) else {
+            return Err(Outcome::Refused(Vec::new()));
+        };
+        match intent.look_up_alias(&alias).await {
+            Ok((room, servers)) => {
+                self.add_others(via, servers);
+                Ok(room)
+            }
+            Err(error) => {
+                if !self.is_there(Side::Matrix).await {
+                    self.is_away(Side::Matrix);
+                    return Err(Outcome::HomeserverAway);
+                }
+                answers.add(alias.server_name(), &error);
+                Err(match error.is_not_found() {
+                    // Its own homeserver knows of no such alias.
+                    true => Outcome::Refused(
+                        std::mem::take(answers)
+                            .0
+                            .into_iter()
+                            .map(|(answer, _)| answer)
+                            .collect(),
+                    ),
+                    false => std::mem::take(answers).outcome(join.tries),
+                })
+            }
+        }
+    }
+
+    /// The directory of a room's alias may know of more who could help.
+    async fn ask_directory(
+        &self,
+        intent: &Intent,
+        join: &RemoteJoin,
+        room: &RoomId,
+        via: &mut Vec<OwnedServerName>,
+    ) {
+        let Some(alias) = &join.alias else { return };
+        match intent.look_up_alias(alias).await {
+            // Whoever invites may have named another room's alias.
+            Ok((found, servers)) if found == *room => self.add_others(via, servers),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%alias, %error, "a directory does not help"),
+        }
+    }
+
+    fn add_others(&self, via: &mut Vec<OwnedServerName>, servers: Vec<OwnedServerName>) {
+        let ours = &self.config.homeserver.server_name;
+        candidates::add(via, servers.into_iter().filter(|server| server != ours));
+    }
+}

@@ -1,0 +1,560 @@
+//! Rooms of other homeservers that the bot or a ghost is to enter: because somebody there
+//! invited them, or because an administrator of the bridge said so.
+//!
+//! Entering such a room needs another homeserver that is in it (specification 1.17,
+//! Server-Server API, "Joining Rooms"), and which one answers is not in our hand. So
+//! nobody waits for it: what was asked for is noted in the store first, then tried beside
+//! all queues, again and again with growing pauses, also after a restart, until it
+//! succeeds, is withdrawn, or those who could help say no.
+//!
+//! * [`candidates`]: which homeservers may help.
+//! * [`attempt`]: one try, and what each of them said.
+
+mod attempt;
+mod candidates;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ruma::{
+    EventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId,
+    UserId,
+};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+
+use super::{Bridge, Failure, derived, marker};
+use crate::clock::now_ms;
+use crate::matrix;
+use crate::rocketchat::documents::UserRef;
+use crate::store::{Accepted, InboxEvent, JoinAsked, RemoteJoin, ServerAnswer};
+use attempt::Outcome;
+pub(super) use candidates::{add, server_in};
+
+/// How many rooms are being entered at once: each try may take a minute and more.
+const AT_ONCE: usize = 8;
+
+/// How many joins of invitations from one homeserver are remembered: whoever makes up
+/// homeservers and rooms fills no store.
+const MOST_OF_ONE: usize = 200;
+
+/// How many joins are remembered at all.
+const MOST: usize = 5_000;
+
+/// The pause after the first try (ms); each is twice as long as the one before.
+const FIRST_PAUSE_MS: i64 = 1_000;
+
+/// The longest pause (ms).
+const LONGEST_PAUSE_MS: i64 = 3_600_000;
+
+/// Joins under way.
+pub(super) struct RemoteJoins {
+    /// Something was asked for, or is done.
+    news: Notify,
+    under_way: Mutex<HashSet<(String, String)>>,
+    places: Semaphore,
+}
+
+impl RemoteJoins {
+    pub(super) fn new() -> Self {
+        Self {
+            news: Notify::new(),
+            under_way: Mutex::default(),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    fn begins(&self, join: &RemoteJoin) -> bool {
+        self.under_way().insert(name_of(join))
+    }
+
+    fn ended(&self, join: &RemoteJoin) {
+        self.under_way().remove(&name_of(join));
+        self.news.notify_one();
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, HashSet<(String, String)>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name_of(join: &RemoteJoin) -> (String, String) {
+    (join.user.to_string(), join.target.to_string())
+}
+
+/// How long to wait after so many tries (ms): growing, and never the same for many.
+fn pause_after(tries: u32) -> i64 {
+    let doubled = 1_i64 << tries.saturating_sub(1).min(20);
+    let full = FIRST_PAUSE_MS.saturating_mul(doubled).min(LONGEST_PAUSE_MS);
+    full / 2 + i64::from(rand::random::<u16>()) * (full / 2) / i64::from(u16::MAX)
+}
+
+impl Bridge {
+    /// Somebody of another homeserver invites the bot or a ghost: entering is noted and
+    /// goes on beside the queues, and the invitation is worked again when it has
+    /// succeeded. Whether that is so; otherwise whoever was invited can enter at once,
+    /// or has.
+    pub(super) async fn enters_from_afar(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        json: &Value,
+        invited: &UserId,
+    ) -> Result<bool, Failure> {
+        let room = &event.room_id;
+        let ours = &self.config.homeserver.server_name;
+        let is_inside = match *invited == *self.config.appservice.bot {
+            true => self.store.is_bot_room(room)?,
+            false => self.store.is_ghost_in_room(room, invited)?,
+        };
+        if is_inside
+            || event.sender.server_name() == ours
+            || self.store.portal_of_room(room)?.is_some()
+        {
+            return Ok(false);
+        }
+        let target = OwnedRoomOrAliasId::from(room.clone());
+        let known = self.store.remote_join(invited, &target)?;
+        if let Some(known) = &known
+            && *known.asked_by() == event.event_id
+        {
+            return Ok(true);
+        }
+        let all = self.store.remote_joins();
+        let of_this_server = |join: &&RemoteJoin| match &join.asked {
+            JoinAsked::Invitation(other) => {
+                other.sender.server_name() == event.sender.server_name()
+            }
+            JoinAsked::Tombstone(_) | JoinAsked::Command { .. } => false,
+        };
+        if all.len() >= MOST || all.iter().filter(of_this_server).count() >= MOST_OF_ONE {
+            tracing::warn!(%room, %invited, inviter = %event.sender, "too many invitations are waiting; declined");
+            let intent = self.matrix.as_user(invited.to_owned());
+            if self.config.is_ghost(invited) {
+                intent.register().await?;
+            }
+            let why = "Too many invitations from your homeserver are waiting; try again later.";
+            return match intent.leave(room, Some(why)).await {
+                Err(error) if error.is_forbidden() || error.is_not_found() => Ok(true),
+                outcome => Ok(outcome.map(|()| true)?),
+            };
+        }
+        if self.config.is_ghost(invited) {
+            let Some(person) = self.person_behind(invited).await? else {
+                return Ok(false);
+            };
+            if *self.ghost_of(&UserRef::from(&person)).await?.user_id != *invited {
+                return Ok(false);
+            }
+        }
+        let mut via = candidates::of_invitation(ours, event, json);
+        add(&mut via, known.into_iter().flat_map(|known| known.via));
+        let join = RemoteJoin {
+            user: invited.to_owned(),
+            target,
+            via,
+            alias: candidates::alias_in(json),
+            asked: JoinAsked::Invitation(event.clone()),
+            tries: 0,
+            next_at: 0,
+            answers: Vec::new(),
+        };
+        self.store.change().remote_join(&join).commit()?;
+        self.remote_joins.news.notify_one();
+        Ok(true)
+    }
+
+    /// The bot or a ghost follows a tombstone into a room that our homeserver does not
+    /// know yet.
+    pub(super) fn enter_by_tombstone(
+        &self,
+        user: &UserId,
+        tombstone: &InboxEvent,
+        room: &OwnedRoomId,
+        via: Vec<OwnedServerName>,
+    ) -> Result<(), Failure> {
+        let join = RemoteJoin {
+            user: user.to_owned(),
+            target: room.clone().into(),
+            via,
+            alias: None,
+            asked: JoinAsked::Tombstone(tombstone.clone()),
+            tries: 0,
+            next_at: 0,
+            answers: Vec::new(),
+        };
+        self.store.change().remote_join(&join).commit()?;
+        self.remote_joins.news.notify_one();
+        Ok(())
+    }
+
+    /// The bot is to enter a room, because an administrator said so.
+    ///
+    /// # Errors
+    /// When the store fails, or too many joins are waiting.
+    pub async fn ask_to_join(&self, mut join: RemoteJoin) -> Result<(), Failure> {
+        if let Some(known) = self.store.remote_join(&join.user, &join.target)? {
+            if known.asked_by() == join.asked_by() {
+                return Ok(());
+            }
+            candidates::add(&mut join.via, known.via);
+        } else if self.store.remote_joins().len() >= MOST {
+            return Err(Failure::Refused(
+                "Too many rooms are waiting to be entered.".into(),
+            ));
+        }
+        self.store.change().remote_join(&join).commit()?;
+        // It was promised in the answer.
+        self.store.flushed().await?;
+        self.remote_joins.news.notify_one();
+        Ok(())
+    }
+
+    /// An invitation was revoked: nobody tries to follow it any more.
+    pub(super) fn invitation_ended(&self, user: &UserId, room: &RoomId) -> Result<(), Failure> {
+        let target = room.into();
+        if let Some(join) = self.store.remote_join(user, target)?
+            && matches!(join.asked, JoinAsked::Invitation(_))
+        {
+            self.withdraw_join(user, target)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a join back that was asked for; whether there was one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn withdraw_join(&self, user: &UserId, target: &RoomOrAliasId) -> Result<bool, Failure> {
+        let known = self.store.remote_join(user, target)?.is_some();
+        if known {
+            self.store.change().no_remote_join(user, target).commit()?;
+            tracing::info!(%user, %target, "a room elsewhere is not to be entered any more");
+        }
+        Ok(known)
+    }
+
+    /// Takes the bot out of a room that is not mirrored; whether it was in it.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for a mirrored room, others when the homeserver fails.
+    pub async fn leave_room(
+        &self,
+        target: &RoomOrAliasId,
+        asked_by: &EventId,
+    ) -> Result<bool, Failure> {
+        let bot = self.matrix.bot();
+        let room = match RoomAliasId::parse(target.as_str()) {
+            Ok(alias) => match bot.look_up_alias(&alias).await {
+                Ok((room, _)) => room,
+                // It leads nowhere, or nobody knows where.
+                Err(error) if !matches!(error.kind(), matrix::Kind::Transport { .. }) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Err(_) => RoomId::parse(target.as_str())
+                .map_err(|_| Failure::Refused("That is no room.".into()))?,
+        };
+        if self.store.portal_of_room(&room)?.is_some() {
+            return Err(Failure::Refused(
+                "That room is mirrored; as long as it is I stay there.".into(),
+            ));
+        }
+        if !bot.joined_rooms().await?.contains(&room) {
+            return Ok(false);
+        }
+        let _ = self
+            .bot_says(&room, asked_by, "farewell", "I was told to leave.")
+            .await;
+        bot.leave(&room, None).await?;
+        self.store.change().bot_room(&room, false).commit()?;
+        Ok(true)
+    }
+
+    /// An event was redacted: if it was a command to join, that is taken back by whoever
+    /// gave it.
+    pub(super) fn join_unsaid(&self, by: &UserId, redacted: &EventId) -> Result<(), Failure> {
+        for join in self.store.remote_joins() {
+            if let JoinAsked::Command { caller, event, .. } = &join.asked
+                && event == redacted
+                && caller == by
+            {
+                self.withdraw_join(&join.user, &join.target)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks after joins that were asked for, for as long as the bridge runs.
+    pub(super) async fn watch_remote_joins(self: Arc<Self>) {
+        loop {
+            self.matrix_gate.opened().await;
+            let now = now_ms();
+            let mut next = None;
+            for join in self.store.remote_joins() {
+                if join.next_at > now {
+                    next = Some(next.map_or(join.next_at, |next: i64| next.min(join.next_at)));
+                } else if self.remote_joins.begins(&join) {
+                    tokio::spawn(Arc::clone(&self).work_join(join));
+                }
+            }
+            let wait = next.map(|next| Duration::from_millis((next - now).unsigned_abs()));
+            let _ = tokio::time::timeout(
+                wait.unwrap_or(Duration::from_secs(3600)),
+                self.remote_joins.news.notified(),
+            )
+            .await;
+        }
+    }
+
+    async fn work_join(self: Arc<Self>, join: RemoteJoin) {
+        // In a task of its own: a panic must not leave it under way for ever.
+        let work = tokio::spawn({
+            let bridge = Arc::clone(&self);
+            let join = join.clone();
+            async move {
+                // Never closed.
+                let _place = bridge.remote_joins.places.acquire().await;
+                if let Err(failure) = bridge.try_join(join).await {
+                    tracing::error!(%failure, "a join could not be noted");
+                    // It is tried again at once otherwise, and the store fails again.
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        });
+        if work.await.is_err() {
+            tracing::error!(user = %join.user, target = %join.target, "a join ended unexpectedly");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        self.remote_joins.ended(&join);
+    }
+
+    async fn try_join(self: &Arc<Self>, join: RemoteJoin) -> Result<(), Failure> {
+        let Some(join) = self.still_asked(&join)? else {
+            return Ok(());
+        };
+        let outcome = match &join.asked {
+            // Somebody who was one when the command was given.
+            JoinAsked::Command { caller, .. } if !self.config.bridge.admins.contains(caller) => {
+                Outcome::Refused(Vec::new())
+            }
+            _ => self.enter_elsewhere(&join).await,
+        };
+        let Some(join) = self.still_asked(&join)? else {
+            if let Outcome::Entered(room) = outcome {
+                let intent = self.matrix.as_user(join.user.clone());
+                let left = self.persevere(async |_| Ok(intent.leave(&room, None).await?));
+                if let Err(failure) = left.await {
+                    tracing::warn!(%room, %failure, "a room that was not to be entered any more could not be left");
+                }
+            }
+            return Ok(());
+        };
+        match outcome {
+            Outcome::Entered(room) => self.entered_elsewhere(&join, room).await,
+            Outcome::Refused(answers) => {
+                tracing::info!(user = %join.user, target = %join.target, answers = %in_words(&answers), "a room elsewhere cannot be entered");
+                self.store
+                    .change()
+                    .no_remote_join(&join.user, &join.target)
+                    .commit()?;
+                self.told_refused(&join, &answers).await
+            }
+            Outcome::Later(answers) => {
+                tracing::info!(user = %join.user, target = %join.target, tries = join.tries + 1, answers = %in_words(&answers), "a room elsewhere cannot be entered yet");
+                let is_first = join.tries == 0;
+                let mut join = join;
+                join.tries = join.tries.saturating_add(1);
+                join.next_at = now_ms() + pause_after(join.tries);
+                join.answers = answers;
+                self.store.change().remote_join(&join).commit()?;
+                if is_first {
+                    let mut text = format!(
+                        "I cannot enter {} yet; I asked {}. I go on trying, less and less often",
+                        join.target,
+                        in_words(&join.answers),
+                    );
+                    match &join.asked {
+                        JoinAsked::Command { .. } => text.push_str(&format!(
+                            ", until it works or you say `!rc leave {}`.",
+                            join.target
+                        )),
+                        _ => text.push('.'),
+                    }
+                    self.tell_caller(&join, "later", &text).await?;
+                }
+                Ok(())
+            }
+            // The gate wakes us.
+            Outcome::HomeserverAway => Ok(()),
+        }
+    }
+
+    /// The join as it is in the store, if it still is what was asked for.
+    fn still_asked(&self, join: &RemoteJoin) -> Result<Option<RemoteJoin>, Failure> {
+        let stored = self.store.remote_join(&join.user, &join.target)?;
+        Ok(stored.filter(|stored| stored.asked_by() == join.asked_by()))
+    }
+
+    async fn entered_elsewhere(
+        self: &Arc<Self>,
+        join: &RemoteJoin,
+        room: OwnedRoomId,
+    ) -> Result<(), Failure> {
+        tracing::info!(user = %join.user, %room, tries = join.tries + 1, "entered a room of another homeserver");
+        match &join.asked {
+            JoinAsked::Invitation(event) => {
+                // Goes on in the room's queue, where an invitation is worked.
+                let number = self.store.number();
+                let change = self
+                    .store
+                    .change()
+                    .no_remote_join(&join.user, &join.target)
+                    .again(number, event);
+                match *join.user == *self.config.appservice.bot {
+                    true => change.bot_room(&room, true),
+                    false => change.ghost_in_room(&room, &join.user),
+                }
+                .commit()?;
+                let event = event.clone();
+                self.take_in(&[Accepted { number, event }]);
+            }
+            JoinAsked::Tombstone(event) => {
+                let number = self.store.number();
+                self.store
+                    .change()
+                    .no_remote_join(&join.user, &join.target)
+                    .no_awaited_upgrade(&room)
+                    .again(number, event)
+                    .commit()?;
+                let event = event.clone();
+                self.take_in(&[Accepted { number, event }]);
+            }
+            JoinAsked::Command { caller, event, .. } => {
+                let text = format!(
+                    "I am the bridge to Rocket.Chat; {caller} asked me in. `!rc help` says what I do."
+                );
+                let greeted =
+                    self.persevere(async |_| self.bot_says(&room, event, "greeting", &text).await);
+                // Where not everybody may speak, nobody is greeted.
+                if let Err(failure) = greeted.await {
+                    tracing::info!(%room, %failure, "could not greet");
+                }
+                let text = format!("I am in {} now.", join.target);
+                self.tell_caller(join, "entered", &text).await?;
+                self.store
+                    .change()
+                    .no_remote_join(&join.user, &join.target)
+                    .commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bot says something in a room, once for each event that asked for it.
+    async fn bot_says(
+        &self,
+        room: &RoomId,
+        asked_by: &EventId,
+        purpose: &str,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let mut content = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
+        marker::stamp_as_own(&mut content);
+        let txn = derived::notice_id(asked_by, purpose);
+        self.matrix
+            .bot()
+            .send(room, "m.room.message", &content, &txn, None)
+            .await?;
+        Ok(())
+    }
+
+    async fn told_refused(
+        self: &Arc<Self>,
+        join: &RemoteJoin,
+        answers: &[ServerAnswer],
+    ) -> Result<(), Failure> {
+        match &join.asked {
+            JoinAsked::Command { .. } | JoinAsked::Tombstone(_) => {
+                let text = match answers {
+                    [] => format!("I cannot enter {}.", join.target),
+                    _ => format!(
+                        "I cannot enter {}; I asked {}.",
+                        join.target,
+                        in_words(answers)
+                    ),
+                };
+                self.tell_caller(join, "refused", &text).await
+            }
+            JoinAsked::Invitation(event) => {
+                let intent = self.matrix.as_user(join.user.clone());
+                let why = format!("I could not enter; I asked {}.", in_words(answers));
+                let declined = self.persevere(async |_| {
+                    match intent.leave(&event.room_id, Some(&why)).await {
+                        Err(error) if error.is_forbidden() || error.is_not_found() => Ok(()),
+                        outcome => Ok(outcome?),
+                    }
+                });
+                if let Err(failure) = declined.await {
+                    tracing::info!(room = %event.room_id, %failure, "an invitation could not be declined");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Says something about a join where it was asked for.
+    async fn tell_caller(
+        &self,
+        join: &RemoteJoin,
+        purpose: &str,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let (speaker, room, event) = match &join.asked {
+            JoinAsked::Command { room, event, .. } => (self.matrix.bot(), room, event),
+            JoinAsked::Tombstone(event) => {
+                let speaker = self.matrix.as_user(join.user.clone());
+                (speaker, &event.room_id, &event.event_id)
+            }
+            // Its room is the one that cannot be entered.
+            JoinAsked::Invitation(_) => return Ok(()),
+        };
+        let told = self.persevere(async |_| self.say(&speaker, room, event, purpose, text).await);
+        // They have left, or thrown the bot out.
+        if let Err(failure) = told.await {
+            tracing::info!(%room, %failure, "an answer about a join could not be given");
+        }
+        Ok(())
+    }
+}
+
+/// Who was asked and what they said, for people.
+pub fn in_words(answers: &[ServerAnswer]) -> String {
+    if answers.is_empty() {
+        return "no homeserver, because none is known that could help".to_owned();
+    }
+    let each: Vec<_> = answers
+        .iter()
+        .map(|answer| format!("{} ({})", answer.server, answer.said))
+        .collect();
+    each.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end_at_an_hour() {
+        for tries in [1_u32, 2, 5, 12, 40, u32::MAX] {
+            let full = 1_000_i64
+                .saturating_mul(1 << (tries - 1).min(20))
+                .min(LONGEST_PAUSE_MS);
+            let pause = pause_after(tries);
+            assert!((full / 2..=full).contains(&pause), "{tries}: {pause}");
+        }
+    }
+}
