@@ -32,12 +32,17 @@ fn comparable(value: &Value) -> Value {
 }
 
 fn compare(one: &Value, other: &Value) -> Ordering {
-    match (comparable(one), comparable(other)) {
+    compare_keys(&comparable(one), &comparable(other))
+}
+
+/// Compares what [`comparable`] made.
+fn compare_keys(one: &Value, other: &Value) -> Ordering {
+    match (one, other) {
         (Value::Number(a), Value::Number(b)) => a
             .as_f64()
             .partial_cmp(&b.as_f64())
             .unwrap_or(Ordering::Equal),
-        (Value::String(a), Value::String(b)) => a.cmp(&b),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
         (Value::Null, Value::Null) => Ordering::Equal,
         (Value::Null, _) => Ordering::Less,
         (_, Value::Null) => Ordering::Greater,
@@ -113,19 +118,26 @@ pub fn matches(doc: &Doc, filter: &Doc) -> bool {
 }
 
 /// Sorts by the keys of `order`, 1 up and -1 down; an empty order changes nothing.
-pub fn sort<D: Borrow<Doc>>(list: &mut [D], order: &Value) {
-    let Some(order) = order.as_object() else {
+pub fn sort<D: Borrow<Doc>>(list: &mut Vec<D>, order: &Value) {
+    let Some(order) = order.as_object().filter(|order| !order.is_empty()) else {
         return;
     };
-    let null = Value::Null;
-    list.sort_by(|one, other| {
-        order
-            .iter()
-            .map(|(key, direction)| {
-                let ordering = compare(
-                    field(one.borrow(), key).unwrap_or(&null),
-                    field(other.borrow(), key).unwrap_or(&null),
-                );
+    // What is compared is looked up once: there may be very many.
+    let mut keyed: Vec<(Vec<Value>, D)> = list
+        .drain(..)
+        .map(|one| {
+            let keys = order
+                .keys()
+                .map(|key| field(one.borrow(), key).map_or(Value::Null, comparable));
+            (keys.collect(), one)
+        })
+        .collect();
+    keyed.sort_by(|(one, _), (other, _)| {
+        one.iter()
+            .zip(other)
+            .zip(order.values())
+            .map(|((one, other), direction)| {
+                let ordering = compare_keys(one, other);
                 if direction.as_i64() == Some(-1) {
                     ordering.reverse()
                 } else {
@@ -135,6 +147,7 @@ pub fn sort<D: Borrow<Doc>>(list: &mut [D], order: &Value) {
             .find(|ordering| *ordering != Ordering::Equal)
             .unwrap_or(Ordering::Equal)
     });
+    list.extend(keyed.into_iter().map(|(_, one)| one));
 }
 
 /// Shows the wanted keys, or all but the unwanted; `_id` stays unless it is unwanted.
