@@ -134,6 +134,8 @@ async fn a_channel_follows_its_room_from_version_to_version() -> Result<()> {
         })
         .await?;
 
+    // Rights follow Rocket.Chat's roles, of which she has none.
+    world.give_power(&eleventh, &alice.user_id, 100).await?;
     let twelfth = upgrade(alice, &eleventh, "12").await?;
     assert!(!twelfth.contains(':'), "{twelfth}");
     alice.join(&twelfth).await?;

@@ -94,7 +94,8 @@ impl Bridge {
             "displayname": site.host_str(),
             "external_url": site.as_str(),
         });
-        let said = content.to_string();
+        // With the room: a look that began before the portal moved said it to the old one.
+        let said = format!("{} {content}", portal.room_id);
         if self.store.room_state(&portal.rid)?.bridge_info == said {
             return Ok(());
         }
