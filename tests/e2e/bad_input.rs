@@ -168,10 +168,8 @@ async fn a_refused_message_is_told_to_its_sender() -> Result<()> {
     bob.join(&room).await?;
     alice.send_text(&room, "here I am").await?;
     carol.wait_for_text(&channel, "here I am").await?;
-    let admin = world.rocket_admin();
-    admin
-        .set_muted(&channel, &world.puppet("alice"), true)
-        .await?;
+    let muted = Rule::as_if_muted(&world.puppet("alice"));
+    world.rocketchat.control().add_rule(muted).await?;
     let refused = alice.send_text(&room, "unheard").await?;
     bob.send_text(&room, "short").await?;
     carol.wait_for_text(&channel, "short").await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{MatrixUser, RocketUser, World, WorldOptions, synapse};
+use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, synapse};
 
 use crate::{BRIDGE, Direct, General, in_direct, in_general};
 
@@ -74,9 +74,9 @@ async fn what_rocketchat_refuses_is_told_kept_and_sent_again_once() -> Result<()
     }
     let good = alice.send_text(&room, "before").await?;
     let there = carol.wait_for_text(&channel, "before").await?;
-    let owner = world.rocket_admin();
     let puppet = world.puppet("alice");
-    owner.set_muted(&channel, &puppet, true).await?;
+    let control = world.rocketchat.control();
+    control.add_rule(Rule::as_if_muted(&puppet)).await?;
     let lost = alice.send_text(&room, "lost").await?;
     let regretted = alice.send_text(&room, "regretted").await?;
     let reaction = alice.react(&room, &good, "👍").await?;
@@ -115,7 +115,7 @@ async fn what_rocketchat_refuses_is_told_kept_and_sent_again_once() -> Result<()
         .await?;
 
     restart(&world).await?;
-    owner.set_muted(&channel, &puppet, false).await?;
+    control.clear_rules().await?;
     ask(&alice, &room, "!rc resend").await?;
     carol.wait_for_text(&channel, "lost").await?;
     carol

@@ -271,6 +271,16 @@ impl Rule {
         self.matching("user", json!(username))
     }
 
+    /// Refuses what this user says, edits and gives, as if a moderator had muted them at
+    /// this very moment: who is muted is soon kept from writing on Matrix, too.
+    pub fn as_if_muted(username: &str) -> Self {
+        let answer = r#"{"success":false,"error":"You_have_been_muted"}"#;
+        Self::on("/api/v1/chat.")
+            .method("POST")
+            .username(username)
+            .status_with(400, json!({}), answer)
+    }
+
     /// Only from the n-th on, counted from 1.
     #[must_use]
     pub fn from_nth(self, nth: u64) -> Self {
