@@ -115,6 +115,9 @@ impl Bridge {
                 noted.begun.push(begun.clone());
                 let part = self.of_part(known, message);
                 self.store.change().reactions(&part, &noted).commit()?;
+                // The event does not say which reaction it is: killed after it is sent,
+                // the bridge finds it by this note only.
+                self.store.flushed().await?;
                 let event = self
                     .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
@@ -230,6 +233,8 @@ impl Bridge {
                 stored.ending = true;
                 let part = self.of_part(known, message);
                 self.store.change().reactions(&part, reactions).commit()?;
+                // Else one that is given again meanwhile is taken for this one.
+                self.store.flushed().await?;
             }
             reactions.given.remove(at);
             let mut change = self.store.change();

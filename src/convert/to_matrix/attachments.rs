@@ -19,9 +19,8 @@ pub type Parse<'a> = &'a dyn Fn(&str) -> Vec<Block>;
 /// `files`, which the caller shows themselves, is left out; blank only when nothing is
 /// said beside those.
 ///
-/// Quotes are left out; [`quoted`] shows one. Of the permalinks that a text begins
-/// with, those to `quotes_shown` are left out: the caller shows these quotes, as a
-/// reply or in words. The name of a webhook (`alias`) is left out too; see
+/// Quotes are left out. Of the permalinks that a text begins with, those to
+/// `quotes_shown` are left out too: the caller shows these quotes, as a reply or in words. The name of a webhook (`alias`) is left out too; see
 /// [`Rendered::under_name`].
 pub fn say(
     message: &Message,
@@ -54,36 +53,6 @@ pub fn say(
         return Rendered::of_text(NOTHING);
     }
     whole
-}
-
-/// A quote in words, with who said it: for a quoted message that is not known on
-/// Matrix. It mentions nobody.
-pub fn quoted(quote: &Attachment, people: &dyn Directory, parse: Parse<'_>) -> Rendered {
-    let mut blocks = Vec::new();
-    let author = quote.author_name.as_deref().map(safe::name);
-    if let Some(author) = author.filter(|author| !author.is_empty()) {
-        let author = Inline::Bold(vec![Inline::Text(author)]);
-        blocks.push(Block::Paragraph(vec![author, Inline::Text(":".to_owned())]));
-    }
-    // The permalinks of quotes inside of this one. Those are not shown.
-    let inner: Vec<String> = quote
-        .attachments
-        .iter()
-        .filter_map(|inner| safe::message_of_permalink(inner.message_link.as_deref()?))
-        .collect();
-    let text = card::parsed(quote.text.as_deref().unwrap_or(""), parse);
-    blocks.extend(without_permalinks(&text, &|id| {
-        inner.iter().any(|inner| inner == id)
-    }));
-    let attached = quote
-        .attachments
-        .iter()
-        .filter(|attachment| !is_quote(attachment));
-    blocks.extend(attached.flat_map(|attachment| card::blocks(attachment, parse)));
-    if blocks.is_empty() {
-        blocks.push(card::line(NOTHING));
-    }
-    aside(&[Block::Quote(blocks)], people)
 }
 
 /// Whether an attachment is a quote. One whose link leads to no message is a card like

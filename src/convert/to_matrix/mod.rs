@@ -23,7 +23,7 @@ mod size;
 mod uikit;
 
 pub use absent::absent;
-pub use attachments::{Parse, quoted, say};
+pub use attachments::{Parse, say};
 pub use files::{
     AttachedFile, OnMatrix, SmallImage, Thumbnail, captioned, event_of, files_of, text_of,
     upload_type, without_caption,

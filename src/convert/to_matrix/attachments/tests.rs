@@ -267,36 +267,13 @@ fn links_of_quotes_that_are_shown_are_left_out() {
 }
 
 #[test]
-fn quotes_are_not_attached_but_can_be_shown() {
+fn quotes_are_not_attached() {
     let quote = json!({
-        "text": "the *original* @alice @all", "author_name": "\u{202e}ali<ce",
+        "text": "the *original* @alice @all", "author_name": "ali",
         "message_link": "https://c.org/channel/x?msg=A",
-        "attachments": [
-            { "message_link": "https://c.org/channel/x?msg=B", "text": "older" },
-            { "type": "file", "title": "w.txt", "title_link": "/file-upload/F/w.txt" },
-        ],
     });
     let message = message(&json!({ "msg": "yes", "attachments": [quote] }));
     assert_eq!(say(&message, &[], &Town, &parse, &[], &[]).body, "yes");
-    let shown = quoted(&message.attachments[0], &Town, &parse);
-    assert_eq!(
-        shown.body,
-        "> **ali<ce**:\n> the **original** Alice Liddell @all\n> [file: w.txt]"
-    );
-    assert_eq!(
-        shown.html.as_deref(),
-        Some(
-            "<blockquote><strong>ali&lt;ce</strong>:<br>the <strong>original</strong> \
-             <a href=\"https://matrix.to/#/@rc_alice:example.org\">Alice Liddell</a> @all<br>\
-             [file: w.txt]</blockquote>"
-        )
-    );
-    assert!(shown.mentions.is_empty() && !shown.mentions_room);
-    let joined = Rendered::join([shown, Rendered::of_text("yes & no")]);
-    assert!(joined.body.ends_with("\n> [file: w.txt]\nyes & no"));
-    assert!(joined.html.unwrap().ends_with("</blockquote>yes &amp; no"));
-    let nothing = quoted(&Attachment::default(), &Town, &parse);
-    assert_eq!(nothing.body, format!("> {NOTHING}"));
 }
 
 #[test]
@@ -376,9 +353,5 @@ proptest! {
         prop_assert!(whole.body.contains("hi"));
         let html = whole.html.unwrap_or_default();
         prop_assert_eq!(disallowed_in(&html), None, "{}", html);
-        for attachment in &message.attachments {
-            let html = quoted(attachment, &Town, &parse).html.unwrap_or_default();
-            prop_assert_eq!(disallowed_in(&html), None, "{}", html);
-        }
     }
 }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use ruma::mxc_uri;
 use serde_json::json;
 
+use super::super::say;
 use super::super::testing::{Town, parse};
-use super::super::{quoted, say};
 use super::*;
 
 fn message(more: Value) -> Message {
@@ -91,8 +91,6 @@ fn several_files_keep_their_order_and_come_once_each() {
     let said = say(&message, &[], &Town, &parse, &[], &files);
     // What has no event of its own is named in words: the second mention too.
     assert_eq!(said.body, "**Card**\nwords\n[file: b]");
-    let quote = quoted(&message.attachments[2], &Town, &parse);
-    assert!(quote.body.contains("[file: quoted]"), "{}", quote.body);
 }
 
 #[test]
