@@ -1,8 +1,8 @@
 //! Messages of Rocket.Chat in the form of Matrix.
 
 use matrix_appservice_rocketchat::convert::to_matrix::{
-    Channel, Directory, LEAST_PIECE, Person, Rendered, bytes_in_json, files_of, fit, quoted,
-    render, say, split_text,
+    Channel, Directory, LEAST_PIECE, Person, Rendered, bytes_in_json, files_of, fit, render, say,
+    split_text,
 };
 use matrix_appservice_rocketchat::rocketchat::documents::Message;
 use rocketchat_markdown::{Block, Options, parse, tree_from_json};
@@ -66,11 +66,6 @@ fn whole_message(message: &Message, bytes: usize) {
         &said.under_name(message.alias.as_deref().unwrap_or("x")),
         bytes,
     );
-    for quote in &message.attachments {
-        let quote = quoted(quote, &Town, &parse);
-        assert!(quote.mentions.is_empty() && !quote.mentions_room);
-        hold(&quote, bytes);
-    }
 }
 
 fn hold(rendered: &Rendered, bytes: usize) {
