@@ -14,6 +14,7 @@ mod files;
 mod flush;
 mod inbox;
 mod keys;
+mod leftovers;
 mod messages;
 mod records;
 
@@ -147,6 +148,8 @@ impl Store {
         std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
         directory
             .create(path)
+            .map_err(|error| StoreError::Sled(error.to_string()))?;
+        leftovers::remove_unfinished_snapshots(path)
             .map_err(|error| StoreError::Sled(error.to_string()))?;
         let db = sled::Config::new()
             .path(path)

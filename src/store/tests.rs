@@ -241,6 +241,36 @@ fn nobody_else_can_read_the_store() {
     assert_eq!(mode & 0o077, 0);
 }
 
+#[test]
+fn a_process_killed_while_it_opens_the_store_does_no_harm() {
+    for written in [&b""[..], b"half of a snapshot, and not more"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let store = open(path).unwrap();
+        store.change().portal(&portal()).commit().unwrap();
+        drop(store);
+        wait_until_closed(path);
+        let unfinished = path.join("snap.7FFFFFFFFFFFFFFF.generating");
+        std::fs::write(&unfinished, written).unwrap();
+        let config = sled::Config::new().path(path).cache_capacity(CACHE);
+        assert!(config.open().is_err(), "sled no longer needs our help");
+        let store = open(path).unwrap();
+        assert_eq!(store.portals().len(), 1);
+        assert!(!unfinished.exists());
+    }
+}
+
+#[test]
+fn what_another_process_is_writing_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let _in_use = open(path).unwrap();
+    let unfinished = path.join("snap.7FFFFFFFFFFFFFFF.generating");
+    std::fs::write(&unfinished, "").unwrap();
+    assert!(open(path).is_err());
+    assert!(unfinished.exists());
+}
+
 /// The thread that flushes lets go of the store a moment after its owner did.
 fn wait_until_closed(directory: &Path) {
     let config = sled::Config::new().path(directory).cache_capacity(CACHE);
