@@ -184,8 +184,8 @@ impl Bridge {
     /// Gives a room a picture on Rocket.Chat as the person who wishes it; the hash of
     /// what the server made of it. By that it is recognised when it comes back: its
     /// `avatarETag` the server gives half a second later (6.14), when somebody else may
-    /// have set another. What resembles it no more than by chance is such another, and
-    /// has to reach Matrix.
+    /// have set another. What does not resemble it is such another, and has to reach
+    /// Matrix: then there is no hash.
     async fn set_room_picture(
         &self,
         portal: &Portal,
