@@ -68,6 +68,64 @@ async fn channels_are_mirrored_by_pattern_also_those_that_are_made_later() -> Re
     Ok(())
 }
 
+/// Whether the bridge says that all channels of its configuration are mirrored.
+async fn has_all_channels(world: &World) -> Result<bool> {
+    let answer = world.bridge.get("/health/ready").await?;
+    Ok(answer.body["detail"]["all_channels_mirrored"] == true)
+}
+
+#[tokio::test]
+async fn who_speaks_while_many_channels_are_opened_does_not_wait_for_the_others() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.extra_config = json!({
+        "bridge": { "channels": ["many*"], "open_by_alias": false },
+    });
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    // The oldest are opened last.
+    let control = world.rocketchat.control();
+    let order = json!({ "names": ["many-first", "many-second"], "members": ["carol"] });
+    let oldest = control.make_rooms(&order).await?;
+    let (first, second) = (&oldest[0], &oldest[1]);
+    control
+        .make_rooms(&json!({ "prefix": "many", "count": 50 }))
+        .await?;
+    for rid in &oldest {
+        carol.send(rid, "before the bridge").await?;
+    }
+    world.bridge.start()?;
+    world.bridge.connected().await?;
+
+    carol.send(first, "is anybody there?").await?;
+    carol.send(first, "hello?").await?;
+    let room = entered(&world, &alice, &world.alias("many-first")).await?;
+    alice.wait_for_text(&room, "hello?").await?;
+    assert!(!has_all_channels(&world).await?, "the others are not there");
+    assert_eq!(
+        alice.room_texts(&room).await?,
+        ["is anybody there?", "hello?"]
+    );
+    alice.send_text(&room, "I am").await?;
+    carol.wait_for_text(first, "I am").await?;
+
+    // Killed before it is through, with somebody speaking meanwhile.
+    assert!(!has_all_channels(&world).await?, "the others are not there");
+    world.bridge.kill().await?;
+    carol.send(second, "while it was dead").await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    let room = entered(&world, &alice, &world.alias("many-second")).await?;
+    alice.wait_for_text(&room, "while it was dead").await?;
+    assert_eq!(alice.room_texts(&room).await?, ["while it was dead"]);
+    assert!(
+        alice.resolve_alias(&world.alias("many0")).await?.is_some(),
+        "all are there"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn whoever_invites_a_person_of_matrix_or_the_bridge_opens_the_room() -> Result<()> {
     let general = in_general().await?;
