@@ -122,6 +122,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held, before `making_portal`, while the people of a room get a private group.
+    gathering: KeyedLock<OwnedRoomId>,
     /// Held while the space of a team is made or changed.
     making_space: KeyedLock<String>,
     /// Held while a room's power levels are read, changed and written.
@@ -216,6 +218,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                gathering: KeyedLock::new(),
                 making_space: KeyedLock::new(),
                 changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),

@@ -12,12 +12,16 @@
 //! * [`puppets`]: people of Matrix and their puppets.
 //! * [`joins`]: ghosts that come although their person has not spoken.
 //! * [`rights`]: owners and moderators, and levels of power.
+//! * [`authors`]: who did something on Matrix.
+//! * [`lacking`]: what the bridge has not the power for.
 //! * [`permissions`]: what roles may do on Rocket.Chat.
 //! * [`round`]: comparing everything.
 
+pub(super) mod authors;
 mod events;
 mod ghosts;
 mod joins;
+mod lacking;
 mod news;
 mod permissions;
 mod puppets;

@@ -11,6 +11,9 @@
 //!
 //! * [`aspects`]: what is compared. Pure.
 //! * [`agree`]: a look at a room.
+//! * [`writing`]: who may write.
+//! * [`history`]: who may read.
+//! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
 //! * [`info`]: the state that tells of the bridge.
 //! * [`teams`] makes spaces.
@@ -18,10 +21,13 @@
 
 mod agree;
 mod aspects;
+mod history;
 mod info;
 mod places;
 mod round;
 mod teams;
+mod telling;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +36,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+pub(super) use aspects::agreed_states;
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
 
