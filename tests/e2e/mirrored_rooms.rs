@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testbed::{MatrixUser, World, WorldOptions};
+use testbed::{MatrixUser, Rule, World, WorldOptions};
 
 use crate::{BRIDGE, General, in_general};
 
@@ -123,6 +123,49 @@ async fn who_speaks_while_many_channels_are_opened_does_not_wait_for_the_others(
         alice.resolve_alias(&world.alias("many0")).await?.is_some(),
         "all are there"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn rounds_that_rocketchat_slows_down_hold_no_message_up() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    alice.send_text(&room, "hi").await?;
+    carol.wait_for_text(&channel, "hi").await?;
+    carol.send(&channel, "hello").await?;
+    alice.wait_for_text(&room, "hello").await?;
+    world.bridge.stop().await?;
+    let control = world.rocketchat.control();
+    let rounds = [
+        "rooms.adminRooms",
+        "rooms.info",
+        "users.list",
+        "channels.members",
+        "channels.roles",
+    ];
+    for endpoint in rounds {
+        let rule = Rule::on(&format!("/api/v1/{endpoint}")).rate_limit(1, 600_000);
+        control.add_rule(rule).await?;
+    }
+    world.bridge.start()?;
+    world.bridge.connected().await?;
+    for number in 0..10 {
+        let (there, back) = (format!("there {number}"), format!("back {number}"));
+        alice.send_text(&room, &there).await?;
+        carol.wait_for_text(&channel, &there).await?;
+        carol.send(&channel, &back).await?;
+        alice.wait_for_text(&room, &back).await?;
+    }
+    // They wait for as long as they were told to.
+    for rule in control.rules().await?.as_array().context("the rules")? {
+        let hits = rule["hits"].as_u64().context("how often")?;
+        assert!(hits <= 6, "{rule}");
+    }
     Ok(())
 }
 
