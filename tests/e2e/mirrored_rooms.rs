@@ -90,7 +90,7 @@ async fn who_speaks_while_many_channels_are_opened_does_not_wait_for_the_others(
     let oldest = control.make_rooms(&order).await?;
     let (first, second) = (&oldest[0], &oldest[1]);
     control
-        .make_rooms(&json!({ "prefix": "many", "count": 50 }))
+        .make_rooms(&json!({ "prefix": "many", "count": 30 }))
         .await?;
     for rid in &oldest {
         carol.send(rid, "before the bridge").await?;
