@@ -6,7 +6,7 @@ use ruma::api::client::room::create_room;
 use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ghosts::localpart_of;
 use super::room_state::BRIDGE_STATE;
@@ -237,24 +237,26 @@ impl Bridge {
             && self.says_made_for(&bot, candidate, room).await?)
     }
 
-    /// Whether a room's state says that this user of ours made it for this room of
-    /// Rocket.Chat.
+    /// Whether this user of ours made the room for this room of Rocket.Chat. Anybody who
+    /// makes a room can have it say so: only who made it cannot be made up.
     async fn says_made_for(
         &self,
         maker: &Intent,
         candidate: &OwnedRoomId,
         room: &Room,
     ) -> Result<bool, Failure> {
+        let create = maker.state_event(candidate, "m.room.create", "").await?;
+        if !create.is_some_and(|create| create.sender == maker.user_id()) {
+            return Ok(false);
+        }
         let key = self.bridge_state_key(&room.id);
-        let state = maker.state(candidate, BRIDGE_STATE[0], &key).await?;
-        let create = maker.state(candidate, "m.room.create", "").await?;
-        let text = |value: &Option<Value>, pointer: &str| {
-            let found = value.as_ref().and_then(|value| value.pointer(pointer));
-            found.and_then(Value::as_str).map(str::to_owned)
-        };
-        Ok(create.is_some()
-            && text(&state, "/channel/id").as_deref() == Some(room.id.as_str())
-            && text(&state, "/bridgebot").as_deref() == Some(maker.user_id().as_str()))
+        let state = maker
+            .state_event(candidate, BRIDGE_STATE[0], &key)
+            .await?
+            .filter(|state| state.sender == maker.user_id());
+        let text = |pointer: &str| state.as_ref()?.content.pointer(pointer)?.as_str();
+        Ok(text("/channel/id") == Some(room.id.as_str())
+            && text("/bridgebot") == Some(maker.user_id().as_str()))
     }
 
     /// The room that an interrupted attempt made for a direct message, if any: a
