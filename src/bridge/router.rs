@@ -138,6 +138,7 @@ impl Bridge {
         }
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
+            bridge.look_for_commands().await;
             let rocket = bridge.rocket().await;
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
@@ -171,8 +172,9 @@ impl Bridge {
                 }
             }
             Ok(None) => {
-                if let Document::Message(message) = &document {
-                    self.on_unmirrored(message);
+                if let Document::Message(message) = document {
+                    self.on_unmirrored(&message);
+                    self.on_unmirrored_words(message);
                 }
             }
             Err(error) => {
