@@ -1,19 +1,13 @@
 //! People of Matrix and their puppets: in the room on Rocket.Chat is who is in the Matrix
 //! room, as far as Rocket.Chat lets them.
 
-use ruma::{EventId, OwnedUserId, UserId};
-use serde_json::Value;
+use ruma::UserId;
 
 use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
-use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::store::{Portal, PortalKind, Puppet};
-
-/// How many changes of somebody's membership are looked back through for their
-/// invitation: a join is made anew for every new name and picture.
-const MOST_CHANGES: usize = 50;
 
 impl Bridge {
     /// Makes it the same on both sides whether a Matrix user is in a portal. What they
@@ -27,7 +21,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let key = (portal.rid.clone(), user.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
-        let seat = self.seat(portal, user).await?;
+        let mut seat = self.seat(portal, user).await?;
         let puppet = self.store.puppet(user)?;
         let is_member = match &puppet {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
@@ -37,6 +31,14 @@ impl Bridge {
             return Ok(());
         }
         let was_member = self.store.is_puppet_in_room(&portal.rid, user)?;
+        if was_member && seat.event.is_none() {
+            match self.earlier_seat(portal, user).await? {
+                Some(earlier) if matches!(earlier.membership(), "leave" | "ban") => seat = earlier,
+                // They come when they follow the upgrade, which was not their doing.
+                Some(_) if is_member => return Ok(()),
+                _ => {}
+            }
+        }
         match (seat.membership(), is_member, was_member) {
             ("join" | "invite", true, true) => Ok(()),
             ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
@@ -82,6 +84,23 @@ impl Bridge {
             }
             (_, false, _) => self.note_puppet_out(portal, user),
         }
+    }
+
+    /// Somebody's membership of the room that a portal was in before, where they have not
+    /// come into the one that follows it; none when the portal has not moved.
+    async fn earlier_seat(&self, portal: &Portal, user: &UserId) -> Result<Option<Seat>, Failure> {
+        let bot = self.matrix.bot();
+        for room in self.earlier_rooms(portal).await? {
+            let event = match bot.state_event(&room, "m.room.member", user.as_str()).await {
+                // It cannot be told any more: nobody is removed for that.
+                Err(error) if error.is_forbidden() => None,
+                outcome => outcome?,
+            };
+            if event.is_some() {
+                return Ok(Some(Seat { event }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a puppet's account is there: who lost it with that was not removed.
@@ -221,28 +240,6 @@ impl Bridge {
         .await
     }
 
-    /// Who invited somebody, by what stands before their join.
-    async fn host_of(&self, portal: &Portal, seat: &Seat) -> Result<Option<OwnedUserId>, Failure> {
-        let bot = self.matrix.bot();
-        let Some(now) = &seat.event else {
-            return Ok(None);
-        };
-        // The event as it is in the room's state may lack what it replaces.
-        let mut event = bot.event(&portal.room_id, &now.event_id).await?;
-        for _ in 0..MOST_CHANGES {
-            let Some(found) = event else { return Ok(None) };
-            let membership = found.content.get("membership").and_then(Value::as_str);
-            if membership == Some("invite") {
-                return Ok(Some(found.sender));
-            }
-            event = match replaced(&found) {
-                Some(before) => bot.event(&portal.room_id, &before).await?,
-                None => None,
-            };
-        }
-        Ok(None)
-    }
-
     /// A Matrix user has left, or was removed by another: so is their puppet. Who alone
     /// owns the room stays there.
     async fn take_puppet_out(
@@ -309,11 +306,4 @@ impl Bridge {
         }
         self.note_puppet_in(portal, user)
     }
-}
-
-/// The event of the same state that stood before this one (Synapse says so; the
-/// specification does not).
-pub(super) fn replaced(event: &TimelineEvent) -> Option<ruma::OwnedEventId> {
-    let before = event.json.pointer("/unsigned/replaces_state")?;
-    EventId::parse(before.as_str()?).ok()
 }
