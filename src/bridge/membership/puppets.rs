@@ -119,7 +119,7 @@ impl Bridge {
     }
 
     /// Says something in a room on Rocket.Chat as the bridge's account, once for each id.
-    async fn tell_room(
+    pub(in crate::bridge) async fn tell_room(
         &self,
         portal: &Portal,
         id: &RocketMessageId,
