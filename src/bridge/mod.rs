@@ -34,6 +34,7 @@ mod look_queue;
 mod marker;
 mod membership;
 mod mirrored_rooms;
+mod openings;
 mod perseverance;
 mod portals;
 mod power;
@@ -139,7 +140,7 @@ pub struct Bridge {
     ephemerals: ephemeral::Ephemerals,
     members: membership::Members,
     room_states: room_state::RoomStates,
-    unmirrored: mirrored_rooms::Unmirrored,
+    unmirrored: openings::Unmirrored,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -150,8 +151,6 @@ pub struct Bridge {
     remote_joins: remote_join::RemoteJoins,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
-    /// The channels of the configuration have been opened, as far as possible.
-    channels_opened: AtomicBool,
 }
 
 impl Bridge {
@@ -231,7 +230,7 @@ impl Bridge {
                 ephemerals: ephemeral::Ephemerals::new(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
-                unmirrored: mirrored_rooms::Unmirrored::default(),
+                unmirrored: openings::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -240,7 +239,6 @@ impl Bridge {
                 remote_joins: remote_join::RemoteJoins::new(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
-                channels_opened: AtomicBool::new(false),
             }
         }))
     }

@@ -15,6 +15,7 @@ mod deletions;
 mod direct;
 mod direct_changes;
 mod direct_groups;
+mod direct_to_group;
 mod durability;
 mod edits;
 mod endings;

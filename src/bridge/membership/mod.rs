@@ -32,7 +32,7 @@ pub(super) use news::is_about_another;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ruma::UserId;
 use serde_json::Value;
@@ -63,6 +63,10 @@ pub(super) struct Members {
     permissions: permissions::LastSeen,
 }
 
+/// How long between two rooms of a round, each several requests to both servers, which
+/// have their own people to serve.
+const BETWEEN_TURNS: Duration = Duration::from_millis(250);
+
 /// What is to be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Look {
@@ -77,8 +81,8 @@ impl Members {
         Self {
             settling: KeyedLock::new(),
             comparing_rights: KeyedLock::new(),
-            joins: Queue::new(),
-            looks: Queue::new(),
+            joins: Queue::new(Duration::ZERO),
+            looks: Queue::new(BETWEEN_TURNS),
             round: Notify::new(),
             sizes: Mutex::default(),
             permissions: permissions::LastSeen::default(),

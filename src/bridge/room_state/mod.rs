@@ -31,6 +31,7 @@ mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -48,6 +49,10 @@ use crate::store::{InboxEvent, Portal, PortalKind, RoomState, StateWish, StoreEr
 
 /// How many rooms are looked at at once.
 const WORKERS: usize = 3;
+
+/// How long between two rooms of a round, each several requests to both servers, which
+/// have their own people to serve.
+const BETWEEN_ROOMS: Duration = Duration::from_millis(100);
 
 /// Which states of Matrix are a reason to look.
 const STATES: [&str; 6] = [
@@ -82,7 +87,7 @@ pub(super) struct RoomStates {
 impl RoomStates {
     pub(super) fn new() -> Self {
         Self {
-            queue: Queue::new(),
+            queue: Queue::new(BETWEEN_ROOMS),
             round: Notify::new(),
             rows: Mutex::default(),
             hints: Mutex::default(),
