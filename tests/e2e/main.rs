@@ -37,6 +37,7 @@ mod mentions;
 mod mirrored_rooms;
 mod reactions;
 mod replies;
+mod rights;
 mod room_state;
 mod start;
 mod threads;
