@@ -41,6 +41,7 @@ mod power;
 mod puppets;
 mod queues;
 mod remote_join;
+mod rocket_commands;
 mod rocket_side;
 mod room_state;
 mod router;
@@ -63,7 +64,8 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::Store;
 
-pub use command_line::{Caller, CommandLine, Reply};
+pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
+pub use direct::OpenedDirect;
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
@@ -95,6 +97,8 @@ pub struct Bridge {
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Job>,
+    /// Commands given on Rocket.Chat, by who gives them.
+    asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
     upload_limit_seen: upload_limit::LastSeen,
@@ -175,6 +179,7 @@ impl Bridge {
         Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let for_rocket = weak.clone();
             let for_matrix = weak.clone();
+            let for_asked = weak.clone();
             Self {
                 to_rocket: Queues::new(move |room, waiting| {
                     let bridge = for_rocket.upgrade();
@@ -189,6 +194,14 @@ impl Bridge {
                     async move {
                         if let Some(bridge) = bridge {
                             bridge.work_document(rid, job).await;
+                        }
+                    }
+                }),
+                asked: Queues::new(move |_, message| {
+                    let bridge = for_asked.upgrade();
+                    async move {
+                        if let Some(bridge) = bridge {
+                            bridge.work_asked(message).await;
                         }
                     }
                 }),
@@ -265,6 +278,7 @@ impl Bridge {
         self.look_after_ephemerals();
         self.look_after_members();
         self.look_after_rooms();
+        self.take_up_asked();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();
@@ -360,6 +374,7 @@ impl Bridge {
         let work = async {
             self.to_rocket.drained().await;
             self.to_matrix.drained().await;
+            self.asked.drained().await;
         };
         if tokio::time::timeout(PATIENCE_AT_STOP, work).await.is_err() {
             tracing::info!("some work is left for the next start");

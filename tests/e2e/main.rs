@@ -10,6 +10,7 @@
 mod agreement;
 mod bad_input;
 mod channel;
+mod commands;
 mod conversation;
 mod deletions;
 mod direct;
@@ -36,6 +37,7 @@ mod mentions;
 mod mirrored_rooms;
 mod reactions;
 mod replies;
+mod rights;
 mod room_state;
 mod start;
 mod threads;

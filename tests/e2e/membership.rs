@@ -90,7 +90,7 @@ pub(crate) async fn set_level(
     Ok(())
 }
 
-async fn wait_for_role(
+pub(crate) async fn wait_for_role(
     world: &World,
     reader: &RocketUser,
     rid: &str,
@@ -118,7 +118,7 @@ pub(crate) async fn id_of(reader: &RocketUser, username: &str) -> Result<String>
     Ok(user["_id"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn role(by: &RocketUser, verb: &str, rid: &str, id: &str) -> Result<Value> {
+pub(crate) async fn role(by: &RocketUser, verb: &str, rid: &str, id: &str) -> Result<Value> {
     let body = json!({ "roomId": rid, "userId": id });
     by.post(&format!("channels.{verb}"), body).await
 }
@@ -136,7 +136,7 @@ pub(crate) async fn wait_for_notice(
         .await
 }
 
-fn refusal() -> String {
+pub(crate) fn refusal() -> String {
     json!({ "success": false, "error": "Not allowed [error-not-allowed]", "errorType": "error-not-allowed" })
         .to_string()
 }
@@ -375,7 +375,7 @@ async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
     Ok(())
 }
 
-async fn in_general_of_version(version: &str) -> Result<General> {
+pub(crate) async fn in_general_of_version(version: &str) -> Result<General> {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     options.synapse_config = json!({ "default_room_version": version });

@@ -389,6 +389,21 @@ async fn an_upgrade_takes_and_gives_no_rights_and_removes_nobody() -> Result<()>
     alice.leave(&twelfth).await?;
     wait_for_member(&world, &carol, &group, &world.puppet("alice"), false).await?;
     wait_for_member(&world, &carol, &group, &world.puppet("dora"), true).await?;
+
+    // A private group does not go on where anybody may come in.
+    let open = boss
+        .create_room(json!({
+            "preset": "public_chat",
+            "creation_content": { "predecessor": { "room_id": twelfth } },
+        }))
+        .await?;
+    let moved = json!({ "body": "moved", "replacement_room": open });
+    boss.send_state(&twelfth, "m.room.tombstone", "", moved)
+        .await?;
+    wait_for_notice(&boss, &twelfth, "is open to others").await?;
+    carol.send(&group, "among ourselves").await?;
+    boss.wait_for_text(&twelfth, "among ourselves").await?;
+    boss.wait_for_members(&open, &[&boss.user_id]).await?;
     Ok(())
 }
 

@@ -99,6 +99,8 @@ enum Why<'a> {
         by: Option<&'a UserRef>,
         /// The message that tells.
         message: &'a RocketMessageId,
+        /// When it was written (ms, Rocket.Chat's clock).
+        at: i64,
         /// They came. When they are not there now, another message tells how they went.
         came: bool,
     },

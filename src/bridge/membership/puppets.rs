@@ -7,6 +7,8 @@ use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
 use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::rest::OutgoingMessage;
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
 
 impl Bridge {
@@ -27,6 +29,9 @@ impl Bridge {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
             None => false,
         };
+        if let Some(puppet) = &puppet {
+            self.tell_of_banned(portal, puppet, &seat, why).await?;
+        }
         if !is_member && why.is_outdated() {
             return Ok(());
         }
@@ -40,7 +45,10 @@ impl Bridge {
             }
         }
         match (seat.membership(), is_member, was_member) {
-            ("join" | "invite", true, true) => Ok(()),
+            ("join" | "invite", true, true) => self.no_longer_staying(
+                portal,
+                puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
+            ),
             ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
             ("join" | "invite", false, true) => {
                 if !self.has_account(puppet.as_ref()).await? {
@@ -59,31 +67,132 @@ impl Bridge {
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
                     self.invite_person_here(portal, user, why.by()).await
                 } else {
-                    self.take_puppet_out(portal, &puppet, &seat).await?;
-                    match (membership, was_member, why) {
-                        (
-                            "ban",
-                            false,
-                            Why::News {
-                                by: Some(by),
-                                message,
-                                ..
-                            },
-                        ) => {
-                            let text = format!(
-                                "{} is banned from the room {} on Matrix and cannot be added to it.",
-                                puppet.username, portal.name
-                            );
-                            let id = derived::telling_id(message, "banned");
-                            let text = crate::convert::to_rocketchat::plain(&text);
-                            self.tell_directly(&by.id, &id, &text).await
-                        }
-                        _ => Ok(()),
-                    }
+                    self.take_puppet_out(portal, &puppet, &seat).await
                 }
             }
-            (_, false, _) => self.note_puppet_out(portal, user),
+            (_, false, _) => {
+                self.note_puppet_out(portal, user)?;
+                self.no_longer_staying(
+                    portal,
+                    puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
+                )
+            }
         }
+    }
+
+    /// Says that a puppet cannot be added whose Matrix user is kept out, if that was tried,
+    /// to whoever did it. Where Rocket.Chat does not say who that was (6.x, in channels),
+    /// the room is told.
+    async fn tell_of_banned(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        seat: &Seat,
+        why: Why<'_>,
+    ) -> Result<(), Failure> {
+        let Why::News {
+            by,
+            message,
+            at,
+            came: true,
+        } = why
+        else {
+            return Ok(());
+        };
+        let ban = seat.event.as_ref().filter(|_| seat.membership() == "ban");
+        // They may have come before that.
+        let is_since =
+            ban.is_some_and(|ban| i64::try_from(ban.origin_server_ts).is_ok_and(|ban| ban < at));
+        if !is_since {
+            return Ok(());
+        }
+        let text = format!(
+            "{} is banned from the room {} on Matrix and cannot be added to it.",
+            puppet.username, portal.name
+        );
+        let id = derived::telling_id(message, "banned");
+        let text = crate::convert::to_rocketchat::plain(&text);
+        match by {
+            Some(by) => self.tell_directly(&by.id, &id, &text).await,
+            None => self.tell_room(portal, &id, &text).await,
+        }
+    }
+
+    /// Says something in a room on Rocket.Chat as the bridge's account, once for each id.
+    pub(in crate::bridge) async fn tell_room(
+        &self,
+        portal: &Portal,
+        id: &RocketMessageId,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let message = OutgoingMessage {
+            id,
+            rid: &portal.rid,
+            msg: text,
+            tmid: None,
+            alias: None,
+            avatar: None,
+            emoji: None,
+        };
+        let told = self.rocket().await.bot.send_message(&message).await;
+        match told.map_err(Failure::from) {
+            // It may not speak there.
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(rid = %portal.rid, %failure, "a room could not be told something");
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Says once that somebody who has left the Matrix room is still in the room on
+    /// Rocket.Chat. It is tried again when rights change there, and at each round.
+    async fn tell_staying(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        seat: &Seat,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let id = &puppet.credentials.user_id;
+        let Some(event) = &seat.event else {
+            return Ok(());
+        };
+        let known = self.store.room_rights(&portal.rid)?;
+        if known.staying.get(id) == Some(&event.event_id) {
+            return Ok(());
+        }
+        let why = failure.person_text();
+        let text = format!(
+            "{} is still in this room on Rocket.Chat. {why}",
+            puppet.matrix_id
+        );
+        let bot = self.matrix.bot();
+        match self
+            .say(&bot, &portal.room_id, &event.event_id, "staying", &text)
+            .await
+        {
+            Err(failure) if failure.is_permanent() => {}
+            outcome => outcome?,
+        }
+        let text = format!(
+            "{} has left this room on Matrix, and is still in it here. {why}",
+            puppet.username
+        );
+        let id = derived::telling_id_of_event(&event.event_id, "staying");
+        let text = crate::convert::to_rocketchat::plain(&text);
+        self.tell_room(portal, &id, &text).await?;
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            let staying = &mut rights.staying;
+            staying.insert(puppet.credentials.user_id.clone(), event.event_id.clone());
+        })?)
+    }
+
+    fn no_longer_staying(&self, portal: &Portal, id: Option<&RocketUserId>) -> Result<(), Failure> {
+        let Some(id) = id else { return Ok(()) };
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            rights.staying.remove(id);
+        })?)
     }
 
     /// Somebody's membership of the room that a portal was in before, where they have not
@@ -254,7 +363,10 @@ impl Bridge {
             && !self.config.is_ours(&event.sender)
         {
             match self.kick_as(portal, &event.sender, id).await {
-                Ok(()) => return self.note_puppet_out(portal, user),
+                Ok(()) => {
+                    self.note_puppet_out(portal, user)?;
+                    return self.no_longer_staying(portal, Some(id));
+                }
                 Err(failure) => drop(refusal(failure)?),
             }
         }
@@ -266,14 +378,16 @@ impl Bridge {
             })
             .await;
         match left {
-            Ok(()) => self.note_puppet_out(portal, user),
-            Err(failure) if super::is_not_in_room(&failure) => self.note_puppet_out(portal, user),
+            Ok(()) => {}
+            Err(failure) if super::is_not_in_room(&failure) => {}
             Err(failure) if failure.is_permanent() => {
                 tracing::info!(rid = %portal.rid, %user, %failure, "their puppet stays in the room");
-                Ok(())
+                return self.tell_staying(portal, puppet, seat, &failure).await;
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        self.note_puppet_out(portal, user)?;
+        self.no_longer_staying(portal, Some(id))
     }
 
     /// A puppet was added on Rocket.Chat: its Matrix user is invited, by the ghost of who

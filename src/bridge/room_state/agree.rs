@@ -377,7 +377,13 @@ impl Bridge {
             Err(Failure::Matrix(error)) if error.is_forbidden() => {
                 // Somebody took the bot's power. What they set is nobody's wish.
                 tracing::warn!(rid = %portal.rid, room = %portal.room_id, ?aspect, "the bridge lacks the power to set {} in a room", aspect.state());
-                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))
+                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))?;
+                match over {
+                    Some(over) if aspect == Aspect::Access && there == PRIVATE => {
+                        self.tell_open(portal, over).await
+                    }
+                    _ => Ok(()),
+                }
             }
             Err(failure) => Err(failure),
         }

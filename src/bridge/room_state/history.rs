@@ -7,12 +7,13 @@
 //! gives nobody anything. `world_readable`, which shows the room to who is not in it, is
 //! taken back.
 
+use ruma::EventId;
 use serde_json::{Value, json};
 
 use crate::bridge::membership::authors::replaced;
-use crate::bridge::{Bridge, Failure};
+use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::TimelineEvent;
-use crate::store::Portal;
+use crate::store::{Portal, PortalKind};
 
 /// How many changes of who may read a room are looked back through.
 const MOST_CHANGES: usize = 10;
@@ -37,13 +38,26 @@ impl Bridge {
         {
             Err(error) if error.is_forbidden() => {
                 tracing::warn!(room = %portal.room_id, "anybody can read a mirrored room, and the bridge lacks the power to end that");
-                return Ok(());
+                return self.tell_open(portal, &event.event_id).await;
             }
             outcome => outcome?,
         };
-        let text = "Who may read the room is as it was again: Rocket.Chat shows no room to people without an account.";
+        let text = "Who may read the room did not change, and it is as it was again: Rocket.Chat shows no room to people without an account.";
         self.say(&bot, &portal.room_id, &event.event_id, "history", text)
             .await
+    }
+
+    /// Tells those of a private group on Rocket.Chat that others can read along on Matrix,
+    /// which they cannot see: somebody opened the room, and has taken the power to close it
+    /// from the bridge or never gave it. `event` is what opened it.
+    pub(super) async fn tell_open(&self, portal: &Portal, event: &EventId) -> Result<(), Failure> {
+        if portal.kind != PortalKind::Group {
+            return Ok(());
+        }
+        let text = "The room of this group on Matrix has been opened to people who are not in \
+                    the group, and the bridge lacks the power to close it there.";
+        let id = derived::telling_id_of_event(event, "open");
+        self.tell_room(portal, &id, text).await
     }
 
     /// Who could read the room before somebody opened it to the world, so that newcomers do
