@@ -64,6 +64,13 @@ impl Bridge {
                             tracing::warn!(alias = %wanted, "an alias belongs to another room");
                             return Ok(());
                         };
+                        // Two names may differ in what aliases do not tell apart.
+                        let now = self.room_now(&other.rid).await?;
+                        if now.is_some_and(|now| self.alias_of(&now.room).as_ref() == Some(wanted))
+                        {
+                            tracing::info!(alias = %wanted, "an alias belongs to another channel that is called almost the same");
+                            return Ok(());
+                        }
                         self.compare_room(&other.rid);
                         return Err(Failure::NotYet("another room to give up its alias"));
                     }
