@@ -7,16 +7,13 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{is_direct, is_there_on_matrix, is_there_on_rocketchat, words};
-use crate::bridge::room_state::BRIDGE_STATE;
+use crate::bridge::room_state::{BRIDGE_STATE, CANONICAL};
 use crate::bridge::{Bridge, Failure, derived, marker};
 use crate::matrix::{self, Intent};
 use crate::rocketchat;
 use crate::rocketchat::documents::RoomType;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{Ending, Portal, PortalKind};
-
-/// The addresses that a room says it has.
-const CANONICAL_ALIAS: &str = "m.room.canonical_alias";
 
 impl Bridge {
     /// Takes everything back that the bridge had put into the rooms of a portal. Those
@@ -176,7 +173,7 @@ impl Bridge {
 
     /// The room no longer says that it has addresses of the bridge's.
     async fn forget_own_addresses(&self, bot: &Intent, room: &RoomId) -> Result<(), Failure> {
-        let Some(mut content) = bot.state(room, CANONICAL_ALIAS, "").await? else {
+        let Some(mut content) = bot.state(room, CANONICAL, "").await? else {
             return Ok(());
         };
         let is_ours = |alias: &Value| {
@@ -195,8 +192,7 @@ impl Bridge {
             more.retain(|alias| !is_ours(alias));
         }
         if content != before {
-            bot.send_state(room, CANONICAL_ALIAS, "", &content, None)
-                .await?;
+            bot.send_state(room, CANONICAL, "", &content, None).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, PortalKind, Puppet};
 
 /// How many changes of somebody's membership are looked back through for their
@@ -55,7 +55,7 @@ impl Bridge {
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
-                    self.invite_person_here(portal, user, why.by()).await
+                    self.invite_person_here(portal, user, why).await
                 } else {
                     self.take_puppet_out(portal, &puppet, &seat).await?;
                     match (membership, was_member, why) {
@@ -285,10 +285,10 @@ impl Bridge {
         &self,
         portal: &Portal,
         user: &UserId,
-        by: Option<&UserRef>,
+        why: Why<'_>,
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
-        if let Some(by) = by
+        if let Some(by) = why.by()
             && let Some(ghost) = self.store.ghost(&by.id)?
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
@@ -303,7 +303,22 @@ impl Bridge {
             // They want no invitations, or the bot lacks the power.
             Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {
                 tracing::warn!(%room, %user, %error, "cannot be invited");
-                return Ok(());
+                let Why::News {
+                    by: Some(by),
+                    message,
+                    ..
+                } = why
+                else {
+                    return Ok(());
+                };
+                let text = format!(
+                    "{user} cannot be invited into the room of {} on Matrix, and reads nothing of what is written in it. {}",
+                    portal.name,
+                    Failure::from(error).person_text()
+                );
+                let id = derived::telling_id(message, "uninvited");
+                let text = crate::convert::to_rocketchat::plain(&text);
+                return self.tell_directly(&by.id, &id, &text).await;
             }
             Err(error) => return Err(error.into()),
         }

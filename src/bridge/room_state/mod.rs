@@ -31,6 +31,7 @@ use tokio::sync::Notify;
 
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
+pub(super) use places::CANONICAL;
 
 use super::look_queue::Queue;
 use super::power::PowerLevels;
@@ -126,7 +127,10 @@ impl Bridge {
         is_closed: bool,
     ) -> Result<(), StoreError> {
         self.store.amend_room_state(&portal.rid, |state| {
-            *state = RoomState::default();
+            *state = RoomState {
+                making: state.making,
+                ..RoomState::default()
+            };
             for aspect in [Aspect::Access, Aspect::Name, Aspect::Topic] {
                 let value = aspect.on_rocketchat(room);
                 state.agreed.insert(aspect.key().to_owned(), value);
