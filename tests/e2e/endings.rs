@@ -226,7 +226,22 @@ async fn who_owns_the_room_on_both_sides_may_unbridge_it_and_others_may_not() ->
     alice.send_text(&room, "!rc unbridge").await?;
     wait_for_notice(&alice, &room, "general is no longer mirrored").await?;
     wait_until_left(&world, &alice, &room).await?;
-    wait_until_puppets_left(&world, &carol, &channel).await
+    // Nobody else owned the channel.
+    let puppet = world.puppet("alice");
+    carol
+        .wait_for_message(&channel, "who stays", |message| {
+            message.text.contains("does not let")
+                && message.text.contains("mx")
+                && message.text.contains("leave")
+        })
+        .await?;
+    let members = carol.channel_members(&channel).await?;
+    let theirs: Vec<_> = members
+        .iter()
+        .filter(|name| name.starts_with("mx_"))
+        .collect();
+    assert_eq!(theirs, [&puppet]);
+    Ok(())
 }
 
 /// Nobody tells the bridge of it afterwards.

@@ -172,9 +172,9 @@ async fn where_channels_do_not_federate_nobody_of_another_homeserver_comes_in() 
     );
     assert!(alice.invite(&room, &bob.user_id).await.is_err());
     // A channel that the alias opens is like those of the configuration.
-    carol.create_channel("tea", &[]).await?;
+    let tea = carol.create_channel("tea", &[]).await?;
     assert!(bob.join(&world.alias("tea")).await.is_err());
-    alice.join(&world.alias("tea")).await?;
+    let tea_room = alice.join(&world.alias("tea")).await?;
 
     // Direct messages are between those who wish them.
     let direct = bob.create_direct(&[&world.ghost("carol")]).await?;
@@ -188,22 +188,19 @@ async fn where_channels_do_not_federate_nobody_of_another_homeserver_comes_in() 
     // Who adds such a person on Rocket.Chat hears that they read nothing.
     let id = carol.find_user(&puppet).await?.expect("the puppet")["_id"].clone();
     let id = id.as_str().expect("an id");
-    let owner = world.rocket_admin();
-    owner.invite_to_channel(&channel, id).await?;
-    let told = owner.wait_for_dm(World::ROCKET_BOT).await?;
-    owner
+    carol.invite_to_channel(&tea, id).await?;
+    let told = carol.wait_for_dm(World::ROCKET_BOT).await?;
+    carol
         .wait_for_message(&told, "that bob is not there", |message| {
             message.text.contains("cannot be invited") && message.text.contains(bob.localpart())
         })
         .await?;
-    carol.send(&channel, "only for us").await?;
-    alice.wait_for_text(&room, "only for us").await?;
-    assert!(
-        !alice
-            .joined_members(&room)
-            .await?
-            .contains_key(&bob.user_id)
-    );
+    carol.send(&tea, "only for us").await?;
+    alice.wait_for_text(&tea_room, "only for us").await?;
+    let members = alice.joined_members(&tea_room).await?;
+    assert!(!members.contains_key(&bob.user_id), "{members:?}");
+    carol.send(&channel, "and here").await?;
+    alice.wait_for_text(&room, "and here").await?;
     Ok(())
 }
 
