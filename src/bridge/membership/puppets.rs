@@ -8,7 +8,9 @@ use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::RoomType;
+use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{Portal, PortalKind, Puppet};
 
 /// How many changes of somebody's membership are looked back through for their
@@ -55,7 +57,7 @@ impl Bridge {
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
-                    self.invite_person_here(portal, user, why).await
+                    self.invite_person_here(portal, user, why.by()).await
                 } else {
                     self.take_puppet_out(portal, &puppet, &seat).await?;
                     match (membership, was_member, why) {
@@ -285,10 +287,10 @@ impl Bridge {
         &self,
         portal: &Portal,
         user: &UserId,
-        why: Why<'_>,
+        by: Option<&UserRef>,
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
-        if let Some(by) = why.by()
+        if let Some(by) = by
             && let Some(ghost) = self.store.ghost(&by.id)?
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
@@ -303,26 +305,52 @@ impl Bridge {
             // They want no invitations, or the bot lacks the power.
             Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {
                 tracing::warn!(%room, %user, %error, "cannot be invited");
-                let Why::News {
-                    by: Some(by),
-                    message,
-                    ..
-                } = why
-                else {
-                    return Ok(());
-                };
-                let text = format!(
-                    "{user} cannot be invited into the room of {} on Matrix, and reads nothing of what is written in it. {}",
-                    portal.name,
-                    Failure::from(error).person_text()
-                );
-                let id = derived::telling_id(message, "uninvited");
-                let text = crate::convert::to_rocketchat::plain(&text);
-                return self.tell_directly(&by.id, &id, &text).await;
+                return self
+                    .say_uninvited(portal, user, &Failure::from(error))
+                    .await;
             }
             Err(error) => return Err(error.into()),
         }
         self.note_puppet_in(portal, user)
+    }
+
+    /// Says once as the puppet, in the room into which it was brought, that its user is not
+    /// there: Rocket.Chat does not always tell who did it.
+    async fn say_uninvited(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let puppet = self.puppet_of(user).await?;
+        let about = RocketMessageId::new(format!("{} {user}", portal.rid));
+        let id = derived::telling_id(&about, "uninvited");
+        let text = crate::convert::to_rocketchat::plain(&format!(
+            "I cannot be invited into this room on Matrix, so I read nothing of what is written here. {}",
+            failure.person_text()
+        ));
+        let (id, text) = (&id, &text);
+        let told = self
+            .as_puppet(&puppet, |session| async move {
+                let message = OutgoingMessage {
+                    id,
+                    rid: &portal.rid,
+                    msg: text,
+                    tmid: None,
+                    alias: None,
+                    avatar: None,
+                    emoji: None,
+                };
+                session.send_message(&message).await
+            })
+            .await;
+        match told {
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(rid = %portal.rid, %user, %failure, "nobody could be told");
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
     }
 }
 
