@@ -1,6 +1,7 @@
 //! What happened while nobody listened: read back from a room's cursor, after
 //! every time that something may have been missed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use super::hearing::Outcome;
 use super::{Bridge, Failure};
 use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
-use crate::rocketchat::documents::{SyncResult, Timestamp};
+use crate::rocketchat::documents::{RoomType, SyncResult, Timestamp};
+use crate::rocketchat::rest::RoomOrder;
 use crate::store::{Portal, PortalKind};
 
 /// How far before the cursor is read, in ms. `_updatedAt` is stamped before the
@@ -24,18 +26,96 @@ pub(super) const READ_BACKS_AT_ONCE: usize = 6;
 /// while their turn had not come: with thousands of rooms that takes minutes.
 pub(super) const FIRST_AT_ONCE: usize = 2;
 
+/// How many pages of rooms are asked for, those with the newest messages first, and how
+/// many rooms a page has.
+const PAGES_OF_LAST: usize = 5;
+const ROOMS_A_PAGE: usize = 100;
+
 impl Bridge {
     /// Reads a portal's room back from its cursor, in a task of its own, and again
     /// until that succeeds: a room that is not read back is deaf.
     pub(super) fn read_back(self: &Arc<Self>, rid: RocketRoomId) {
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
-            while let Err(failure) = bridge.read_back_now(&rid).await {
-                tracing::error!(%rid, %failure, "a room could not be read back; nothing of it is mirrored until that succeeds");
-                tokio::time::sleep(backoff.next_pause(None)).await;
+            if let Err(failure) = bridge.read_back_now(&rid).await {
+                bridge.read_back_again(&rid, failure).await;
             }
         });
+    }
+
+    /// Reads a room back that could not be, until that succeeds.
+    async fn read_back_again(self: &Arc<Self>, rid: &RocketRoomId, mut failure: Failure) {
+        let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
+        loop {
+            tracing::error!(%rid, %failure, "a room could not be read back; nothing of it is mirrored until that succeeds");
+            tokio::time::sleep(backoff.next_pause(None)).await;
+            match self.read_back_now(rid).await {
+                Ok(()) => return,
+                Err(another) => failure = another,
+            }
+        }
+    }
+
+    /// Reads rooms back, those first in which people have talked last: what was written
+    /// while nobody listened is in these. With thousands, the last come after minutes;
+    /// who speaks in one does not wait for that (see [`Bridge::read_back_first`]).
+    pub(super) fn read_back_all(self: &Arc<Self>, rids: Vec<RocketRoomId>) {
+        let bridge = Arc::clone(self);
+        let connection = self.rooms.connection();
+        tokio::spawn(async move {
+            let rids = bridge.last_talked_first(rids).await;
+            // A task for each of ten thousand rooms would take memory for nothing.
+            let places = Arc::new(tokio::sync::Semaphore::new(READ_BACKS_AT_ONCE));
+            for rid in rids {
+                // Never closed.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    return;
+                };
+                if bridge.rooms.connection() != connection {
+                    // All are read back anew, or will be.
+                    return;
+                }
+                let bridge = Arc::clone(&bridge);
+                tokio::spawn(async move {
+                    if let Err(failure) = bridge.read_back_now(&rid).await {
+                        drop(place);
+                        bridge.read_back_again(&rid, failure).await;
+                    }
+                });
+            }
+        });
+    }
+
+    /// These rooms with those first in which people have talked last on Rocket.Chat. The
+    /// others keep their order.
+    async fn last_talked_first(&self, rids: Vec<RocketRoomId>) -> Vec<RocketRoomId> {
+        let mut first = HashMap::new();
+        for page in 0..PAGES_OF_LAST {
+            if rids.len() <= READ_BACKS_AT_ONCE || first.len() < page * ROOMS_A_PAGE {
+                break;
+            }
+            let rocket = self.rocket().await;
+            let types = [RoomType::Channel, RoomType::Group];
+            let (order, offset) = (RoomOrder::LastMessage, page * ROOMS_A_PAGE);
+            let rooms = rocket
+                .bot
+                .admin_rooms(&types, "", order, offset, ROOMS_A_PAGE);
+            match rooms.await {
+                Ok(rooms) => {
+                    for room in rooms.items {
+                        let place = first.len();
+                        first.entry(room.id).or_insert(place);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "where people have talked last is not known");
+                    break;
+                }
+            }
+        }
+        let mut rids = rids;
+        rids.sort_by_key(|rid| first.get(rid).copied().unwrap_or(usize::MAX));
+        rids
     }
 
     /// Reads a room back before those whose turn it is, because somebody has spoken in

@@ -2,7 +2,7 @@
 //! only when nothing before it can be missing. Without I/O.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cursor::Cursor;
@@ -19,6 +19,7 @@ const LONGEST_QUEUE: usize = 2_000;
 pub(super) struct Rooms {
     rooms: Mutex<HashMap<RocketRoomId, Room>>,
     listening: AtomicBool,
+    connections: AtomicU64,
 }
 
 struct Room {
@@ -69,7 +70,16 @@ impl Rooms {
 
     /// The bridge's own socket is there, or not.
     pub(super) fn set_listening(&self, listening: bool) {
+        if listening {
+            self.connections.fetch_add(1, Ordering::SeqCst);
+        }
         self.listening.store(listening, Ordering::SeqCst);
+    }
+
+    /// The number of the connection of the bridge's own socket; none without one.
+    pub(super) fn connection(&self) -> Option<u64> {
+        self.is_listening()
+            .then(|| self.connections.load(Ordering::SeqCst))
     }
 
     /// Whether the bridge's own socket is there.

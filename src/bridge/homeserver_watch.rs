@@ -256,6 +256,8 @@ impl Bridge {
                 self.homeserver.suspect(now_ms());
                 self.matrix_gate.close();
             } else if self.homeserver.is_suspect() {
+                // What is for the homeserver need not wait until all is read back.
+                self.matrix_gate.open();
                 self.recover().await;
             } else {
                 self.matrix_gate.open();
@@ -312,12 +314,8 @@ impl Bridge {
             .unwrap_or_else(PoisonError::into_inner)
             .looked(found > 0);
         drop(recoveries);
-        if self
-            .homeserver
-            .trust(absences, |event| self.enqueue_event(event))
-        {
-            self.matrix_gate.open();
-        }
+        self.homeserver
+            .trust(absences, |event| self.enqueue_event(event));
     }
 
     /// How many events of the room were found that had not come.

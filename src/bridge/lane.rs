@@ -26,7 +26,8 @@ pub(super) struct Place {
     pub changes: Vec<String>,
     /// It waits for everything before it, and everything after it waits for it:
     /// changes of the room itself. For what is [`slow`](Self::slow), and what waits for
-    /// that, it only waits when it is of the same people.
+    /// that, it only waits when it is of the same people; then it holds up only what is
+    /// of its people or refers to it, as what it waits for does.
     pub alone: bool,
     /// It moves a file, which may take minutes: it holds up nobody but its sender, and
     /// what refers to it.
@@ -135,7 +136,10 @@ impl<J> Lane<J> {
                 startable.push(index);
                 *free -= 1;
             }
-            if place.alone {
+            let comes_after_held = comes_after(&place.people, &people_held)
+                || comes_after(&place.refers_to, &ids_held);
+            // One that waits for somebody's file lets the others pass.
+            if place.alone && (slot.job.is_none() || !comes_after_held) {
                 break;
             }
             let people = || place.people.iter().map(String::as_str);
@@ -144,10 +148,7 @@ impl<J> Lane<J> {
                     .chain(&place.changes)
                     .map(String::as_str)
             };
-            let is_held = place.slow
-                || comes_after(&place.people, &people_held)
-                || comes_after(&place.refers_to, &ids_held);
-            if is_held {
+            if place.slow || comes_after_held {
                 people_held.extend(people());
                 ids_held.extend(ids());
             } else {
@@ -307,6 +308,72 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_waits_for_a_file_holds_up_its_people_only() {
+        let change = |id: &str, people: &[&str]| Place {
+            people: people.iter().map(|&person| person.to_owned()).collect(),
+            alone: true,
+            ..by("", id)
+        };
+        let mut lane = Lane::new(8);
+        let file = Place {
+            slow: true,
+            ..by("alice", "0")
+        };
+        lane.push(file, "alice's file");
+        lane.push(change("1", &["alice"]), "alice's other name");
+        lane.push(by("bob", "2"), "bob's text");
+        lane.push(change("3", &["mod", "alice"]), "mod removes alice");
+        lane.push(by("mod", "4"), "mod's text");
+        let about_it = Place {
+            refers_to: vec!["3".into()],
+            ..by("carol", "5")
+        };
+        lane.push(about_it, "carol on the removal");
+        lane.push(change("6", &["dave"]), "dave joins");
+        lane.push(by("dave", "7"), "dave's text");
+        assert_eq!(started(&mut lane), ["alice's file", "bob's text"]);
+        lane.finish(2);
+        assert_eq!(started(&mut lane), ["dave joins"]);
+        assert!(started(&mut lane).is_empty(), "it holds what comes after");
+        lane.finish(6);
+        assert_eq!(started(&mut lane), ["dave's text"]);
+        lane.finish(7);
+        assert!(started(&mut lane).is_empty(), "the file is on its way");
+        lane.finish(0);
+        for (ticket, job) in [
+            (1, vec!["alice's other name"]),
+            (3, vec!["mod removes alice"]),
+            (4, vec!["mod's text", "carol on the removal"]),
+        ] {
+            assert_eq!(started(&mut lane), job);
+            lane.finish(ticket);
+        }
+    }
+
+    #[test]
+    fn what_comes_earlier_does_not_set_free_what_waits_for_a_change_under_way() {
+        let mut lane = Lane::new(8);
+        let slow = |sender, id| Place {
+            slow: true,
+            ..by(sender, id)
+        };
+        let change = Place {
+            alone: true,
+            ..by("bob", "2")
+        };
+        lane.push(slow("alice", "0"), "alice's file");
+        lane.push(by("alice", "1"), "alice's text");
+        lane.push(change, "bob's change");
+        lane.push(by("carol", "3"), "carol's text");
+        assert_eq!(started(&mut lane), ["alice's file", "bob's change"]);
+        lane.push_first([(slow("bob", "4"), "bob's earlier file")]);
+        assert_eq!(started(&mut lane), ["bob's earlier file"]);
+        assert!(started(&mut lane).is_empty(), "the change is under way");
+        lane.finish(2);
+        assert_eq!(started(&mut lane), ["carol's text"]);
+    }
+
+    #[test]
     fn what_is_found_to_have_come_earlier_goes_first() {
         let mut lane = Lane::new(8);
         let mut alone = by("alice", "invitation");
@@ -352,7 +419,79 @@ mod tests {
         assert_eq!(started(&mut lane), ["3"]);
     }
 
+    #[derive(Debug, Clone)]
+    struct Any {
+        people: Vec<u8>,
+        refers_to: Option<prop::sample::Index>,
+        alone: bool,
+        slow: bool,
+    }
+
+    fn any_job() -> impl Strategy<Value = Any> {
+        (
+            proptest::collection::vec(0u8..4, 1..3),
+            proptest::option::of(any::<prop::sample::Index>()),
+            proptest::bool::weighted(0.3),
+            proptest::bool::weighted(0.3),
+        )
+            .prop_map(|(people, refers_to, alone, slow)| Any {
+                people,
+                refers_to,
+                alone,
+                slow,
+            })
+    }
+
     proptest! {
+        /// Whatever finishes when, files and changes of the room included: every job is
+        /// worked once, and begins only when those are done that are of the same people
+        /// or that it refers to.
+        #[test]
+        fn nothing_begins_before_what_it_must_come_after(
+            jobs in proptest::collection::vec(any_job(), 0..40),
+            picks in proptest::collection::vec(any::<prop::sample::Index>(), 200),
+        ) {
+            let referred = |number: usize| {
+                let refers_to = jobs[number].refers_to.as_ref();
+                refers_to.filter(|_| number > 0).map(|earlier| earlier.index(number))
+            };
+            let mut lane = Lane::new(3);
+            for (number, job) in jobs.iter().enumerate() {
+                let place = Place {
+                    people: job.people.iter().map(ToString::to_string).collect(),
+                    id: format!("id {number}"),
+                    refers_to: referred(number).map(|id| format!("id {id}")).into_iter().collect(),
+                    changes: Vec::new(),
+                    alone: job.alone,
+                    slow: job.slow,
+                };
+                lane.push(place, number);
+            }
+            let mut done = HashSet::new();
+            let mut under_way = lane.start();
+            let mut picks = picks.into_iter().cycle();
+            let check = |begun: &[(u64, usize)], done: &HashSet<usize>| {
+                begun.iter().all(|&(_, number)| {
+                    let of_the_same = (0..number).filter(|&earlier| {
+                        jobs[earlier].people.iter().any(|one| jobs[number].people.contains(one))
+                    });
+                    of_the_same.chain(referred(number)).all(|earlier| done.contains(&earlier))
+                })
+            };
+            prop_assert!(check(&under_way, &done));
+            while !under_way.is_empty() {
+                let index = picks.next().unwrap().index(under_way.len());
+                let (ticket, number) = under_way.remove(index);
+                prop_assert!(done.insert(number));
+                lane.finish(ticket);
+                let begun = lane.start();
+                prop_assert!(check(&begun, &done));
+                under_way.extend(begun);
+            }
+            prop_assert!(lane.is_empty());
+            prop_assert_eq!(done.len(), jobs.len());
+        }
+
         /// Whatever finishes when: every job is worked once, each sender in order.
         #[test]
         fn every_job_once_and_each_sender_in_order(

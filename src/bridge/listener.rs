@@ -1,7 +1,6 @@
 //! What the homeserver asks of the bridge.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
@@ -88,13 +87,16 @@ impl Handler for BridgeHandler {
     fn health(&self) -> Health {
         let bridge = &self.0;
         let matrix = bridge.matrix_gate.is_open();
-        let rocketchat = bridge.rocket_gate.is_open()
-            && bridge.rooms.is_listening()
-            && bridge.channels_opened.load(Ordering::Relaxed);
+        let rocketchat = bridge.rocket_gate.is_open() && bridge.rooms.is_listening();
+        // For who wants to know: messages flow before, and those for rooms that are not
+        // there yet wait for them.
+        let channels = bridge.unmirrored.all_opened();
         Health {
             live: true,
             ready: matrix && rocketchat,
-            detail: json!({ "matrix": matrix, "rocketchat": rocketchat }),
+            detail: json!({
+                "matrix": matrix, "rocketchat": rocketchat, "all_channels_mirrored": channels,
+            }),
         }
     }
 }

@@ -1,159 +1,32 @@
 //! Which rooms are mirrored without anybody asking for them on Matrix: those of the
-//! configuration, those into which somebody on Rocket.Chat invites the bridge's account or
-//! a puppet, and discussions of mirrored rooms.
+//! configuration (see [`super::openings`]), those into which somebody on Rocket.Chat
+//! invites the bridge's account or a puppet, and discussions of mirrored rooms.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ruma::OwnedUserId;
-
+use super::openings::OVERLAP_MS;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::rocketchat::documents::{
     Message as RocketMessage, Room, RoomType, Subscription, Timestamp,
 };
-use crate::rocketchat::rest::{OutgoingMessage, RoomOrder};
+use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{Portal, Puppet};
-
-/// How long between two looks for new rooms.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 
 /// How long between two puppets that are asked which rooms they are in.
 const BETWEEN_PUPPETS: Duration = Duration::from_secs(5);
 
-/// How long between two rooms that are made.
-const BETWEEN_ROOMS: Duration = Duration::from_millis(100);
-
-/// How far before the last look is looked again, in ms: clocks differ.
-const OVERLAP_MS: i64 = 10 * 60 * 1000;
-
-const PAGE: usize = 100;
-
-/// So that it ends whatever a server answers.
-const MOST_PAGES: usize = 10_000;
-
-/// What is known of rooms without a portal.
-#[derive(Debug, Default)]
-pub(super) struct Unmirrored {
-    /// Those that were looked at in this run because something was written in them, and
-    /// are not to be mirrored.
-    seen: Mutex<HashSet<RocketRoomId>>,
-    /// When each puppet was last asked (ms).
-    asked: Mutex<HashMap<OwnedUserId, i64>>,
-}
-
-/// Whether a channel's name is one that a pattern stands for: `*` is any text.
-pub(super) fn is_like(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 impl Bridge {
-    fn patterns(&self) -> impl Iterator<Item = &String> {
-        let channels = self.config.bridge.channels.iter();
-        channels.filter(|name| name.contains('*'))
-    }
-
-    /// Whether the configuration names a room.
-    fn is_to_be_mirrored(&self, room: &Room) -> bool {
-        let name = room.name.as_deref().unwrap_or_default();
-        room.t == RoomType::Channel
-            && room.prid.is_none()
-            && !room.archived
-            && !room.federated
-            && !room.encrypted
-            && self.patterns().any(|pattern| is_like(pattern, name))
-    }
-
-    /// Mirrors what the configuration names by patterns and is not mirrored yet, and
-    /// discussions of mirrored rooms that were made meanwhile. `all` looks at every room
-    /// of the server; otherwise at the newest.
-    pub(super) async fn open_found_rooms(self: &Arc<Self>, all: bool) -> Result<(), Failure> {
-        let known_until = self.store.rooms_seen()?;
-        let mut newest = known_until.unwrap_or_default();
-        let mut offset = 0;
-        for _ in 0..MOST_PAGES {
-            let page = self
-                .persevere(async |_| {
-                    let rocket = self.rocket().await;
-                    let types = [RoomType::Channel, RoomType::Group];
-                    let rooms =
-                        rocket
-                            .bot
-                            .admin_rooms(&types, "", RoomOrder::Created, offset, PAGE);
-                    Ok(rooms.await?)
-                })
-                .await?;
-            let mut is_old = true;
-            for room in &page.items {
-                let made = room.ts.map_or(0, |at| at.0);
-                newest = newest.max(made);
-                is_old &= known_until.is_some_and(|until| made < until - OVERLAP_MS);
-                // What was made since the last look is mirrored from its beginning.
-                let is_new = known_until.is_some_and(|until| made > until);
-                self.open_found(room, is_new).await?;
-            }
-            offset += page.sent;
-            if page.sent == 0 || offset >= page.total || (is_old && !all) {
-                break;
-            }
-        }
-        if known_until != Some(newest) {
-            self.store.note_rooms_seen(newest)?;
-        }
-        Ok(())
-    }
-
-    /// Mirrors a room of a list, if it is to be mirrored.
-    async fn open_found(self: &Arc<Self>, room: &Room, is_new: bool) -> Result<(), Failure> {
-        if self.store.portal(&room.id)?.is_some() {
-            return Ok(());
-        }
-        let parent = match &room.prid {
-            Some(parent) => self.store.portal(parent)?,
-            None => None,
-        };
-        let made = room.ts.map_or(0, |at| at.0);
-        let is_discussion = parent.is_some_and(|parent| made > parent.since);
-        if !is_discussion && !self.is_to_be_mirrored(room) {
-            return Ok(());
-        }
-        // Somebody wished otherwise.
-        if self.store.unbridged(&room.id)?.is_some() {
-            return Ok(());
-        }
-        let opened = self
-            .persevere(async |_| self.open_by_id(&room.id, is_new).await)
-            .await;
-        if let Err(failure) = opened {
-            tracing::warn!(rid = %room.id, %failure, "a room cannot be mirrored");
-        }
-        tokio::time::sleep(BETWEEN_ROOMS).await;
-        Ok(())
-    }
-
     /// Mirrors a room that the bridge's account can read, with those of its people on
-    /// Rocket.Chat who are on Matrix; none when it cannot be read.
-    async fn open_by_id(
+    /// Rocket.Chat who are on Matrix; none when it cannot be read. `again`: also one that
+    /// somebody has ended.
+    pub(super) async fn open_by_id(
         self: &Arc<Self>,
         rid: &RocketRoomId,
         from_the_beginning: bool,
+        again: bool,
     ) -> Result<Option<Portal>, Failure> {
         let rocket = self.rocket().await;
         let room = match rocket.bot.room_info(rid).await {
@@ -165,7 +38,7 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         };
         if let Some(parent) = &room.prid {
-            return self.open_discussion_room(parent, &room).await;
+            return self.open_discussion_room(parent, &room, again).await;
         }
         let since = from_the_beginning.then_some(0);
         Ok(Some(self.open_room_since(&room, since).await?))
@@ -176,12 +49,13 @@ impl Bridge {
         self: &Arc<Self>,
         parent: &RocketRoomId,
         room: &Room,
+        again: bool,
     ) -> Result<Option<Portal>, Failure> {
         let Some(parent) = self.store.portal(parent)? else {
             return Ok(None);
         };
         let is_new = self.store.portal(&room.id)?.is_none();
-        if is_new && self.store.unbridged(&room.id)?.is_some() {
+        if is_new && !again && self.store.unbridged(&room.id)?.is_some() {
             return Ok(None);
         }
         let portal = self.open_room_since(room, Some(parent.since)).await?;
@@ -208,7 +82,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         };
-        match self.open_discussion_room(&parent.rid, &room).await {
+        match self.open_discussion_room(&parent.rid, &room, false).await {
             Ok(portal) => Ok(portal.map(|portal| (portal, room))),
             Err(Failure::Refused(why)) => {
                 tracing::info!(%rid, why, "a discussion is not mirrored");
@@ -239,21 +113,6 @@ impl Bridge {
         Ok(())
     }
 
-    /// Looks for new rooms when it is time, for ever.
-    pub(super) async fn look_for_rooms(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(BETWEEN_LOOKS).await;
-            if let Err(failure) = self.open_found_rooms(false).await {
-                tracing::warn!(%failure, "new rooms cannot be looked for");
-            }
-            // Nothing tells of a room that becomes private, and not all of what is told
-            // of others: administrators may hide it.
-            if let Err(failure) = self.compare_changed_rooms().await {
-                tracing::warn!(%failure, "changed rooms cannot be looked for");
-            }
-        }
-    }
-
     /// Somebody is in a room from now on, says a socket of theirs.
     pub(super) fn on_subscribed(self: &Arc<Self>, subscription: &Subscription) {
         let Some(user) = subscription.u.as_ref().map(|user| user.id.clone()) else {
@@ -263,9 +122,10 @@ impl Bridge {
             return;
         }
         let (bridge, rid) = (Arc::clone(self), subscription.rid.clone());
+        let came = subscription.ts.map_or(0, |at| at.0);
         tokio::spawn(async move {
             let done = bridge
-                .persevere(async |_| bridge.invited_on_rocketchat(&rid, &user).await)
+                .persevere(async |_| bridge.invited_on_rocketchat(&rid, &user, came).await)
                 .await;
             if let Err(failure) = done {
                 tracing::warn!(%rid, %failure, "an invitation on Rocket.Chat could not be followed");
@@ -287,62 +147,49 @@ impl Bridge {
         let puppet = invited
             .filter(|name| name.starts_with(prefix.as_str()))
             .map(str::to_owned);
-        let is_first = self.patterns().next().is_some()
-            && self
-                .unmirrored
-                .seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(message.rid.clone());
+        let may_lack_portal = self.patterns().next().is_some() || !self.unmirrored.all_opened();
+        let is_first = may_lack_portal
+            && matches!(self.store.unbridged(&message.rid), Ok(None))
+            && self.unmirrored.hear(message);
         if puppet.is_none() && !is_first {
             return;
         }
         let (bridge, rid) = (Arc::clone(self), message.rid.clone());
         tokio::spawn(async move {
-            let done = bridge
-                .persevere(async |_| {
-                    if let Some(name) = &puppet {
-                        let puppets = bridge.store.puppets();
-                        let puppet = puppets.into_iter().find(|one| one.username == *name);
-                        if let Some(puppet) = puppet {
-                            let user = &puppet.credentials.user_id;
-                            return bridge.invited_on_rocketchat(&rid, user).await;
-                        }
+            let looked = async {
+                if let Some(name) = &puppet {
+                    let puppets = bridge.store.puppets();
+                    if let Some(puppet) = puppets.into_iter().find(|one| one.username == *name) {
+                        let user = &puppet.credentials.user_id;
+                        // It is asked what there is to the message, which may be anybody's.
+                        return bridge
+                            .persevere(|_| bridge.invited_on_rocketchat(&rid, user, 0))
+                            .await;
                     }
-                    if is_first {
-                        bridge.look_at_unmirrored(&rid).await?;
-                    }
-                    Ok(())
-                })
-                .await;
-            if let Err(failure) = done {
+                }
+                if is_first {
+                    bridge.look_at_unmirrored(&rid).await?;
+                }
+                Ok(())
+            };
+            if let Err(failure) = looked.await {
                 tracing::warn!(%rid, %failure, "a room could not be looked at");
             }
         });
     }
 
-    /// Mirrors a room in which something was written, if the configuration says so.
-    async fn look_at_unmirrored(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        let rocket = self.rocket().await;
-        let Some(room) = rocket.bot.room_as_admin(rid).await? else {
-            return Ok(());
-        };
-        let known_until = self.store.rooms_seen()?;
-        let made = room.ts.map_or(0, |at| at.0);
-        let is_new = known_until.is_some_and(|until| made > until);
-        self.open_found(&room, is_new).await
-    }
-
     /// Somebody on Rocket.Chat has put the bridge's account or a puppet into a room: it is
-    /// mirrored from now on, and whoever is behind the puppet is invited.
+    /// mirrored from now on, and whoever is behind the puppet is invited. `came` is when
+    /// (ms) the bridge's account did; a puppet is asked.
     async fn invited_on_rocketchat(
         self: &Arc<Self>,
         rid: &RocketRoomId,
         user: &RocketUserId,
+        came: i64,
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         if user == rocket.bot.user_id() {
-            let is_new = self.store.portal(rid)?.is_none();
+            let is_new = self.store.portal(rid)?.is_none() && !self.ended_since(rid, came)?;
             if is_new
                 && let Some(portal) = self.open_unless_refused(rid).await?
                 && let Some(room) = rocket.bot.room_as_admin(rid).await?
@@ -364,7 +211,14 @@ impl Bridge {
                 session.subscriptions(None).await
             })
             .await?;
-        if !subscriptions.updated.iter().any(|one| one.rid == *rid) {
+        let Some(subscription) = subscriptions
+            .updated
+            .into_iter()
+            .find(|one| one.rid == *rid)
+        else {
+            return Ok(());
+        };
+        if self.ended_since(rid, subscription.ts.map_or(0, |at| at.0))? {
             return Ok(());
         }
         let Some(portal) = self.open_unless_refused(rid).await? else {
@@ -380,6 +234,13 @@ impl Bridge {
         self.invite_guest(&portal, &matrix_user).await
     }
 
+    /// Whether somebody has ended that a room is mirrored after that moment (ms): who was
+    /// invited before is no reason to begin again.
+    fn ended_since(&self, rid: &RocketRoomId, came: i64) -> Result<bool, Failure> {
+        let unbridged = self.store.unbridged(rid)?;
+        Ok(unbridged.is_some_and(|unbridged| came <= unbridged.at))
+    }
+
     async fn open_unless_refused(
         self: &Arc<Self>,
         rid: &RocketRoomId,
@@ -387,14 +248,17 @@ impl Bridge {
         if let Some(portal) = self.store.portal(rid)? {
             return Ok(Some(portal));
         }
-        // Whoever invites after somebody ended it wants it again.
-        if self.store.unbridged(rid)?.is_some() {
-            self.store.change().not_unbridged(rid).commit()?;
-        }
-        match self.open_by_id(rid, false).await {
+        match self.open_by_id(rid, false, true).await {
             Err(Failure::Refused(why)) => {
                 tracing::info!(%rid, why, "a room is not mirrored");
                 Ok(None)
+            }
+            Ok(Some(portal)) => {
+                // Whoever invites after somebody ended it wants it again.
+                if self.store.unbridged(rid)?.is_some() {
+                    self.store.change().not_unbridged(rid).commit()?;
+                }
+                Ok(Some(portal))
             }
             outcome => outcome,
         }
@@ -452,7 +316,8 @@ impl Bridge {
                     && matches!(subscription.t, RoomType::Channel | RoomType::Group)
                     && self.store.portal(&subscription.rid)?.is_none()
                 {
-                    self.invited_on_rocketchat(&subscription.rid, &bot).await?;
+                    self.invited_on_rocketchat(&subscription.rid, &bot, came)
+                        .await?;
                 }
             }
         }
@@ -513,7 +378,8 @@ impl Bridge {
                 continue;
             }
             let user = &puppet.credentials.user_id;
-            self.invited_on_rocketchat(&subscription.rid, user).await?;
+            self.invited_on_rocketchat(&subscription.rid, user, came)
+                .await?;
         }
         Ok(())
     }
@@ -530,31 +396,5 @@ impl Bridge {
         let team = self.rocket().await.bot.team(team).await?;
         // Of a team that is not known nobody is a member.
         Ok(team.is_none_or(|team| !team.is_public()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_like;
-
-    #[test]
-    fn a_star_is_any_text() {
-        let table = [
-            ("*", "general", true),
-            ("dev-*", "dev-ops", true),
-            ("dev-*", "dev-", true),
-            ("dev-*", "devops", false),
-            ("*-dev", "my-dev", true),
-            ("*-dev", "my-dev-2", false),
-            ("a*b*c", "a-b-c", true),
-            ("a*b*c", "abc", true),
-            ("a*b*c", "acb", false),
-            ("ab*ba", "aba", false),
-            ("general", "general", true),
-            ("general", "general-2", false),
-        ];
-        for (pattern, name, expected) in table {
-            assert_eq!(is_like(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

@@ -34,12 +34,14 @@ mod look_queue;
 mod marker;
 mod membership;
 mod mirrored_rooms;
+mod openings;
 mod perseverance;
 mod portals;
 mod power;
 mod puppets;
 mod queues;
 mod remote_join;
+mod rocket_commands;
 mod rocket_side;
 mod room_state;
 mod router;
@@ -62,7 +64,8 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::Store;
 
-pub use command_line::{Caller, CommandLine, Reply};
+pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
+pub use direct::OpenedDirect;
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
@@ -94,6 +97,8 @@ pub struct Bridge {
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Job>,
+    /// Commands given on Rocket.Chat, by who gives them.
+    asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
     upload_limit_seen: upload_limit::LastSeen,
@@ -121,6 +126,8 @@ pub struct Bridge {
     choosing_localpart: tokio::sync::Mutex<()>,
     making_puppet: KeyedLock<OwnedUserId>,
     making_portal: KeyedLock<RocketRoomId>,
+    /// Held, before `making_portal`, while the people of a room get a private group.
+    gathering: KeyedLock<OwnedRoomId>,
     /// Held while the space of a team is made or changed.
     making_space: KeyedLock<String>,
     /// Held while a room's power levels are read, changed and written.
@@ -137,7 +144,7 @@ pub struct Bridge {
     ephemerals: ephemeral::Ephemerals,
     members: membership::Members,
     room_states: room_state::RoomStates,
-    unmirrored: mirrored_rooms::Unmirrored,
+    unmirrored: openings::Unmirrored,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -148,8 +155,6 @@ pub struct Bridge {
     remote_joins: remote_join::RemoteJoins,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
-    /// The channels of the configuration have been opened, as far as possible.
-    channels_opened: AtomicBool,
 }
 
 impl Bridge {
@@ -174,6 +179,7 @@ impl Bridge {
         Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let for_rocket = weak.clone();
             let for_matrix = weak.clone();
+            let for_asked = weak.clone();
             Self {
                 to_rocket: Queues::new(move |room, waiting| {
                     let bridge = for_rocket.upgrade();
@@ -188,6 +194,14 @@ impl Bridge {
                     async move {
                         if let Some(bridge) = bridge {
                             bridge.work_document(rid, job).await;
+                        }
+                    }
+                }),
+                asked: Queues::new(move |_, message| {
+                    let bridge = for_asked.upgrade();
+                    async move {
+                        if let Some(bridge) = bridge {
+                            bridge.work_asked(message).await;
                         }
                     }
                 }),
@@ -217,6 +231,7 @@ impl Bridge {
                 choosing_localpart: tokio::sync::Mutex::new(()),
                 making_puppet: KeyedLock::new(),
                 making_portal: KeyedLock::new(),
+                gathering: KeyedLock::new(),
                 making_space: KeyedLock::new(),
                 changing_power: KeyedLock::new(),
                 pinning: KeyedLock::new(),
@@ -228,7 +243,7 @@ impl Bridge {
                 ephemerals: ephemeral::Ephemerals::new(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
-                unmirrored: mirrored_rooms::Unmirrored::default(),
+                unmirrored: openings::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -237,7 +252,6 @@ impl Bridge {
                 remote_joins: remote_join::RemoteJoins::new(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
-                channels_opened: AtomicBool::new(false),
             }
         }))
     }
@@ -264,6 +278,7 @@ impl Bridge {
         self.look_after_ephemerals();
         self.look_after_members();
         self.look_after_rooms();
+        self.take_up_asked();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();
@@ -359,6 +374,7 @@ impl Bridge {
         let work = async {
             self.to_rocket.drained().await;
             self.to_matrix.drained().await;
+            self.asked.drained().await;
         };
         if tokio::time::timeout(PATIENCE_AT_STOP, work).await.is_err() {
             tracing::info!("some work is left for the next start");

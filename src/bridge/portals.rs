@@ -6,7 +6,7 @@ use ruma::api::client::room::create_room;
 use ruma::api::client::room::{Visibility, create_room::v3::RoomPreset};
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ghosts::localpart_of;
 use super::room_state::{BRIDGE_STATE, CANONICAL};
@@ -16,28 +16,9 @@ use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalKind};
 
 impl Bridge {
-    /// Makes the portals that the configuration names, as far as they are missing.
-    pub(super) async fn open_configured_channels(self: &Arc<Self>) {
-        if let Err(failure) = self.open_found_rooms(true).await {
-            tracing::error!(%failure, "rooms that are to be mirrored cannot be looked for");
-        }
-        let subscribed = self
-            .persevere(async |_| self.look_at_own_subscriptions().await)
-            .await;
-        if let Err(failure) = subscribed {
-            tracing::warn!(%failure, "invitations of the bridge's account cannot be looked for");
-        }
-        let names = self.config.bridge.channels.iter();
-        for name in names.filter(|name| !name.contains('*')) {
-            if let Err(failure) = self.persevere(|_| self.open_configured(name)).await {
-                tracing::error!(channel = name, %failure, "a channel of bridge.channels cannot be mirrored");
-            }
-        }
-    }
-
     /// Makes the portal of a channel that the configuration names, unless somebody has
     /// ended it since.
-    async fn open_configured(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
+    pub(super) async fn open_configured(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let room = self.room_named(name).await?;
         if self.store.portal(&room.id)?.is_none()
             && let Some(unbridged) = self.store.unbridged(&room.id)?
@@ -147,12 +128,14 @@ impl Bridge {
         }
         let is_closed = self.is_of_private_team(room).await?;
         let is_public = kind == PortalKind::Channel && !is_closed;
+        let since = since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0));
+        let wanted = self.wanted_since(room)?;
         let portal = Portal {
             rid: room.id.clone(),
             room_id: self.make_room(room, is_public).await?,
             kind,
             name: shown_name(room).to_owned(),
-            since: since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0)),
+            since: since.min(wanted.unwrap_or(since)),
         };
         self.begin_room_state(&portal, room, is_closed)?;
         self.store.change().portal(&portal).commit()?;
@@ -160,6 +143,7 @@ impl Bridge {
         self.store
             .amend_room_state(&portal.rid, |state| state.making = false)?;
         self.store.flushed().await?;
+        self.unmirrored.forget(&portal.rid);
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
@@ -296,24 +280,26 @@ impl Bridge {
             && self.says_made_for(&bot, candidate, room).await?)
     }
 
-    /// Whether a room's state says that this user of ours made it for this room of
-    /// Rocket.Chat.
+    /// Whether this user of ours made the room for this room of Rocket.Chat. Anybody who
+    /// makes a room can have it say so: only who made it cannot be made up.
     async fn says_made_for(
         &self,
         maker: &Intent,
         candidate: &OwnedRoomId,
         room: &Room,
     ) -> Result<bool, Failure> {
+        let create = maker.state_event(candidate, "m.room.create", "").await?;
+        if !create.is_some_and(|create| create.sender == maker.user_id()) {
+            return Ok(false);
+        }
         let key = self.bridge_state_key(&room.id);
-        let state = maker.state(candidate, BRIDGE_STATE[0], &key).await?;
-        let create = maker.state(candidate, "m.room.create", "").await?;
-        let text = |value: &Option<Value>, pointer: &str| {
-            let found = value.as_ref().and_then(|value| value.pointer(pointer));
-            found.and_then(Value::as_str).map(str::to_owned)
-        };
-        Ok(create.is_some()
-            && text(&state, "/channel/id").as_deref() == Some(room.id.as_str())
-            && text(&state, "/bridgebot").as_deref() == Some(maker.user_id().as_str()))
+        let state = maker
+            .state_event(candidate, BRIDGE_STATE[0], &key)
+            .await?
+            .filter(|state| state.sender == maker.user_id());
+        let text = |pointer: &str| state.as_ref()?.content.pointer(pointer)?.as_str();
+        Ok(text("/channel/id") == Some(room.id.as_str())
+            && text("/bridgebot") == Some(maker.user_id().as_str()))
     }
 
     /// The room that an interrupted attempt made for a direct message, if any: a

@@ -12,7 +12,7 @@ use crate::store::Portal;
 /// all.
 pub(super) const BOT_LEVEL: i64 = 150;
 
-const POWER_LEVELS: &str = "m.room.power_levels";
+pub(super) const POWER_LEVELS: &str = "m.room.power_levels";
 
 /// The rights of a room's people.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,6 @@ pub(super) struct PowerLevels {
     creators: Vec<OwnedUserId>,
 }
 
-#[allow(dead_code, reason = "roles and read-only rooms use all of it")]
 impl PowerLevels {
     fn number(value: Option<&Value>) -> Option<i64> {
         // Rooms up to version 9 may hold numbers as text.
@@ -78,6 +77,11 @@ impl PowerLevels {
         if self.event_level(kind) != level {
             self.set_in("events", kind, level);
         }
+    }
+
+    /// Those above all others, whom nobody can take anything from.
+    pub(super) fn creators(&self) -> &[OwnedUserId] {
+        &self.creators
     }
 
     /// Everybody whose level the room names.

@@ -224,6 +224,7 @@ impl Bridge {
     fn listen_to_rocketchat(self: &Arc<Self>, events: mpsc::Receiver<Event>) {
         tokio::spawn(Arc::clone(self).route_rocketchat(events));
         tokio::spawn(Arc::clone(self).look_for_rooms());
+        tokio::spawn(Arc::clone(self).look_for_changed_rooms());
         tokio::spawn(Arc::clone(self).go_round_puppets());
         tokio::spawn(Arc::clone(self).watch_direct_messages());
         tokio::spawn(Arc::clone(self).go_round_direct_messages());

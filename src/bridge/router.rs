@@ -1,7 +1,6 @@
 //! Which room's queue something from Rocket.Chat belongs to.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
@@ -133,18 +132,16 @@ impl Bridge {
         });
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
-        for rid in &channels {
-            self.read_back(rid.clone());
-        }
+        self.read_back_all(channels.clone());
+        self.unmirrored.look_at_all();
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
+            bridge.look_for_commands().await;
             let rocket = bridge.rocket().await;
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
             }
             bridge.follow_typing_at_start();
-            bridge.open_configured_channels().await;
-            bridge.channels_opened.store(true, Ordering::Relaxed);
         });
     }
 
@@ -171,8 +168,9 @@ impl Bridge {
                 }
             }
             Ok(None) => {
-                if let Document::Message(message) = &document {
-                    self.on_unmirrored(message);
+                if let Document::Message(message) = document {
+                    self.on_unmirrored(&message);
+                    self.on_unmirrored_words(message);
                 }
             }
             Err(error) => {

@@ -402,6 +402,22 @@ pub(super) fn parts(key: &[u8]) -> Option<Vec<&str>> {
         .collect()
 }
 
+/// A command that somebody gave on Rocket.Chat, by its message.
+pub(super) fn asked(message: &RocketMessageId) -> Key {
+    key(b'C', &[message.as_str()])
+}
+
+/// All of them.
+pub(super) const ASKED: &[u8] = b"C";
+
+/// That a command was answered, by its message.
+pub(super) fn answered(message: &RocketMessageId) -> Key {
+    key(b'K', &[message.as_str()])
+}
+
+/// All of them.
+pub(super) const ANSWERED: &[u8] = b"K";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

@@ -62,6 +62,9 @@ pub struct RoomRights {
     /// What somebody on Matrix did to whose rights, and could neither be carried over
     /// nor be put back: not tried again.
     pub given_up: BTreeMap<RocketUserId, OwnedEventId>,
+    /// Who has left the Matrix room and has to stay on Rocket.Chat, and the event by which
+    /// they left, when people were told so.
+    pub staying: BTreeMap<RocketUserId, OwnedEventId>,
     /// What the bot was last found to lack in the Matrix room.
     pub lacking: Vec<String>,
 }

@@ -189,6 +189,9 @@ pub struct Gathering {
     pub event: OwnedEventId,
     /// The direct message that the room was the portal of.
     pub left: Option<Portal>,
+    /// Why they do not get it, in words for them, once that is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 impl Record for Gathering {

@@ -109,11 +109,35 @@ impl Store {
         self.note_moment("puppets", at)
     }
 
-    fn moment(&self, of: &str) -> Result<Option<i64>, StoreError> {
+    /// Since when (ms, Rocket.Chat's clock) channels of the configuration are mirrored
+    /// whose portals are not all made yet; none when they are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn opening_since(&self) -> Result<Option<i64>, StoreError> {
+        self.moment("opening")
+    }
+
+    /// Notes since when channels of the configuration are mirrored, or that all their
+    /// portals are made.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn note_opening_since(&self, at: Option<i64>) -> Result<(), StoreError> {
+        match at {
+            Some(at) => self.note_moment("opening", at),
+            None => {
+                self.db.remove(keys::looked("opening"))?;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn moment(&self, of: &str) -> Result<Option<i64>, StoreError> {
         Ok(self.get::<Number>(&keys::looked(of))?.map(|at| at.0))
     }
 
-    fn note_moment(&self, of: &str, at: i64) -> Result<(), StoreError> {
+    pub(super) fn note_moment(&self, of: &str, at: i64) -> Result<(), StoreError> {
         self.put(&keys::looked(of), &Number(at))
     }
 }

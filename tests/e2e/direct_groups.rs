@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{MatrixUser, RocketUser, World};
+use testbed::{MatrixUser, RocketUser, Rule, World};
 
 use crate::{Direct, in_direct, world_with_general};
 
@@ -340,7 +340,17 @@ async fn a_third_person_for_whom_there_can_be_no_group_does_not_come_in() -> Res
     carol.wait_for_text(&dm, "hi").await?;
     let control = world.rocketchat.control();
     control.set_permission("create-p", &["admin"]).await?;
+    // What is written while Rocket.Chat thinks about it makes no other room.
+    let creation = Rule::on("/api/v1/groups.create").times(1).delay(2000);
+    control.add_rule(creation).await?;
     alice.invite(&room, &ghost_dave).await?;
+    world
+        .eventually("the group is asked for", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok((asked == Some(1)).then_some(()))
+        })
+        .await?;
+    carol.send(&dm, "meanwhile").await?;
     alice
         .wait_for_message(&room, "why not", |event| {
             event
@@ -348,6 +358,7 @@ async fn a_third_person_for_whom_there_can_be_no_group_does_not_come_in() -> Res
                 .contains(&format!("{ghost_dave} could not be brought in"))
         })
         .await?;
+    alice.wait_for_text(&room, "meanwhile").await?;
     alice.invite(&room, &bob.user_id).await?;
     alice
         .wait_for_message(&room, "why not", |event| {
@@ -390,6 +401,23 @@ async fn more_people_than_a_direct_message_may_have_get_a_private_group() -> Res
     carol.wait_for_text(&group, "many of us").await?;
     dave.send(&group, "indeed").await?;
     alice.wait_for_text(&room, "indeed").await?;
+    // Who is invited and has not come yet stays when members are compared: rights are
+    // compared behind that.
+    let control = world.rocketchat.control();
+    control
+        .add_rule(Rule::on("/api/v1/groups.roles").delay(0))
+        .await?;
+    world.bridge.kill_and_restart().await?;
+    world
+        .eventually("members are compared", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok(asked.is_some_and(|hits| hits > 0).then_some(()))
+        })
+        .await?;
+    let members = carol.group_members(&group).await?;
+    assert!(members.contains(&world.puppet("bob")), "{members:?}");
+    let invites = bob.invites().await?;
+    assert!(invites.iter().any(|invite| invite.room_id == room));
     bob.join(&room).await?;
     bob.send_text(&room, "me too").await?;
     dave.wait_for_text(&group, "me too").await?;

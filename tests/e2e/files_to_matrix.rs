@@ -885,3 +885,37 @@ async fn a_large_file_is_never_in_memory() -> Result<()> {
     assert!(grown < 16 << 20, "{} MiB more than before", grown >> 20);
     assert_whole(&alice, &event, &large).await
 }
+
+/// Rocket.Chat gives files to members only: where no puppet is one, the bridge's account
+/// becomes one of a public channel.
+#[tokio::test]
+async fn a_file_is_read_where_nobody_of_matrix_is_in_the_channel() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.extra_config = json!({ "bridge": { "channels": ["dev-*"] } });
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.create_channel("dev-files", &[]).await?;
+    let bot = world.matrix_bot()?;
+    let room = world
+        .eventually("the channel on Matrix", async || {
+            bot.resolve_alias(&world.alias("dev-files")).await
+        })
+        .await?;
+    carol.send(&channel, "nobody here").await?;
+    bot.wait_for_text(&room, "nobody here").await?;
+    let account = World::ROCKET_BOT.to_owned();
+    assert!(!carol.channel_members(&channel).await?.contains(&account));
+    let sample = Sample::png(77, 40, 30)?;
+    carol.upload_file(&channel, sample.clone().into()).await?;
+    let event = file_event(&bot, &room, &sample.name).await?;
+    assert_whole(&bot, &event, &sample).await?;
+    assert!(carol.channel_members(&channel).await?.contains(&account));
+    // Nobody of Matrix got in by that.
+    assert_eq!(
+        bot.joined_members(&room).await?.len(),
+        2,
+        "the bot and the ghost"
+    );
+    Ok(())
+}

@@ -644,6 +644,19 @@ async fn files_that_cannot_be_had_hold_nobody_up_for_ever() -> Result<()> {
             .any(|message| plain(&message.text).contains("remote.png")),
         "neither erin's joining nor what dave says waits for alice's file"
     );
+    // Nor does it hold up others when she is called something else now.
+    alice.set_display_name("Alice with a file").await?;
+    dave.send_text(&room, "beside the other name").await?;
+    carol
+        .wait_for_text(&channel, "beside the other name")
+        .await?;
+    let meanwhile = carol.room_messages(&channel).await?;
+    assert!(
+        !meanwhile
+            .iter()
+            .any(|message| plain(&message.text).contains("remote.png")),
+        "what dave says does not wait for alice's other name"
+    );
     let said = carol
         .wait_until_within(PATIENTLY, &channel, "the words", |documents| {
             let found = documents

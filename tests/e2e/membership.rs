@@ -8,7 +8,7 @@ use crate::{BRIDGE, General, general_in, in_general};
 
 /// Waits until somebody's membership of a Matrix room is this, as `reader` sees it; its
 /// event.
-async fn wait_for_membership(
+pub(crate) async fn wait_for_membership(
     reader: &MatrixUser,
     room: &str,
     user: &str,
@@ -28,7 +28,7 @@ async fn wait_for_membership(
 }
 
 /// Waits until somebody is, or is not, in a room on Rocket.Chat.
-async fn wait_for_member(
+pub(crate) async fn wait_for_member(
     world: &World,
     reader: &RocketUser,
     rid: &str,
@@ -45,7 +45,7 @@ async fn wait_for_member(
         .await
 }
 
-async fn level_of(reader: &MatrixUser, room: &str, user: &str) -> Result<Option<i64>> {
+pub(crate) async fn level_of(reader: &MatrixUser, room: &str, user: &str) -> Result<Option<i64>> {
     let levels = reader
         .state_content(room, "m.room.power_levels", "")
         .await?
@@ -53,7 +53,7 @@ async fn level_of(reader: &MatrixUser, room: &str, user: &str) -> Result<Option<
     Ok(levels["users"][user].as_i64())
 }
 
-async fn wait_for_level(
+pub(crate) async fn wait_for_level(
     world: &World,
     reader: &MatrixUser,
     room: &str,
@@ -70,7 +70,12 @@ async fn wait_for_level(
 }
 
 /// Gives somebody a level on Matrix.
-async fn set_level(by: &MatrixUser, room: &str, user: &str, level: Option<i64>) -> Result<()> {
+pub(crate) async fn set_level(
+    by: &MatrixUser,
+    room: &str,
+    user: &str,
+    level: Option<i64>,
+) -> Result<()> {
     let mut levels = by
         .state_content(room, "m.room.power_levels", "")
         .await?
@@ -85,7 +90,7 @@ async fn set_level(by: &MatrixUser, room: &str, user: &str, level: Option<i64>) 
     Ok(())
 }
 
-async fn wait_for_role(
+pub(crate) async fn wait_for_role(
     world: &World,
     reader: &RocketUser,
     rid: &str,
@@ -108,18 +113,22 @@ async fn wait_for_role(
         .await
 }
 
-async fn id_of(reader: &RocketUser, username: &str) -> Result<String> {
+pub(crate) async fn id_of(reader: &RocketUser, username: &str) -> Result<String> {
     let user = reader.find_user(username).await?.context("no such user")?;
     Ok(user["_id"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn role(by: &RocketUser, verb: &str, rid: &str, id: &str) -> Result<Value> {
+pub(crate) async fn role(by: &RocketUser, verb: &str, rid: &str, id: &str) -> Result<Value> {
     let body = json!({ "roomId": rid, "userId": id });
     by.post(&format!("channels.{verb}"), body).await
 }
 
 /// Waits for a notice of the bot that says this.
-async fn wait_for_notice(reader: &MatrixUser, room: &str, text: &str) -> Result<testbed::Event> {
+pub(crate) async fn wait_for_notice(
+    reader: &MatrixUser,
+    room: &str,
+    text: &str,
+) -> Result<testbed::Event> {
     reader
         .wait_for_message(room, &format!("the notice {text:?}"), |event| {
             event.msgtype() == "m.notice" && event.body().contains(text)
@@ -127,7 +136,7 @@ async fn wait_for_notice(reader: &MatrixUser, room: &str, text: &str) -> Result<
         .await
 }
 
-fn refusal() -> String {
+pub(crate) fn refusal() -> String {
     json!({ "success": false, "error": "Not allowed [error-not-allowed]", "errorType": "error-not-allowed" })
         .to_string()
 }
@@ -413,7 +422,7 @@ async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
     Ok(())
 }
 
-async fn in_general_of_version(version: &str) -> Result<General> {
+pub(crate) async fn in_general_of_version(version: &str) -> Result<General> {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     options.synapse_config = json!({ "default_room_version": version });

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testbed::{MatrixUser, World, WorldOptions};
+use testbed::{MatrixUser, Rule, World, WorldOptions};
 
 use crate::{BRIDGE, General, in_general};
 
@@ -62,6 +62,107 @@ async fn channels_are_mirrored_by_pattern_also_those_that_are_made_later() -> Re
     let room = entered(&world, &alice, &world.alias("dev-new")).await?;
     alice.wait_for_text(&room, "the very first").await?;
     assert_eq!(alice.resolve_alias(&world.alias("tea")).await?, None);
+    Ok(())
+}
+
+/// Whether the bridge says that all channels of its configuration are mirrored.
+async fn has_all_channels(world: &World) -> Result<bool> {
+    let answer = world.bridge.get("/health/ready").await?;
+    Ok(answer.body["detail"]["all_channels_mirrored"] == true)
+}
+
+#[tokio::test]
+async fn who_speaks_while_many_channels_are_opened_does_not_wait_for_the_others() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.extra_config = json!({
+        "bridge": { "channels": ["many*"], "open_by_alias": false },
+    });
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    // The oldest are opened last.
+    let control = world.rocketchat.control();
+    let order = json!({ "names": ["many-first", "many-second"], "members": ["carol"] });
+    let oldest = control.make_rooms(&order).await?;
+    let (first, second) = (&oldest[0], &oldest[1]);
+    control
+        .make_rooms(&json!({ "prefix": "many", "count": 30 }))
+        .await?;
+    for rid in &oldest {
+        carol.send(rid, "before the bridge").await?;
+    }
+    world.bridge.start()?;
+    world.bridge.connected().await?;
+
+    carol.send(first, "is anybody there?").await?;
+    carol.send(first, "hello?").await?;
+    let room = entered(&world, &alice, &world.alias("many-first")).await?;
+    alice.wait_for_text(&room, "hello?").await?;
+    assert!(!has_all_channels(&world).await?, "the others are not there");
+    assert_eq!(
+        alice.room_texts(&room).await?,
+        ["is anybody there?", "hello?"]
+    );
+    alice.send_text(&room, "I am").await?;
+    carol.wait_for_text(first, "I am").await?;
+
+    // Killed before it is through, with somebody speaking meanwhile.
+    assert!(!has_all_channels(&world).await?, "the others are not there");
+    world.bridge.kill().await?;
+    carol.send(second, "while it was dead").await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    let room = entered(&world, &alice, &world.alias("many-second")).await?;
+    alice.wait_for_text(&room, "while it was dead").await?;
+    assert_eq!(alice.room_texts(&room).await?, ["while it was dead"]);
+    assert!(
+        alice.resolve_alias(&world.alias("many0")).await?.is_some(),
+        "all are there"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn rounds_that_rocketchat_slows_down_hold_no_message_up() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    alice.send_text(&room, "hi").await?;
+    carol.wait_for_text(&channel, "hi").await?;
+    carol.send(&channel, "hello").await?;
+    alice.wait_for_text(&room, "hello").await?;
+    world.bridge.stop().await?;
+    let control = world.rocketchat.control();
+    let rounds = [
+        "rooms.adminRooms",
+        "rooms.info",
+        "users.list",
+        "channels.members",
+        "channels.roles",
+    ];
+    for endpoint in rounds {
+        let rule = Rule::on(&format!("/api/v1/{endpoint}")).rate_limit(1, 600_000);
+        control.add_rule(rule).await?;
+    }
+    world.bridge.start()?;
+    world.bridge.connected().await?;
+    for number in 0..10 {
+        let (there, back) = (format!("there {number}"), format!("back {number}"));
+        alice.send_text(&room, &there).await?;
+        carol.wait_for_text(&channel, &there).await?;
+        carol.send(&channel, &back).await?;
+        alice.wait_for_text(&room, &back).await?;
+    }
+    // They wait for as long as they were told to.
+    for rule in control.rules().await?.as_array().context("the rules")? {
+        let hits = rule["hits"].as_u64().context("how often")?;
+        assert!(hits <= 6, "{rule}");
+    }
     Ok(())
 }
 

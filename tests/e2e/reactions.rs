@@ -1,7 +1,7 @@
 //! Reactions: who thinks what of a message is the same on both sides.
 
 use anyhow::Result;
-use testbed::{MatrixUser, RocketUser, World};
+use testbed::{MatrixUser, RocketUser, Rule, World};
 
 use crate::{General, in_general};
 
@@ -30,6 +30,55 @@ async fn others(world: &World, general: &General) -> Result<(MatrixUser, RocketU
     let dave = world.rocket_user("dave").await?;
     dave.join_channel("general").await?;
     Ok((bob, dave))
+}
+
+#[tokio::test]
+async fn a_reaction_that_is_taken_back_while_the_bridge_is_dead_does_not_stay() -> Result<()> {
+    let general = in_general().await?;
+    let General {
+        ref world,
+        ref alice,
+        ref carol,
+        ref room,
+        ref channel,
+    } = general;
+    // Alice has a puppet.
+    alice.send_text(room, "hi").await?;
+    carol.wait_for_text(channel, "hi").await?;
+
+    // Given on Rocket.Chat, without the bridge getting to know of it.
+    let on = target(&general, "one").await?;
+    let control = world.rocketchat.control();
+    let late = Rule::on("/api/v1/chat.react")
+        .answer_after_delay(60_000)
+        .times(1);
+    control.add_rule(late).await?;
+    let reaction = alice.react(room, &on.event, "👍").await?;
+    let puppet = world.puppet("alice");
+    carol
+        .wait_for_reactions(channel, &on.id, &[(":thumbsup:", &puppet)])
+        .await?;
+    world.bridge.kill().await?;
+    alice.redact(room, &reaction).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    carol.wait_for_reactions(channel, &on.id, &[]).await?;
+
+    // Given on Matrix, the moment before.
+    let ghost = world.ghost("carol");
+    for text in ["two", "three", "four"] {
+        let on = target(&general, text).await?;
+        carol.react(&on.id, ":heart:", true).await?;
+        alice
+            .wait_for_reactions(room, &on.event, &[(&ghost, "❤️")])
+            .await?;
+        world.bridge.kill().await?;
+        carol.react(&on.id, ":heart:", false).await?;
+        world.bridge.start()?;
+        world.bridge.ready().await?;
+        alice.wait_for_reactions(room, &on.event, &[]).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

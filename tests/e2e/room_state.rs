@@ -29,6 +29,14 @@ async fn in_tea(world: World) -> Result<Tea> {
     })
 }
 
+/// In rooms of that version: up to 11 the bot is named among those with power, later it
+/// is above all.
+async fn in_tea_of_version(version: &str) -> Result<Tea> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.synapse_config = json!({ "default_room_version": version });
+    in_tea(World::start(options).await?).await
+}
+
 impl Tea {
     /// Changes settings of the room on Rocket.Chat, as its owner.
     async fn save(&self, settings: Value) -> Result<()> {
@@ -67,6 +75,15 @@ impl Tea {
         self.carol.post("channels.addOwner", body).await?;
         let level = format!("/users/{}", self.alice.user_id);
         self.on_matrix(RIGHTS, &level, json!(100)).await
+    }
+
+    /// Alice opens the room to the world, and it is as it was before.
+    async fn opened_and_closed(&self, before: &str) -> Result<()> {
+        let open = json!({ "history_visibility": "world_readable" });
+        let about = self.alice.send_state(&self.room, HISTORY, "", open).await?;
+        self.told(&about, "to people without an account").await?;
+        self.on_matrix(HISTORY, "/history_visibility", json!(before))
+            .await
     }
 
     async fn told(&self, about: &str, why: &str) -> Result<()> {
@@ -114,6 +131,7 @@ async fn state_is(
 const NAME: &str = "m.room.name";
 const TOPIC: &str = "m.room.topic";
 const RIGHTS: &str = "m.room.power_levels";
+const HISTORY: &str = "m.room.history_visibility";
 const ENTRY: &str = "m.room.join_rules";
 
 #[tokio::test]
@@ -259,7 +277,7 @@ async fn what_a_room_is_like_on_rocketchat_it_is_on_matrix() -> Result<()> {
 #[tokio::test]
 async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_their_rights()
 -> Result<()> {
-    let tea = in_tea(world_with_general().await?).await?;
+    let tea = in_tea_of_version("10").await?;
     let Tea {
         world,
         alice,
@@ -312,6 +330,8 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
         .send_state(room, ENTRY, "", json!({ "join_rule": "invite" }))
         .await?;
     tea.on_rocketchat("/t", json!("p")).await?;
+    // Nobody reads it who is not in it, whatever somebody sets.
+    tea.opened_and_closed("shared").await?;
     alice
         .send_state(room, ENTRY, "", json!({ "join_rule": "public" }))
         .await?;
@@ -330,17 +350,15 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     let entry = alice.send_state(room, ENTRY, "", rule).await?;
     tea.told(&entry, "nothing in between").await?;
     tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
-    let history = "m.room.history_visibility";
-    let open = json!({ "history_visibility": "world_readable" });
-    alice.send_state(room, history, "", open).await?;
-    tea.on_matrix(history, "/history_visibility", json!("shared"))
-        .await?;
-    Ok(())
+    // Newcomers may be shown less, and then are shown no more by that either.
+    let less = json!({ "history_visibility": "joined" });
+    alice.send_state(room, HISTORY, "", less).await?;
+    tea.opened_and_closed("joined").await
 }
 
 #[tokio::test]
 async fn an_archived_room_is_for_reading() -> Result<()> {
-    let tea = in_tea(world_with_general().await?).await?;
+    let tea = in_tea_of_version("11").await?;
     let Tea {
         world,
         alice,

@@ -1,9 +1,12 @@
 //! Rooms of Matrix that are upgraded.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testbed::{MatrixUser, World, WorldOptions};
+use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 
+use crate::membership::{
+    id_of, level_of, wait_for_level, wait_for_member, wait_for_membership, wait_for_notice,
+};
 use crate::{BRIDGE, Direct, General, general_in, in_direct};
 
 /// Upgrades a room as a client does; gives the new one.
@@ -19,14 +22,24 @@ async fn upgrade(user: &MatrixUser, room: &str, version: &str) -> Result<String>
         .ok_or_else(|| anyhow::anyhow!("not upgraded: {} {}", answer.status, answer.body))
 }
 
-/// `#general`, of version 10, with Alice in charge of it.
+/// `#general`, of version 10, with Alice in charge of it on both sides.
 async fn in_old_general() -> Result<General> {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     options.synapse_config = json!({ "default_room_version": "10" });
     let general = general_in(World::start(options).await?).await?;
-    let (world, room) = (&general.world, &general.room);
-    world.give_power(room, &general.alice.user_id, 100).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = &general;
+    let puppet = world.puppet("alice");
+    wait_for_member(world, carol, channel, &puppet, true).await?;
+    let body = json!({ "roomId": channel, "userId": id_of(carol, &puppet).await? });
+    world.rocket_admin().post("channels.addOwner", body).await?;
+    wait_for_level(world, alice, room, &alice.user_id, Some(100)).await?;
     Ok(general)
 }
 
@@ -134,8 +147,6 @@ async fn a_channel_follows_its_room_from_version_to_version() -> Result<()> {
         })
         .await?;
 
-    // Rights follow Rocket.Chat's roles, of which she has none.
-    world.give_power(&eleventh, &alice.user_id, 100).await?;
     let twelfth = upgrade(alice, &eleventh, "12").await?;
     assert!(!twelfth.contains(':'), "{twelfth}");
     alice.join(&twelfth).await?;
@@ -214,5 +225,253 @@ async fn a_direct_message_follows_its_room() -> Result<()> {
     carol.send(&dm, "here I am").await?;
     alice.wait_for_text(&new, "here I am").await?;
     alice.wait_for_members(&room, &[&alice.user_id]).await?;
+    Ok(())
+}
+
+/// Who holds which roles in a group on Rocket.Chat.
+async fn roles(reader: &RocketUser, group: &str) -> Result<Vec<String>> {
+    let answer = reader.get(&format!("groups.roles?roomId={group}")).await?;
+    let holders = answer["roles"].as_array().context("roles")?;
+    let mut roles: Vec<String> = holders
+        .iter()
+        .map(|holder| format!("{} {}", holder["u"]["username"], holder["roles"]))
+        .collect();
+    roles.sort();
+    Ok(roles)
+}
+
+/// Synapse closes the old room before it is done with the new one, whoever upgrades it is
+/// above all in a room of version 12, and people follow when they see it.
+#[tokio::test]
+async fn an_upgrade_takes_and_gives_no_rights_and_removes_nobody() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.bridge_admins = vec!["boss".into()];
+    options.synapse_config = json!({ "default_room_version": "10" });
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let boss = world.matrix_user("boss").await?;
+    let bot = world.user_id("rocketchatbot");
+    let group = carol
+        .create_group("inner", &[&world.rocket_bot.username])
+        .await?;
+    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
+    carol.post("groups.addModerator", body).await?;
+    let office = boss.create_direct(&[&bot]).await?;
+    boss.wait_for_members(&office, &[&boss.user_id, &bot])
+        .await?;
+    boss.send_text(&office, "bridge inner").await?;
+    let invite = boss
+        .wait_for_invite("the group", |invite| invite.sender == bot)
+        .await?;
+    let tenth = boss.join(&invite.room_id).await?;
+    let bosses = world.puppet("boss");
+    wait_for_member(&world, &carol, &group, &bosses, true).await?;
+    let promote = async |verb: &str, localpart: &str| {
+        let id = id_of(&carol, &world.puppet(localpart)).await?;
+        let body = json!({ "roomId": group, "userId": id });
+        carol.post(&format!("groups.{verb}"), body).await
+    };
+    promote("addOwner", "boss").await?;
+    wait_for_level(&world, &boss, &tenth, &boss.user_id, Some(100)).await?;
+    let [alice, bob, dora] = [
+        world.matrix_user("alice").await?,
+        world.matrix_user("bob").await?,
+        world.matrix_user("dora").await?,
+    ];
+    for user in [&alice, &bob, &dora] {
+        boss.invite(&tenth, &user.user_id).await?;
+        user.join(&tenth).await?;
+    }
+    for localpart in ["alice", "bob", "dora"] {
+        wait_for_member(&world, &carol, &group, &world.puppet(localpart), true).await?;
+    }
+    promote("addModerator", "alice").await?;
+    wait_for_level(&world, &boss, &tenth, &alice.user_id, Some(50)).await?;
+    let ghost = world.ghost("carol");
+    wait_for_level(&world, &boss, &tenth, &ghost, Some(100)).await?;
+    let before = roles(&carol, &group).await?;
+
+    // The new room lets nobody in who is not invited.
+    let admin = world.rocket_admin();
+    let is_as_it_was = async |old: &str| {
+        wait_for_notice(&boss, old, "I am not let in there").await?;
+        let rights = boss.state_content(old, "m.room.power_levels", "").await?;
+        let rights = rights.context("rights")?;
+        assert_eq!(rights["events_default"], 50, "Synapse has closed the room");
+        // Something to look at the room for, and the sign that it was looked at.
+        let topic = format!("beside {old}");
+        let settings = json!({ "rid": group, "roomTopic": topic });
+        carol.post("rooms.saveRoomSettings", settings).await?;
+        world
+            .eventually("the topic", async || {
+                let shown = boss.state_content(old, "m.room.topic", "").await?;
+                Ok(shown.filter(|shown| shown["topic"] == json!(topic)))
+            })
+            .await?;
+        carol.send(&group, &format!("still in {old}")).await?;
+        boss.wait_for_text(old, &format!("still in {old}")).await?;
+        let room = admin
+            .get(&format!("rooms.adminRooms.getRoom?rid={group}"))
+            .await?;
+        assert_ne!(room["ro"], true, "the group is as it was");
+        let rights = boss.state_content(old, "m.room.power_levels", "").await?;
+        assert_eq!(rights.context("rights")?["events_default"], 50);
+        assert_eq!(roles(&carol, &group).await?, before);
+        Ok::<(), anyhow::Error>(())
+    };
+    let eleventh = upgrade(&boss, &tenth, "11").await?;
+    is_as_it_was(&tenth).await?;
+    world.bridge.kill_and_restart().await?;
+    is_as_it_was(&tenth).await?;
+    boss.invite(&eleventh, &bot).await?;
+    boss.wait_for_members(&eleventh, &[&boss.user_id, &bot, &ghost])
+        .await?;
+
+    // Those who have not come yet stay, until they leave.
+    for user in [&alice, &bob, &dora] {
+        let invite = user
+            .wait_for_invite("the new room", |invite| invite.room_id == eleventh)
+            .await?;
+        assert_eq!(invite.sender, bot);
+    }
+    world
+        .eventually("the old room to say nothing of a bridge", async || {
+            let state = bridge_state(&boss, &tenth).await?;
+            Ok((state == Some(json!({}))).then_some(()))
+        })
+        .await?;
+    world.bridge.kill().await?;
+    bob.leave(&eleventh).await?;
+    dora.leave(&tenth).await?;
+    world.bridge.restart().await?;
+    wait_for_member(&world, &carol, &group, &world.puppet("bob"), false).await?;
+    wait_for_member(&world, &carol, &group, &world.puppet("alice"), true).await?;
+    alice.join(&eleventh).await?;
+    alice.send_text(&eleventh, "I have followed").await?;
+    carol.wait_for_text(&group, "I have followed").await?;
+    dora.join(&eleventh).await?;
+    dora.send_text(&eleventh, "me too").await?;
+    carol.wait_for_text(&group, "me too").await?;
+    assert_eq!(roles(&carol, &group).await?, before);
+    let levels = async |room: &str| {
+        let mut levels = Vec::new();
+        for user in [&*boss.user_id, &*alice.user_id, &*dora.user_id, &*ghost] {
+            levels.push(level_of(&boss, room, user).await?);
+        }
+        Ok::<_, anyhow::Error>(levels)
+    };
+    assert_eq!(
+        levels(&eleventh).await?,
+        [Some(100), Some(50), None, Some(100)]
+    );
+
+    // Who makes a room of version 12 is named nowhere in it, and above all.
+    let twelfth = upgrade(&boss, &eleventh, "12").await?;
+    is_as_it_was(&eleventh).await?;
+    boss.invite(&twelfth, &bot).await?;
+    boss.wait_for_members(&twelfth, &[&boss.user_id, &bot, &ghost])
+        .await?;
+    wait_for_notice(
+        &boss,
+        &twelfth,
+        &format!("take rights from {}", boss.user_id),
+    )
+    .await?;
+    carol.send(&group, "twelve").await?;
+    boss.wait_for_text(&twelfth, "twelve").await?;
+    assert_eq!(levels(&twelfth).await?, [None, Some(50), None, Some(100)]);
+    assert_eq!(roles(&carol, &group).await?, before);
+    promote("removeModerator", "alice").await?;
+    wait_for_level(&world, &boss, &twelfth, &alice.user_id, None).await?;
+    // Whoever leaves the old room without having come is gone.
+    alice.leave(&eleventh).await?;
+    wait_for_membership(&boss, &twelfth, &alice.user_id, "invite").await?;
+    alice.leave(&twelfth).await?;
+    wait_for_member(&world, &carol, &group, &world.puppet("alice"), false).await?;
+    wait_for_member(&world, &carol, &group, &world.puppet("dora"), true).await?;
+
+    // A private group does not go on where anybody may come in.
+    let open = boss
+        .create_room(json!({
+            "preset": "public_chat",
+            "creation_content": { "predecessor": { "room_id": twelfth } },
+        }))
+        .await?;
+    let moved = json!({ "body": "moved", "replacement_room": open });
+    boss.send_state(&twelfth, "m.room.tombstone", "", moved)
+        .await?;
+    wait_for_notice(&boss, &twelfth, "is open to others").await?;
+    carol.send(&group, "among ourselves").await?;
+    boss.wait_for_text(&twelfth, "among ourselves").await?;
+    boss.wait_for_members(&open, &[&boss.user_id]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_leaves_the_old_room_of_a_channel_without_following_is_gone() -> Result<()> {
+    let general = in_old_general().await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = &general;
+    let [bob, erin] = [
+        world.matrix_user("bob").await?,
+        world.matrix_user("erin").await?,
+    ];
+    for user in [&bob, &erin] {
+        user.join(room).await?;
+    }
+    for localpart in ["bob", "erin"] {
+        wait_for_member(world, carol, channel, &world.puppet(localpart), true).await?;
+    }
+    let new = upgrade(alice, room, "11").await?;
+    talks(&general, &new, "eleven").await?;
+    erin.leave(room).await?;
+    wait_for_member(world, carol, channel, &world.puppet("erin"), false).await?;
+    wait_for_member(world, carol, channel, &world.puppet("bob"), true).await?;
+    // Removed on Rocket.Chat, he comes back as anybody does.
+    let body = json!({ "roomId": channel, "userId": id_of(carol, &world.puppet("bob")).await? });
+    world.rocket_admin().post("channels.kick", body).await?;
+    wait_for_member(world, carol, channel, &world.puppet("bob"), false).await?;
+    bob.join(&new).await?;
+    wait_for_member(world, carol, channel, &world.puppet("bob"), true).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn tombstones_that_are_nobodys_change_nothing() -> Result<()> {
+    let general = in_old_general().await?;
+    let General {
+        world, alice, room, ..
+    } = &general;
+    let bot = world.matrix_bot()?;
+    let other = alice
+        .create_room(json!({ "preset": "public_chat", "invite": [bot.user_id] }))
+        .await?;
+    alice
+        .wait_for_members(&other, &[&alice.user_id, &bot.user_id])
+        .await?;
+    let goal = alice
+        .create_room(json!({
+            "preset": "public_chat",
+            "creation_content": { "predecessor": { "room_id": room } },
+        }))
+        .await?;
+    let moved = json!({ "body": "moved", "replacement_room": goal });
+    alice
+        .send_state(&other, "m.room.tombstone", "", moved.clone())
+        .await?;
+    bot.send_state(room, "m.room.tombstone", "", moved).await?;
+    talks(&general, room, "after it").await?;
+    let name = json!({ "name": "of its own" });
+    alice.send_state(room, "m.room.name", "", name).await?;
+    wait_for_notice(alice, room, "it is as it was again").await?;
+    world.bridge.kill_and_restart().await?;
+    talks(&general, room, "and later").await?;
+    alice.wait_for_members(&goal, &[&alice.user_id]).await?;
+    assert!(!world.bridge.logs().contains("set aside"));
     Ok(())
 }

@@ -96,15 +96,29 @@ impl Bridge {
         self.process.start()
     }
 
-    /// Waits until it says that both sides are connected.
+    /// Waits until it says that both sides are connected and that the channels of its
+    /// configuration are mirrored.
     ///
     /// # Errors
     /// When it ends or does not become ready: with the end of its log.
     pub async fn ready(&self) -> Result<()> {
+        self.wait_ready(true).await
+    }
+
+    /// Waits until it says that both sides are connected.
+    ///
+    /// # Errors
+    /// When it ends or does not become ready: with the end of its log.
+    pub async fn connected(&self) -> Result<()> {
+        self.wait_ready(false).await
+    }
+
+    async fn wait_ready(&self, with_channels: bool) -> Result<()> {
         self.process
             .wait_ready(DEADLINE, || async {
                 let answer = self.get("/health/ready").await?;
-                if answer.status == 200 {
+                let has_channels = answer.body["detail"]["all_channels_mirrored"] == true;
+                if answer.status == 200 && (has_channels || !with_channels) {
                     return Ok(Some(()));
                 }
                 bail!("/health/ready: {} {}", answer.status, answer.body)

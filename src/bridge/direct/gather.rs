@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use super::decline;
 use super::invited::Founders;
-use super::people::Present;
+use super::people::{Present, membership_of};
 use crate::bridge::{Bridge, Failure};
 use crate::convert::to_rocketchat;
 use crate::matrix::Intent;
 use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketUserId, Username};
+use crate::rocketchat::{RocketRoomId, RocketUserId, Username};
 use crate::store::{Gathering, InboxEvent, Portal, PortalKind};
 
 /// How many names a group is called after.
@@ -39,6 +39,7 @@ impl Bridge {
         left: Option<&Portal>,
     ) -> Result<(), Failure> {
         let room = &event.room_id;
+        let _alone = self.gathering.lock(room).await;
         let speaker = match left {
             Some(left) => self.reader(left).await?,
             None => self.matrix.as_user(newcomer.to_owned()),
@@ -51,16 +52,31 @@ impl Bridge {
             newcomer: newcomer.to_owned(),
             event: event.event_id.clone(),
             left: left.cloned(),
+            refused: None,
         };
-        let mut change = self.store.change();
-        if let Some(left) = left {
-            change = change.no_portal(left);
-        }
-        change.gathering(&gathering).commit()?;
-        self.store.flushed().await?;
+        self.note_gathering(&gathering).await?;
         self.person_left(room);
         tracing::info!(%room, name = gathering.name, "its people get a private group");
         self.go_on_gathering(&gathering).await
+    }
+
+    /// Notes it, and in the same moment that the direct message has no room any more.
+    async fn note_gathering(&self, gathering: &Gathering) -> Result<(), Failure> {
+        let mut change = self.store.change();
+        let _one_at_a_time = match &gathering.left {
+            Some(left) => {
+                let alone = self.making_portal.lock(&left.rid).await;
+                if self.store.portal(&left.rid)?.as_ref() != Some(left) {
+                    // It is looked at anew.
+                    return Err(Failure::NotYet("the direct message to have settled"));
+                }
+                change = change.no_portal(left);
+                Some(alone)
+            }
+            None => None,
+        };
+        change.gathering(gathering).commit()?;
+        Ok(self.store.flushed().await?)
     }
 
     /// Goes on with what was begun, if it was in this room.
@@ -68,18 +84,55 @@ impl Bridge {
         self: &Arc<Self>,
         room: &RoomId,
     ) -> Result<(), Failure> {
+        if self.store.gathering(room)?.is_none() {
+            return Ok(());
+        }
+        let _alone = self.gathering.lock(&room.to_owned()).await;
         match self.store.gathering(room)? {
             Some(gathering) => self.go_on_gathering(&gathering).await,
             None => Ok(()),
         }
     }
 
+    /// Brings to its end what may give a direct message its room back. Whoever would make
+    /// it another one has to wait for that.
+    pub(super) async fn settle_gathering_of(
+        self: &Arc<Self>,
+        rid: &RocketRoomId,
+    ) -> Result<(), Failure> {
+        match self.gathering_of(rid) {
+            Some(gathering) => self.resume_gathering(&gathering.room_id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What may give a direct message its room back.
+    fn gathering_of(&self, rid: &RocketRoomId) -> Option<Gathering> {
+        let mut all = self.store.gatherings().into_iter();
+        all.find(|one| one.left.as_ref().is_some_and(|left| left.rid == *rid))
+    }
+
+    /// Looks again, while nobody else can make the portal, whether it is settled.
+    pub(super) fn must_not_be_gathering(&self, rid: &RocketRoomId) -> Result<(), Failure> {
+        match self.gathering_of(rid) {
+            Some(_) => Err(Failure::NotYet("its people to get a private group")),
+            None => Ok(()),
+        }
+    }
+
     async fn go_on_gathering(self: &Arc<Self>, gathering: &Gathering) -> Result<(), Failure> {
+        if let Some(why) = &gathering.refused {
+            return self.give_up_gathering(gathering, why).await;
+        }
         match self.gather(gathering).await {
             Err(failure) if failure.is_permanent() => {
                 tracing::warn!(room = %gathering.room_id, %failure, "its people do not get a group");
-                self.give_up_gathering(gathering, &failure.person_text())
-                    .await
+                let why = failure.person_text();
+                let mut given_up = gathering.clone();
+                given_up.refused = Some(why.clone());
+                self.store.change().gathering(&given_up).commit()?;
+                self.store.flushed().await?;
+                self.give_up_gathering(&given_up, &why).await
             }
             outcome => outcome,
         }
@@ -107,8 +160,9 @@ impl Bridge {
             && self.are_those_of(left, &founders)
         {
             // Whoever came is gone again.
-            if self.resume_direct(gathering, left).await? {
-                return Ok(());
+            if self.resume_direct(left).await? {
+                decline(&self.matrix.bot(), room, "It stays a direct message.").await?;
+                return Ok(self.store.change().no_gathering(room).commit()?);
             }
             return Err(Failure::Refused(
                 "The direct message goes on in another room.".into(),
@@ -360,22 +414,27 @@ impl Bridge {
                 decline(&newcomer, room, why).await?;
                 true
             } else {
-                match speaker.kick(room, &gathering.newcomer, Some(why)).await {
-                    Err(error) if matches!(error.advice(), Advice::GiveUp) => false,
-                    outcome => {
-                        outcome?;
-                        true
+                let membership = membership_of(&speaker, room, &gathering.newcomer).await?;
+                match membership.as_deref() {
+                    Some("join" | "invite") => {
+                        match speaker.kick(room, &gathering.newcomer, Some(why)).await {
+                            Err(error) if matches!(error.advice(), Advice::GiveUp) => false,
+                            outcome => {
+                                outcome?;
+                                true
+                            }
+                        }
                     }
+                    _ => true,
                 }
             };
-            if is_out {
+            // Before it is said: who reads it writes on at once.
+            if is_out && self.resume_direct(left).await? {
                 let text = format!("{} could not be brought in. {why}", gathering.newcomer);
                 self.say(&speaker, room, &gathering.event, "no group", &text)
                     .await?;
-                if self.resume_direct(gathering, left).await? {
-                    decline(&self.matrix.bot(), room, why).await?;
-                    return Ok(());
-                }
+                decline(&self.matrix.bot(), room, why).await?;
+                return Ok(self.store.change().no_gathering(room).commit()?);
             }
         }
         let text = format!(
@@ -409,17 +468,13 @@ impl Bridge {
 
     /// Makes the room the portal of its direct message again. Not when that has another
     /// room since.
-    async fn resume_direct(
-        self: &Arc<Self>,
-        gathering: &Gathering,
-        left: &Portal,
-    ) -> Result<bool, Failure> {
+    async fn resume_direct(self: &Arc<Self>, left: &Portal) -> Result<bool, Failure> {
         let _one_at_a_time = self.making_portal.lock(&left.rid).await;
-        if self.store.portal(&left.rid)?.is_some() {
-            return Ok(false);
+        if let Some(now) = self.store.portal(&left.rid)? {
+            return Ok(now.room_id == left.room_id);
         }
-        let change = self.store.change().portal(left);
-        change.no_gathering(&gathering.room_id).commit()?;
+        self.store.change().portal(left).commit()?;
+        self.store.flushed().await?;
         self.read_back(left.rid.clone());
         Ok(true)
     }

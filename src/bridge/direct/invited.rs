@@ -242,8 +242,10 @@ impl Bridge {
         let names = founders.ghosts.iter().map(|ghost| ghost.username.as_str());
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
+        self.settle_gathering_of(rid).await?;
         let _one_at_a_time = self.making_portal.lock(rid).await;
         self.must_not_be_ending(rid)?;
+        self.must_not_be_gathering(rid)?;
         if let Some(first) = founders.ghosts.first()
             && self.are_local(&founders.users)
         {

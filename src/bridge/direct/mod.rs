@@ -13,6 +13,7 @@ mod left;
 mod opened;
 mod people;
 
+pub use asked::OpenedDirect;
 use ruma::RoomId;
 
 use super::Failure;

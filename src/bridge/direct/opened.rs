@@ -22,10 +22,12 @@ impl Bridge {
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(Some(portal));
         }
+        self.settle_gathering_of(&room.id).await?;
         let _one_at_a_time = self.making_portal.lock(&room.id).await;
         if let Some(portal) = self.store.portal(&room.id)? {
             return Ok(Some(portal));
         }
+        self.must_not_be_gathering(&room.id)?;
         self.must_not_be_ending(&room.id)?;
         let Some(kind) = self.direct_people(room).await? else {
             return Ok(None);

@@ -261,7 +261,7 @@ impl Bridge {
 }
 
 /// Somebody's membership of a room, if they ever had one.
-async fn membership_of(
+pub(super) async fn membership_of(
     intent: &Intent,
     room: &RoomId,
     user: &UserId,

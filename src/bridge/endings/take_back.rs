@@ -127,7 +127,7 @@ impl Bridge {
     }
 
     /// Empties the state that says that the room is bridged.
-    async fn unmark(&self, portal: &Portal) -> Result<(), Failure> {
+    pub(in crate::bridge) async fn unmark(&self, portal: &Portal) -> Result<(), Failure> {
         let reader = self.reader(portal).await?;
         let key = self.bridge_state_key(&portal.rid);
         for kind in BRIDGE_STATE {

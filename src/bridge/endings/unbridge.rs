@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::UserId;
 
 use super::is_direct;
-use crate::bridge::mirrored_rooms::is_like;
+use crate::bridge::openings::is_like;
 use crate::bridge::{Bridge, Caller, Failure};
 use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, PortalKind, Reason};

@@ -22,6 +22,7 @@ mod round;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ruma::OwnedUserId;
 use tokio::sync::{Notify, Semaphore};
@@ -34,6 +35,10 @@ pub(in crate::bridge) use puppets::puppet_name;
 
 /// How many of each side are looked at at once.
 const WORKERS: usize = 3;
+
+/// How long between two rooms of a round, each a request to Rocket.Chat, which has its
+/// own people to serve.
+const BETWEEN_ROOMS: Duration = Duration::from_millis(100);
 
 /// Whose face on Rocket.Chat may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,8 +75,8 @@ pub(super) struct Faces {
 impl Faces {
     pub(super) fn new() -> Self {
         Self {
-            of_rocketchat: Queue::new(),
-            of_matrix: Queue::new(),
+            of_rocketchat: Queue::new(BETWEEN_ROOMS),
+            of_matrix: Queue::new(Duration::ZERO),
             changing: joins::Changing::default(),
             round: Notify::new(),
             scaling: Semaphore::new(1),

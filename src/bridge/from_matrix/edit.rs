@@ -50,7 +50,7 @@ impl Bridge {
         }
         self.edit(portal, &event.event_id, new, &known).await?;
         self.store
-            .amend_message(&portal.rid, &known.id, |stored| stored.revision = at)?;
+            .amend_message(&known.rid, &known.id, |stored| stored.revision = at)?;
         self.store
             .change()
             .edit_event(&known, &event.event_id)
@@ -84,8 +84,13 @@ impl Bridge {
             )));
         }
         let pieces = self.pieces_of(portal, &words, known.quote.as_ref()).await?;
+        if known.rid != portal.rid && pieces.len() > known.rocket_ids().count() {
+            return Err(Failure::Refused(
+                "It has become too long for one message of the direct message that it was written in.".into(),
+            ));
+        }
         let puppet = self.puppet_of(&known.sender).await?;
-        let rid = &portal.rid;
+        let rid = &known.rid;
         for (id, text) in known.rocket_ids().zip(&pieces) {
             self.as_puppet(&puppet, |session| async move {
                 session.update_message(rid, id, text).await
@@ -94,7 +99,7 @@ impl Bridge {
         }
         // What the message no longer names nobody shall find by it.
         self.store
-            .end_file_links_but(&portal.rid, &known.id, file.map(|file| file.mxc))?;
+            .end_file_links_but(&known.rid, &known.id, file.map(|file| file.mxc))?;
         self.fit_pieces(portal, event, known, &puppet, &pieces)
             .await
     }
@@ -123,9 +128,13 @@ impl Bridge {
         // back, are not its own.
         let mut surplus = known.surplus.clone();
         surplus.extend(more.drain(more.len().min(pieces.len().saturating_sub(1))..));
-        let rid = &portal.rid;
+        let rid = &known.rid;
         for id in &surplus {
-            self.store.change().message(&gone(portal, id)).commit()?;
+            let gone = Message {
+                rid: rid.clone(),
+                ..gone(portal, id)
+            };
+            self.store.change().message(&gone).commit()?;
         }
         let to_delete = surplus.clone();
         self.store.amend_message(rid, &known.id, |stored| {

@@ -31,7 +31,13 @@ pub(super) struct References {
 
 impl References {
     /// A line in the thread of a message, which is no message on Matrix itself.
-    pub(super) fn beneath(known: &Message) -> Self {
+    pub(super) fn beneath(portal: &Portal, known: &Message) -> Self {
+        if known.rid != portal.rid {
+            return Self {
+                hint: Some("(to a message that is not here)"),
+                ..Self::default()
+            };
+        }
         Self {
             thread: Some(known.thread.clone().unwrap_or_else(|| known.id.clone())),
             ..Self::default()
@@ -304,7 +310,7 @@ impl Bridge {
             is_thread && relation.get("is_falling_back").and_then(Value::as_bool) == Some(true);
         if !is_fallback && let Some(target) = event(relation.pointer("/m.in_reply_to/event_id")) {
             match self.store.message_of_event(&portal.room_id, &target)? {
-                Some(known) if known.is_there() => references.quote = Some(known.id),
+                Some(known) if is_in(portal, &known) => references.quote = Some(known.id),
                 // What was deleted is known to nobody any more.
                 _ if references.hint.is_none() => {
                     references.hint = Some("(in reply to a message that is not here)");
@@ -323,11 +329,13 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
         references.thread = match self.store.thread_of_root(room, &root)? {
+            // Of what the room mirrored before, the direct message.
+            Some(first) if self.store.thread(&portal.rid, &first)?.is_none() => None,
             Some(first) => Some(first),
             None => self
                 .store
                 .message_of_event(room, &root)?
-                .filter(Message::is_there)
+                .filter(|known| is_in(portal, known))
                 .map(|known| known.thread.unwrap_or(known.id)),
         };
         if let Some(first) = &references.thread {
@@ -349,6 +357,13 @@ impl Bridge {
         references.root = is_root.then_some(root);
         Ok(())
     }
+}
+
+/// Whether a message can be referred to. Not where the Matrix room mirrored another room
+/// of Rocket.Chat when it was written, a direct message that became a group: a thread
+/// would lead back there, and a quote show it to those who came later.
+fn is_in(portal: &Portal, known: &Message) -> bool {
+    known.is_there() && known.rid == portal.rid
 }
 
 /// What becomes of an event without words: a message is not dropped without a word to

@@ -45,7 +45,7 @@ impl Bridge {
             kind: "m.room.message".into(),
             ..event.clone()
         };
-        let beneath = References::beneath(&known);
+        let beneath = References::beneath(&portal, &known);
         let attempt = Attempt::default();
         self.mirror_referring(&portal, &as_message, json, &words, beneath, attempt)
             .await
@@ -60,7 +60,10 @@ impl Bridge {
         emoji: &str,
     ) -> Result<bool, Failure> {
         let puppet = self.puppet_of(&event.sender).await?;
-        self.bring_puppet_in(portal, &puppet).await?;
+        // Who is in an earlier direct message never changes.
+        if known.rid == portal.rid {
+            self.bring_puppet_in(portal, &puppet).await?;
+        }
         let _one_at_a_time = self.reacting.lock(&known.id).await;
         let id = &known.id;
         let given = self
@@ -72,7 +75,7 @@ impl Bridge {
             Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
             outcome => outcome?,
         }
-        let mut reactions = self.store.reactions(&portal.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
         if !reactions
             .given
             .iter()
@@ -101,7 +104,7 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&portal.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
         let Some(at) = reactions
             .given
             .iter()

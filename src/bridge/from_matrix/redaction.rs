@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::edit::is_past;
 use super::redacted_by;
 use crate::bridge::{Bridge, Failure, derived};
-use crate::store::{InboxEvent, Message, Origin, Portal, PortalKind};
+use crate::store::{InboxEvent, Message, Origin, Portal};
 
 impl Bridge {
     pub(super) async fn on_redaction(
@@ -110,9 +110,11 @@ impl Bridge {
             return Ok(());
         }
         // Its content is gone here, whatever becomes of it there.
-        self.store.end_file_links(&portal.rid, &known.id)?;
+        self.store.end_file_links(&known.rid, &known.id)?;
         let is_own = known.sender == event.sender;
-        if !is_own && matches!(portal.kind, PortalKind::Direct { .. }) {
+        // The room may have mirrored one when it was written.
+        let is_direct = portal.kind.is_direct() || known.rid != portal.rid;
+        if !is_own && is_direct {
             return Err(Failure::Refused(
                 "In a direct message on Rocket.Chat nobody can delete what the other wrote.".into(),
             ));
@@ -128,12 +130,12 @@ impl Bridge {
         }
         // Before it is done, so that the echo is not mirrored back.
         self.store
-            .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
+            .amend_message(&known.rid, &known.id, |stored| stored.deleted = true)?;
         let deleted = self.delete_pieces(portal, event, known, is_own).await;
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
             // It is there still, and what happens to it counts.
             self.store
-                .amend_message(&portal.rid, &known.id, |stored| stored.deleted = false)?;
+                .amend_message(&known.rid, &known.id, |stored| stored.deleted = false)?;
         }
         deleted?;
         // A message in several events goes as one.
@@ -145,7 +147,7 @@ impl Bridge {
                 }
                 let purpose = format!("deletion {part}");
                 let txn = derived::transaction_id(
-                    &portal.rid,
+                    &known.rid,
                     &known.sender,
                     &known.id,
                     known.revision,
@@ -170,7 +172,7 @@ impl Bridge {
         known: &Message,
         is_own: bool,
     ) -> Result<(), Failure> {
-        let rid = &portal.rid;
+        let rid = &known.rid;
         for id in known.rocket_ids().chain(&known.surplus) {
             if is_own {
                 let puppet = self.puppet_of(&event.sender).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::files::Brought;
-use super::{Document, revision};
+use super::{Document, Mirrored, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
@@ -171,7 +171,13 @@ impl Bridge {
                     self.bring_files(&portal.rid, &document, files, &mut brought)
                         .await?;
                 }
-                done => break done?,
+                Ok(Mirrored::Yes) => break,
+                Ok(Mirrored::NoPortal) => {
+                    return Err(Failure::Refused(
+                        "Its room is not mirrored any more.".into(),
+                    ));
+                }
+                Err(failure) => return Err(failure),
             }
         }
         let change = self.store.change();

@@ -94,6 +94,14 @@ impl Document {
     }
 }
 
+/// What became of a document for which nothing failed.
+enum Mirrored {
+    /// It is dealt with.
+    Yes,
+    /// Its room is mirrored no more, or not yet again.
+    NoPortal,
+}
+
 impl Bridge {
     /// Does what a document asks for. Ends when it is done or set aside.
     pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, job: Job) {
@@ -107,15 +115,22 @@ impl Bridge {
                 // Not among the attempts: it may take long, and has places of its own.
                 Err(Failure::Wants(files)) => {
                     let outcome = self.bring_files(&rid, &document, files, &mut brought).await;
-                    if outcome.is_err() {
-                        break outcome;
+                    if let Err(failure) = outcome {
+                        break Err(failure);
                     }
                 }
                 done => break done,
             }
         };
-        if let Err(failure) = done {
-            self.set_document_aside(&rid, &document, &failure).await;
+        match done {
+            Ok(Mirrored::Yes) => {}
+            // The portal went while this waited. Should its room be mirrored again, it is
+            // read back from here.
+            Ok(Mirrored::NoPortal) => {
+                self.rooms.rewind(&rid, ticket - 1);
+                self.direct_watch.forget(&rid);
+            }
+            Err(failure) => self.set_document_aside(&rid, &document, &failure).await,
         }
         self.document_done(&rid, ticket);
     }
@@ -126,9 +141,9 @@ impl Bridge {
         document: &Document,
         attempt: Attempt,
         brought: &Brought,
-    ) -> Result<(), Failure> {
+    ) -> Result<Mirrored, Failure> {
         let Some(portal) = self.store.portal(rid)? else {
-            return Ok(());
+            return Ok(Mirrored::NoPortal);
         };
         let done = match document {
             Document::Message(message) => {
@@ -149,7 +164,7 @@ impl Bridge {
         if self.store.dead_letter_of(room, id)?.is_some() {
             self.store.change().no_dead_letter(room, id).commit()?;
         }
-        Ok(())
+        Ok(Mirrored::Yes)
     }
 
     async fn mirror_message(
@@ -185,6 +200,9 @@ impl Bridge {
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;
+        if is_for_matrix && self.take_command_of(portal, message).await? {
+            return Ok(());
+        }
         if is_for_matrix && self.is_kept_out(portal, message).await? {
             return Ok(());
         }

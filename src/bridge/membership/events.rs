@@ -41,6 +41,15 @@ impl Bridge {
                 _ => Ok(()),
             };
         }
+        if matches!(membership, Some("leave" | "ban"))
+            && !self.config.is_ours(&member)
+            && let Some(portal) = self.store.portal_of_earlier_room(&event.room_id)?
+            && room_type(&portal).is_some()
+        {
+            // Before they have come into the room that follows: so they are gone there.
+            self.settle_puppet(&portal, &member, Why::Look).await?;
+            return self.look_for_user(&member);
+        }
         if matches!(membership, Some("invite" | "join"))
             && !self.config.is_ours(&member)
             && let Some(portal) = self.store.portal_of_room(&event.room_id)?

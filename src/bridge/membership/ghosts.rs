@@ -108,7 +108,8 @@ impl Bridge {
             standing.ban = event.map(|event| Ban {
                 by: event.sender.clone(),
                 event: event.event_id.clone(),
-                told: false,
+                // An upgrade of the room repeats every ban.
+                told: standing.ban.as_ref().is_some_and(|ban| ban.told),
             });
         })?)
     }

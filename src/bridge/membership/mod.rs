@@ -12,12 +12,16 @@
 //! * [`puppets`]: people of Matrix and their puppets.
 //! * [`joins`]: ghosts that come although their person has not spoken.
 //! * [`rights`]: owners and moderators, and levels of power.
+//! * [`authors`]: who did something on Matrix.
+//! * [`lacking`]: what the bridge has not the power for.
 //! * [`permissions`]: what roles may do on Rocket.Chat.
 //! * [`round`]: comparing everything.
 
+pub(super) mod authors;
 mod events;
 mod ghosts;
 mod joins;
+mod lacking;
 mod news;
 mod permissions;
 mod puppets;
@@ -28,7 +32,7 @@ pub(super) use news::is_about_another;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ruma::UserId;
 use serde_json::Value;
@@ -59,6 +63,10 @@ pub(super) struct Members {
     permissions: permissions::LastSeen,
 }
 
+/// How long between two rooms of a round, each several requests to both servers, which
+/// have their own people to serve.
+const BETWEEN_TURNS: Duration = Duration::from_millis(250);
+
 /// What is to be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Look {
@@ -73,8 +81,8 @@ impl Members {
         Self {
             settling: KeyedLock::new(),
             comparing_rights: KeyedLock::new(),
-            joins: Queue::new(),
-            looks: Queue::new(),
+            joins: Queue::new(Duration::ZERO),
+            looks: Queue::new(BETWEEN_TURNS),
             round: Notify::new(),
             sizes: Mutex::default(),
             permissions: permissions::LastSeen::default(),
@@ -91,6 +99,8 @@ enum Why<'a> {
         by: Option<&'a UserRef>,
         /// The message that tells.
         message: &'a RocketMessageId,
+        /// When it was written (ms, Rocket.Chat's clock).
+        at: i64,
         /// They came. When they are not there now, another message tells how they went.
         came: bool,
     },

@@ -62,6 +62,10 @@ impl Bridge {
         }
         if about == About::Rights {
             self.agree_on_rights(portal).await?;
+            // Somebody else may be an owner now.
+            if !self.store.room_rights(&portal.rid)?.staying.is_empty() {
+                self.compare_members(&portal.rid);
+            }
             return Ok(true);
         }
         let (who, by) = match about {
@@ -84,6 +88,7 @@ impl Bridge {
         let why = Why::News {
             by,
             message: &message.id,
+            at: message.ts.0,
             came: matches!(
                 message.t.as_deref(),
                 Some("uj" | "ut" | "ujt" | "au" | "added-user-to-team")

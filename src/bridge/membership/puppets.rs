@@ -1,21 +1,15 @@
 //! People of Matrix and their puppets: in the room on Rocket.Chat is who is in the Matrix
 //! room, as far as Rocket.Chat lets them.
 
-use ruma::{EventId, OwnedUserId, UserId};
-use serde_json::Value;
+use ruma::UserId;
 
 use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
-use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;
-use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::rocketchat::rest::OutgoingMessage;
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
-
-/// How many changes of somebody's membership are looked back through for their
-/// invitation: a join is made anew for every new name and picture.
-const MOST_CHANGES: usize = 50;
 
 impl Bridge {
     /// Makes it the same on both sides whether a Matrix user is in a portal. What they
@@ -29,18 +23,32 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let key = (portal.rid.clone(), user.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
-        let seat = self.seat(portal, user).await?;
+        let mut seat = self.seat(portal, user).await?;
         let puppet = self.store.puppet(user)?;
         let is_member = match &puppet {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
             None => false,
         };
+        if let Some(puppet) = &puppet {
+            self.tell_of_banned(portal, puppet, &seat, why).await?;
+        }
         if !is_member && why.is_outdated() {
             return Ok(());
         }
         let was_member = self.store.is_puppet_in_room(&portal.rid, user)?;
+        if was_member && seat.event.is_none() {
+            match self.earlier_seat(portal, user).await? {
+                Some(earlier) if matches!(earlier.membership(), "leave" | "ban") => seat = earlier,
+                // They come when they follow the upgrade, which was not their doing.
+                Some(_) if is_member => return Ok(()),
+                _ => {}
+            }
+        }
         match (seat.membership(), is_member, was_member) {
-            ("join" | "invite", true, true) => Ok(()),
+            ("join" | "invite", true, true) => self.no_longer_staying(
+                portal,
+                puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
+            ),
             ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
             ("join" | "invite", false, true) => {
                 if !self.has_account(puppet.as_ref()).await? {
@@ -59,31 +67,149 @@ impl Bridge {
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
                     self.invite_person_here(portal, user, why.by()).await
                 } else {
-                    self.take_puppet_out(portal, &puppet, &seat).await?;
-                    match (membership, was_member, why) {
-                        (
-                            "ban",
-                            false,
-                            Why::News {
-                                by: Some(by),
-                                message,
-                                ..
-                            },
-                        ) => {
-                            let text = format!(
-                                "{} is banned from the room {} on Matrix and cannot be added to it.",
-                                puppet.username, portal.name
-                            );
-                            let id = derived::telling_id(message, "banned");
-                            let text = crate::convert::to_rocketchat::plain(&text);
-                            self.tell_directly(&by.id, &id, &text).await
-                        }
-                        _ => Ok(()),
-                    }
+                    self.take_puppet_out(portal, &puppet, &seat).await
                 }
             }
-            (_, false, _) => self.note_puppet_out(portal, user),
+            (_, false, _) => {
+                self.note_puppet_out(portal, user)?;
+                self.no_longer_staying(
+                    portal,
+                    puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
+                )
+            }
         }
+    }
+
+    /// Says that a puppet cannot be added whose Matrix user is kept out, if that was tried,
+    /// to whoever did it. Where Rocket.Chat does not say who that was (6.x, in channels),
+    /// the room is told.
+    async fn tell_of_banned(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        seat: &Seat,
+        why: Why<'_>,
+    ) -> Result<(), Failure> {
+        let Why::News {
+            by,
+            message,
+            at,
+            came: true,
+        } = why
+        else {
+            return Ok(());
+        };
+        let ban = seat.event.as_ref().filter(|_| seat.membership() == "ban");
+        // They may have come before that.
+        let is_since =
+            ban.is_some_and(|ban| i64::try_from(ban.origin_server_ts).is_ok_and(|ban| ban < at));
+        if !is_since {
+            return Ok(());
+        }
+        let text = format!(
+            "{} is banned from the room {} on Matrix and cannot be added to it.",
+            puppet.username, portal.name
+        );
+        let id = derived::telling_id(message, "banned");
+        let text = crate::convert::to_rocketchat::plain(&text);
+        match by {
+            Some(by) => self.tell_directly(&by.id, &id, &text).await,
+            None => self.tell_room(portal, &id, &text).await,
+        }
+    }
+
+    /// Says something in a room on Rocket.Chat as the bridge's account, once for each id.
+    pub(in crate::bridge) async fn tell_room(
+        &self,
+        portal: &Portal,
+        id: &RocketMessageId,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let message = OutgoingMessage {
+            id,
+            rid: &portal.rid,
+            msg: text,
+            tmid: None,
+            alias: None,
+            avatar: None,
+            emoji: None,
+        };
+        let told = self.rocket().await.bot.send_message(&message).await;
+        match told.map_err(Failure::from) {
+            // It may not speak there.
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(rid = %portal.rid, %failure, "a room could not be told something");
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Says once that somebody who has left the Matrix room is still in the room on
+    /// Rocket.Chat. It is tried again when rights change there, and at each round.
+    async fn tell_staying(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        seat: &Seat,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let id = &puppet.credentials.user_id;
+        let Some(event) = &seat.event else {
+            return Ok(());
+        };
+        let known = self.store.room_rights(&portal.rid)?;
+        if known.staying.get(id) == Some(&event.event_id) {
+            return Ok(());
+        }
+        let why = failure.person_text();
+        let text = format!(
+            "{} is still in this room on Rocket.Chat. {why}",
+            puppet.matrix_id
+        );
+        let bot = self.matrix.bot();
+        match self
+            .say(&bot, &portal.room_id, &event.event_id, "staying", &text)
+            .await
+        {
+            Err(failure) if failure.is_permanent() => {}
+            outcome => outcome?,
+        }
+        let text = format!(
+            "{} has left this room on Matrix, and is still in it here. {why}",
+            puppet.username
+        );
+        let id = derived::telling_id_of_event(&event.event_id, "staying");
+        let text = crate::convert::to_rocketchat::plain(&text);
+        self.tell_room(portal, &id, &text).await?;
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            let staying = &mut rights.staying;
+            staying.insert(puppet.credentials.user_id.clone(), event.event_id.clone());
+        })?)
+    }
+
+    fn no_longer_staying(&self, portal: &Portal, id: Option<&RocketUserId>) -> Result<(), Failure> {
+        let Some(id) = id else { return Ok(()) };
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            rights.staying.remove(id);
+        })?)
+    }
+
+    /// Somebody's membership of the room that a portal was in before, where they have not
+    /// come into the one that follows it; none when the portal has not moved.
+    async fn earlier_seat(&self, portal: &Portal, user: &UserId) -> Result<Option<Seat>, Failure> {
+        let bot = self.matrix.bot();
+        for room in self.earlier_rooms(portal).await? {
+            let event = match bot.state_event(&room, "m.room.member", user.as_str()).await {
+                // It cannot be told any more: nobody is removed for that.
+                Err(error) if error.is_forbidden() => None,
+                outcome => outcome?,
+            };
+            if event.is_some() {
+                return Ok(Some(Seat { event }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a puppet's account is there: who lost it with that was not removed.
@@ -223,28 +349,6 @@ impl Bridge {
         .await
     }
 
-    /// Who invited somebody, by what stands before their join.
-    async fn host_of(&self, portal: &Portal, seat: &Seat) -> Result<Option<OwnedUserId>, Failure> {
-        let bot = self.matrix.bot();
-        let Some(now) = &seat.event else {
-            return Ok(None);
-        };
-        // The event as it is in the room's state may lack what it replaces.
-        let mut event = bot.event(&portal.room_id, &now.event_id).await?;
-        for _ in 0..MOST_CHANGES {
-            let Some(found) = event else { return Ok(None) };
-            let membership = found.content.get("membership").and_then(Value::as_str);
-            if membership == Some("invite") {
-                return Ok(Some(found.sender));
-            }
-            event = match replaced(&found) {
-                Some(before) => bot.event(&portal.room_id, &before).await?,
-                None => None,
-            };
-        }
-        Ok(None)
-    }
-
     /// A Matrix user has left, or was removed by another: so is their puppet. Who alone
     /// owns the room stays there.
     async fn take_puppet_out(
@@ -259,7 +363,10 @@ impl Bridge {
             && !self.config.is_ours(&event.sender)
         {
             match self.kick_as(portal, &event.sender, id).await {
-                Ok(()) => return self.note_puppet_out(portal, user),
+                Ok(()) => {
+                    self.note_puppet_out(portal, user)?;
+                    return self.no_longer_staying(portal, Some(id));
+                }
                 Err(failure) => drop(refusal(failure)?),
             }
         }
@@ -271,14 +378,16 @@ impl Bridge {
             })
             .await;
         match left {
-            Ok(()) => self.note_puppet_out(portal, user),
-            Err(failure) if super::is_not_in_room(&failure) => self.note_puppet_out(portal, user),
+            Ok(()) => {}
+            Err(failure) if super::is_not_in_room(&failure) => {}
             Err(failure) if failure.is_permanent() => {
                 tracing::info!(rid = %portal.rid, %user, %failure, "their puppet stays in the room");
-                Ok(())
+                return self.tell_staying(portal, puppet, seat, &failure).await;
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        self.note_puppet_out(portal, user)?;
+        self.no_longer_staying(portal, Some(id))
     }
 
     /// A puppet was added on Rocket.Chat: its Matrix user is invited, by the ghost of who
@@ -352,11 +461,4 @@ impl Bridge {
             outcome => outcome.map(drop),
         }
     }
-}
-
-/// The event of the same state that stood before this one (Synapse says so; the
-/// specification does not).
-pub(super) fn replaced(event: &TimelineEvent) -> Option<ruma::OwnedEventId> {
-    let before = event.json.pointer("/unsigned/replaces_state")?;
-    EventId::parse(before.as_str()?).ok()
 }

@@ -10,20 +10,13 @@ use std::sync::Arc;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::puppets::replaced;
 use super::{permissions::Permissions, refusal, room_type};
-use crate::bridge::power::PowerLevels;
+use crate::bridge::power::{POWER_LEVELS, PowerLevels};
 use crate::bridge::{Bridge, Failure};
-use crate::matrix::TimelineEvent;
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::rocketchat::rest::{RoleHolder, RoomRole};
 use crate::rocketchat::{self, RocketUserId};
 use crate::store::{Portal, RoomRights, Stand};
-
-/// How many changes of a room's levels are looked back through for one.
-const MOST_CHANGES: usize = 100;
-
-const POWER_LEVELS: &str = "m.room.power_levels";
 
 /// The level that stands for it; none for the room's default.
 fn level_for(stand: Stand, levels: &PowerLevels) -> Option<i64> {
@@ -45,7 +38,7 @@ fn below_all(levels: &PowerLevels) -> i64 {
 }
 
 /// What a level amounts to: of those in between the lower.
-fn stand_at(level: i64, levels: &PowerLevels) -> Stand {
+pub(super) fn stand_at(level: i64, levels: &PowerLevels) -> Stand {
     match level {
         100.. => Stand::Owner,
         50.. => Stand::Moderator,
@@ -121,6 +114,11 @@ impl Bridge {
             }
         })?;
         self.set_levels(portal, from_rocketchat).await?;
+        // After the levels were read: whoever upgrades a room closes it before they change
+        // it.
+        if !from_matrix.is_empty() && self.is_being_replaced(portal).await? {
+            return Ok(());
+        }
         for (person, wished) in from_matrix {
             self.carry_rights(portal, &there, &person, wished).await?;
         }
@@ -324,6 +322,14 @@ impl Bridge {
         wished: Stand,
     ) -> Result<(), Failure> {
         let author = self.author_of_level(portal, &person.user).await?;
+        let is_known = author.is_some();
+        let author = match author {
+            Some(event) => Some(event),
+            None => {
+                let bot = self.matrix.bot();
+                bot.state_event(&portal.room_id, POWER_LEVELS, "").await?
+            }
+        };
         let known = self.store.room_rights(&portal.rid)?;
         let refused = match &author {
             Some(event) if known.given_up.get(&person.id) == Some(&event.event_id) => {
@@ -331,6 +337,9 @@ impl Bridge {
             }
             // Nobody's to be told.
             Some(event) if self.config.is_ours(&event.sender) => None,
+            Some(event) if !is_known => {
+                Some((event, "It cannot be told who changed them here.".to_owned()))
+            }
             Some(event) => {
                 let done = self
                     .set_rights_as(portal, there, &event.sender, person, wished)
@@ -394,40 +403,6 @@ impl Bridge {
         })?)
     }
 
-    /// The event by which somebody got what they may do in a Matrix room, if that can be
-    /// found out.
-    async fn author_of_level(
-        &self,
-        portal: &Portal,
-        user: &UserId,
-    ) -> Result<Option<TimelineEvent>, Failure> {
-        let bot = self.matrix.bot();
-        let room = &portal.room_id;
-        let Some(now) = bot.state_event(room, POWER_LEVELS, "").await? else {
-            return Ok(None);
-        };
-        let stand_in = |event: &TimelineEvent| {
-            let levels = PowerLevels::of(event.content.clone());
-            stand_at(levels.level_of(user), &levels)
-        };
-        let mut event = bot.event(room, &now.event_id).await?;
-        let wanted = stand_in(&now);
-        for _ in 0..MOST_CHANGES {
-            let Some(found) = event else { return Ok(None) };
-            let before = match replaced(&found) {
-                Some(before) => bot.event(room, &before).await?,
-                // The first of all, or a homeserver that does not say.
-                None => return Ok(None),
-            };
-            match before {
-                Some(before) if stand_in(&before) == wanted => event = Some(before),
-                Some(_) => return Ok(Some(found)),
-                None => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
     /// Gives somebody the rights that stand for it, as the puppet of a Matrix user.
     async fn set_rights_as(
         &self,
@@ -468,51 +443,6 @@ impl Bridge {
             }
         }
         Ok(())
-    }
-
-    /// Says once what the bot may not do in the Matrix room although it has to.
-    async fn warn_of_power(&self, portal: &Portal, levels: &PowerLevels) -> Result<(), Failure> {
-        let bot = &self.config.appservice.bot;
-        let level = levels.level_of(bot);
-        let mut lacking: Vec<String> = ["invite", "kick", "ban", "redact"]
-            .into_iter()
-            .filter(|action| level < levels.level(action))
-            .map(|action| action.to_owned())
-            .collect();
-        if !levels.may_set_state(bot, POWER_LEVELS) {
-            lacking.push("change power levels".to_owned());
-        }
-        let highest = levels
-            .named_users()
-            .filter(|(user, _)| user != bot)
-            .map(|(_, level)| level)
-            .max();
-        if highest.is_some_and(|highest| highest >= level) {
-            lacking.push("act on those who have as much power as it has".to_owned());
-        }
-        if self.store.room_rights(&portal.rid)?.lacking == lacking {
-            return Ok(());
-        }
-        if !lacking.is_empty() {
-            let what = lacking.join(", ");
-            tracing::warn!(room = %portal.room_id, lacking = what, "the bot lacks power in a room");
-            let text = format!(
-                "The bridge lacks the power for this in this room: {what}. What it takes on Rocket.Chat cannot be carried over until somebody gives {bot} more."
-            );
-            let bot = self.matrix.bot();
-            let now = bot.state_event(&portal.room_id, POWER_LEVELS, "").await?;
-            if let Some(now) = now {
-                let told = self.say(&bot, &portal.room_id, &now.event_id, "power", &text);
-                match told.await {
-                    // It may not even speak.
-                    Err(Failure::Matrix(error)) if error.is_forbidden() => {}
-                    outcome => outcome?,
-                }
-            }
-        }
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
-            rights.lacking = lacking;
-        })?)
     }
 }
 

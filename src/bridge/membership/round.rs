@@ -32,7 +32,7 @@ impl Bridge {
         loop {
             for portal in self.store.portals() {
                 if room_type(&portal).is_some() {
-                    self.members.looks.add(Look::Room(portal.rid));
+                    self.members.looks.add_in_turn(Look::Room(portal.rid));
                 }
             }
             let _ = tokio::time::timeout(BETWEEN_ROUNDS, self.members.round.notified()).await;

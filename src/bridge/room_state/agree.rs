@@ -4,18 +4,12 @@ use ruma::{EventId, OwnedEventId, OwnedUserId};
 use serde_json::{Value, json};
 
 use super::Hint;
-use super::aspects::{
-    ARCHIVED, Aspect, OPEN, PRIVATE, PUBLIC, REACTING, READ_ONLY, level_to_write, set_writing,
-    writing_of,
-};
-use crate::bridge::{Bridge, Failure, derived, marker};
+use super::aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, PUBLIC, REACTING, writing_of};
+use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Ghost, Portal, PortalKind, RoomState};
-
-/// How much of an announcement is said.
-const MOST_SAID: usize = 4000;
 
 /// A room of Rocket.Chat as it is now.
 pub(super) struct RoomNow {
@@ -160,6 +154,10 @@ impl Bridge {
         let seen = self.seen_on_matrix(portal, aspect, &known).await?;
         if seen.value == there {
             return self.agreed(rid, aspect, &there, seen.event);
+        }
+        // After it was read: whoever upgrades a room closes it before they change it.
+        if agreed.as_ref() == Some(&there) && self.is_being_replaced(portal).await? {
+            return Ok(());
         }
         let hint = self.room_states.hint(rid, aspect);
         let is_news =
@@ -379,7 +377,13 @@ impl Bridge {
             Err(Failure::Matrix(error)) if error.is_forbidden() => {
                 // Somebody took the bot's power. What they set is nobody's wish.
                 tracing::warn!(rid = %portal.rid, room = %portal.room_id, ?aspect, "the bridge lacks the power to set {} in a room", aspect.state());
-                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))
+                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))?;
+                match over {
+                    Some(over) if aspect == Aspect::Access && there == PRIVATE => {
+                        self.tell_open(portal, over).await
+                    }
+                    _ => Ok(()),
+                }
             }
             Err(failure) => Err(failure),
         }
@@ -398,7 +402,7 @@ impl Bridge {
         Ok(Some(self.as_ghost(&ghost)))
     }
 
-    async fn ghost_of_hint(&self, hint: &Hint) -> Result<Option<Ghost>, Failure> {
+    pub(super) async fn ghost_of_hint(&self, hint: &Hint) -> Result<Option<Ghost>, Failure> {
         let is_ours = self.store.behind_puppet(&hint.user.id)?.is_some()
             || hint.user.id == *self.rocket().await.bot.user_id();
         Ok(match is_ours {
@@ -443,254 +447,4 @@ impl Bridge {
             .await?;
         Ok(event)
     }
-
-    async fn show_writing(
-        &self,
-        portal: &Portal,
-        there: &str,
-        actor: Option<&Intent>,
-    ) -> Result<Option<OwnedEventId>, Failure> {
-        let known = self.store.room_state(&portal.rid)?;
-        let agreed = known.agreed.get(Aspect::Writing.key()).map(String::as_str);
-        let bot = &self.config.appservice.bot;
-        let event = self
-            .change_power_levels(portal, actor, |levels| {
-                set_writing(levels, there, bot);
-                if there != ARCHIVED {
-                    for (ghost, level) in &known.raised {
-                        levels.set_user_level(ghost, *level);
-                    }
-                }
-            })
-            .await?;
-        let news = match (agreed, there) {
-            (Some(ARCHIVED), ARCHIVED) => None,
-            (_, ARCHIVED) => Some(
-                "This room is archived on Rocket.Chat: nobody can write in it until it is unarchived there.",
-            ),
-            (Some(ARCHIVED), OPEN | READ_ONLY | REACTING) => {
-                Some("This room is no longer archived on Rocket.Chat.")
-            }
-            _ => None,
-        };
-        if let Some(news) = news {
-            let text = news.to_owned();
-            self.notice(portal, "archived", agreed.unwrap_or_default(), &text, None)
-                .await?;
-        }
-        if there != ARCHIVED && !known.raised.is_empty() {
-            self.store
-                .amend_room_state(&portal.rid, |state| state.raised.clear())?;
-        }
-        Ok(event)
-    }
-
-    /// Lets a ghost write in a room where few may: on Rocket.Chat it did. Gives whether
-    /// that was needed.
-    pub(in crate::bridge) async fn raise_ghost(
-        &self,
-        portal: &Portal,
-        ghost: &Ghost,
-        kind: &str,
-    ) -> Result<bool, Failure> {
-        let state = self.store.room_state(&portal.rid)?;
-        let writing = state.agreed.get(Aspect::Writing.key()).map(String::as_str);
-        if matches!(writing, None | Some(OPEN)) {
-            return Ok(false);
-        }
-        let levels = self.power_levels(portal).await?;
-        let before = levels
-            .named_users()
-            .find(|(user, _)| *user == ghost.user_id)
-            .map(|(_, level)| level);
-        // Kept first: what is not known to be given cannot be taken back.
-        if writing == Some(ARCHIVED) {
-            self.store.amend_room_state(&portal.rid, |state| {
-                let raised = state.raised.entry(ghost.user_id.clone());
-                raised.or_insert(before);
-            })?;
-        }
-        let changed = self
-            .change_power_levels(portal, None, |levels| {
-                let needed = level_to_write(levels, kind);
-                if levels.level_of(&ghost.user_id) < needed {
-                    levels.set_user_level(&ghost.user_id, Some(needed));
-                }
-            })
-            .await?;
-        Ok(changed.is_some())
-    }
-
-    /// Lets people of Matrix write in a read-only room whom Rocket.Chat lets.
-    async fn let_unmuted_write(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
-        let mut unmuted = Vec::new();
-        if room.read_only && !room.archived && !room.unmuted.is_empty() {
-            for puppet in self.store.puppets() {
-                if room
-                    .unmuted
-                    .iter()
-                    .any(|name| name.as_str() == puppet.username)
-                {
-                    unmuted.push(puppet.matrix_id);
-                }
-            }
-        }
-        let known = self.store.room_state(&portal.rid)?;
-        if known.unmuted == unmuted {
-            return Ok(());
-        }
-        self.change_power_levels(portal, None, |levels| {
-            let needed = levels.level("events_default");
-            for user in known.unmuted.iter().filter(|user| !unmuted.contains(user)) {
-                if levels.level_of(user) <= 1 {
-                    levels.set_user_level(user, None);
-                }
-            }
-            for user in &unmuted {
-                if levels.level_of(user) < needed && needed < 50 {
-                    levels.set_user_level(user, Some(needed));
-                }
-            }
-        })
-        .await?;
-        self.store
-            .amend_room_state(&portal.rid, |state| state.unmuted = unmuted)?;
-        Ok(())
-    }
-
-    /// Rooms are read by who is in them: nobody may open one to the whole world, which
-    /// Rocket.Chat does not know.
-    async fn keep_history_closed(&self, portal: &Portal) -> Result<(), Failure> {
-        const HISTORY: &str = "m.room.history_visibility";
-        let bot = self.matrix.bot();
-        let Some(event) = bot.state_event(&portal.room_id, HISTORY, "").await? else {
-            return Ok(());
-        };
-        let shown = event.content.get("history_visibility");
-        if shown.and_then(Value::as_str) != Some("world_readable") {
-            return Ok(());
-        }
-        let content = json!({ "history_visibility": "shared" });
-        match bot
-            .send_state(&portal.room_id, HISTORY, "", &content, None)
-            .await
-        {
-            Err(error) if error.is_forbidden() => {
-                tracing::warn!(room = %portal.room_id, "anybody can read a mirrored room, and the bridge lacks the power to end that");
-                return Ok(());
-            }
-            outcome => outcome?,
-        };
-        let text = "Who may read the room is as it was again: Rocket.Chat shows no room to people without an account.";
-        self.say(&bot, &portal.room_id, &event.event_id, "history", text)
-            .await
-    }
-
-    /// Says what was announced.
-    async fn say_texts(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
-        for aspect in [Aspect::Announcement, Aspect::Description] {
-            let present = match aspect {
-                Aspect::Announcement => &now.room.announcement,
-                _ => &now.room.description,
-            };
-            if present.is_none() && !now.is_whole {
-                continue;
-            }
-            let there = aspect.on_rocketchat(&now.room);
-            let known = self.store.room_state(&portal.rid)?;
-            let before = match aspect {
-                Aspect::Announcement => known.announcement,
-                _ => known.description,
-            };
-            if before.as_ref() == Some(&there) {
-                continue;
-            }
-            if let Some(before) = before {
-                let what = aspect.key();
-                let text = match there.is_empty() {
-                    true => format!("removed the room's {what}."),
-                    false => format!("changed the room's {what}: {}", shortened(&there)),
-                };
-                let hint = self.room_states.hint(&portal.rid, aspect);
-                self.notice(portal, what, &before, &text, hint.as_ref())
-                    .await?;
-            }
-            self.room_states.forget_hint(&portal.rid, aspect);
-            self.store.amend_room_state(&portal.rid, |state| {
-                state.said += 1;
-                match aspect {
-                    Aspect::Announcement => state.announcement = Some(there),
-                    _ => state.description = Some(there),
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Says something about a room: as the ghost of who did it, otherwise as the bot.
-    async fn notice(
-        &self,
-        portal: &Portal,
-        what: &str,
-        before: &str,
-        text: &str,
-        hint: Option<&Hint>,
-    ) -> Result<(), Failure> {
-        let said = self.store.room_state(&portal.rid)?.said.to_string();
-        let txn = derived::state_notice_id(&portal.rid, &[what, before, text, &said]);
-        let ghost = match hint {
-            Some(hint) => self.ghost_of_hint(hint).await?,
-            None => None,
-        };
-        let mut content = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
-        marker::stamp_as_own(&mut content);
-        if let Some(ghost) = ghost {
-            let sent = self.send_as_ghost(portal, &ghost, "m.room.message", &content, &txn, None);
-            match sent.await {
-                Ok(_) => return Ok(()),
-                Err(failure) if failure.is_permanent() => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        if hint.is_some() || matches!(what, "announcement" | "description") {
-            content["body"] = format!("Somebody on Rocket.Chat {text}").into();
-        }
-        let bot = self.matrix.bot();
-        bot.send(&portal.room_id, "m.room.message", &content, &txn, None)
-            .await?;
-        Ok(())
-    }
-
-    /// Says once when the bridge's account cannot read a room any more.
-    async fn tell_unreadable(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
-        let told = self.store.room_state(&portal.rid)?.told_unreadable;
-        if told != now.is_readable {
-            return Ok(());
-        }
-        if !now.is_readable {
-            let rocket = self.rocket().await;
-            let account = rocket.bot.me().await?.username;
-            let account = account.map_or_else(String::new, |name| format!(" ({name})"));
-            let text = format!(
-                "This room is private on Rocket.Chat now, and the bridge's account{account} is not in it: what is written there does not arrive here until somebody invites it."
-            );
-            self.notice(portal, "unreadable", "", &text, None).await?;
-        } else {
-            self.compare_room(&portal.rid);
-        }
-        self.store.amend_room_state(&portal.rid, |state| {
-            state.said += 1;
-            state.told_unreadable = !now.is_readable;
-        })?;
-        Ok(())
-    }
-}
-
-/// As much of a text as is said.
-fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(MOST_SAID).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }

@@ -156,6 +156,14 @@ impl Aspect {
     }
 }
 
+/// What is the same on both sides: the name under which it is stored, and the state on
+/// Matrix that has it.
+pub(in crate::bridge) fn agreed_states() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Aspect::AGREED
+        .map(|aspect| (aspect.key(), aspect.state()))
+        .into_iter()
+}
+
 /// Who may write, by the rights in a Matrix room. `agreed` tells an archived room from
 /// one in which somebody lets only owners write.
 pub(super) fn writing_of(levels: &PowerLevels, agreed: Option<&str>) -> String {

@@ -11,6 +11,9 @@
 //!
 //! * [`aspects`]: what is compared. Pure.
 //! * [`agree`]: a look at a room.
+//! * [`writing`]: who may write.
+//! * [`history`]: who may read.
+//! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
 //! * [`info`]: the state that tells of the bridge.
 //! * [`teams`] makes spaces.
@@ -18,17 +21,22 @@
 
 mod agree;
 mod aspects;
+mod history;
 mod info;
 mod places;
 mod round;
 mod teams;
+mod telling;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
 
+pub(super) use aspects::agreed_states;
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
 pub(super) use places::CANONICAL;
@@ -42,6 +50,10 @@ use crate::store::{InboxEvent, Portal, PortalKind, RoomState, StateWish, StoreEr
 
 /// How many rooms are looked at at once.
 const WORKERS: usize = 3;
+
+/// How long between two rooms of a round, each several requests to both servers, which
+/// have their own people to serve.
+const BETWEEN_ROOMS: Duration = Duration::from_millis(100);
 
 /// Which states of Matrix are a reason to look.
 const STATES: [&str; 6] = [
@@ -76,7 +88,7 @@ pub(super) struct RoomStates {
 impl RoomStates {
     pub(super) fn new() -> Self {
         Self {
-            queue: Queue::new(),
+            queue: Queue::new(BETWEEN_ROOMS),
             round: Notify::new(),
             rows: Mutex::default(),
             hints: Mutex::default(),

@@ -32,7 +32,7 @@ impl Bridge {
                 let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
                 let state = self.store.room_state(&portal.rid).unwrap_or_default();
                 if state.changes > 0 || is_direct {
-                    self.compare_room(&portal.rid);
+                    self.room_states.queue.add_in_turn(portal.rid);
                 }
             }
             if let Err(failure) = self.tidy_spaces().await {
@@ -107,7 +107,7 @@ impl Bridge {
                 .await?;
             for room in &page.items {
                 if !self.is_as_agreed(room)? {
-                    self.compare_room(&room.id);
+                    self.room_states.queue.add_in_turn(room.id.clone());
                 }
             }
             offset += page.sent;

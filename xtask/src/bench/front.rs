@@ -2,7 +2,7 @@
 //! requests, and answers for rooms that stand in the bridge's store and nowhere else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http, web};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 /// What the ids of rooms begin with for which it answers by itself.
-pub(super) const FAR: &str = "far-away-";
+const FAR: &str = "far-away-";
 /// What is in the aliases and ghosts that belong to them.
 const FAR_NAMES: &str = "_rocketchat_far";
 /// How long it takes for such an answer: about what Synapse takes.
@@ -22,6 +22,7 @@ const LARGEST: usize = 64 << 20;
 pub(super) struct Front {
     pub(super) url: String,
     passed: Arc<AtomicU64>,
+    far_rooms: Arc<AtomicUsize>,
     handle: ServerHandle,
 }
 
@@ -30,17 +31,23 @@ struct State {
     bot: String,
     http: reqwest::Client,
     passed: Arc<AtomicU64>,
+    far_rooms: Arc<AtomicUsize>,
+    server: String,
 }
 
 impl Front {
     /// Opens it before a homeserver; `bot` is in every room for which it answers.
     pub(super) fn open(synapse: &str, bot: &str) -> Result<Self> {
         let passed = Arc::new(AtomicU64::new(0));
+        let far_rooms = Arc::new(AtomicUsize::new(0));
+        let (_, server) = bot.split_once(':').context("the bot has no server")?;
         let state = web::Data::new(State {
             synapse: synapse.trim_end_matches('/').to_owned(),
             bot: bot.to_owned(),
             http: reqwest::Client::new(),
             passed: Arc::clone(&passed),
+            far_rooms: Arc::clone(&far_rooms),
+            server: server.to_owned(),
         });
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -69,6 +76,7 @@ impl Front {
         Ok(Self {
             url: format!("http://{address}"),
             passed,
+            far_rooms,
             handle: handle.recv().context("the door to Synapse did not open")?,
         })
     }
@@ -76,6 +84,11 @@ impl Front {
     /// How many requests went through, or were answered here.
     pub(super) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    /// From now on the bot is in so many rooms for which it answers.
+    pub(super) fn show_far_rooms(&self, count: usize) {
+        self.far_rooms.store(count, Ordering::Relaxed);
     }
 
     /// Closes it.
@@ -91,8 +104,22 @@ async fn pass(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -
         tokio::time::sleep(FAR_TAKES).await;
         return HttpResponse::Ok().json(far_away(request.method().as_str(), &path, &state.bot));
     }
+    let lists_rooms = path
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .ends_with("/joined_rooms");
     match forward(&request, body, &state, &path).await {
-        Ok(response) => response,
+        Ok((status, _, body)) if lists_rooms => {
+            HttpResponse::build(status).json(with_far(&state, &body))
+        }
+        Ok((status, kind, body)) => {
+            let mut response = HttpResponse::build(status);
+            if let Some(kind) = kind {
+                response.insert_header(("content-type", kind));
+            }
+            response.body(body)
+        }
         Err(error) => HttpResponse::BadGateway().body(error.to_string()),
     }
 }
@@ -111,12 +138,27 @@ fn far_away(method: &str, path: &str, bot: &str) -> Value {
     }
 }
 
+/// The id of a room for which the door answers.
+pub(super) fn far_room(number: usize, server: &str) -> String {
+    format!("!{FAR}{number}:{server}")
+}
+
+/// In which rooms the bot is, those included for which the door answers.
+fn with_far(state: &State, body: &[u8]) -> Value {
+    let mut answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let count = state.far_rooms.load(Ordering::Relaxed);
+    if let Some(rooms) = answer["joined_rooms"].as_array_mut() {
+        rooms.extend((0..count).map(|number| json!(far_room(number, &state.server))));
+    }
+    answer
+}
+
 async fn forward(
     request: &HttpRequest,
     body: web::Bytes,
     state: &State,
     path: &str,
-) -> Result<HttpResponse> {
+) -> Result<(http::StatusCode, Option<Vec<u8>>, web::Bytes)> {
     let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())?;
     let mut passed_on = state
         .http
@@ -129,9 +171,7 @@ async fn forward(
     }
     let answer = passed_on.body(body.to_vec()).send().await?;
     let status = http::StatusCode::from_u16(answer.status().as_u16())?;
-    let mut response = HttpResponse::build(status);
-    if let Some(kind) = answer.headers().get("content-type") {
-        response.insert_header(("content-type", kind.as_bytes()));
-    }
-    Ok(response.body(answer.bytes().await?))
+    let kind = answer.headers().get("content-type");
+    let kind = kind.map(|kind| kind.as_bytes().to_vec());
+    Ok((status, kind, answer.bytes().await?))
 }

@@ -11,7 +11,7 @@ use matrix_appservice_rocketchat::store::{Ghost, Portal, Store};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, World, WorldOptions, binaries, synapse};
 
-use super::front::{FAR, Front};
+use super::front::{Front, far_room};
 use super::machine::{self, Machine};
 use super::meter::{Cost, metered};
 use crate::progress::step;
@@ -26,6 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 const LOOK: Duration = Duration::from_millis(100);
 /// What counts as the cost of having started.
 const SETTLING: Duration = Duration::from_secs(10);
+/// What is measured once after that, while rounds over everything go on.
+const ROUNDS: Duration = Duration::from_secs(60);
+/// How many rooms Synapse is let make by itself, and how many at once, for comparison.
+const ALONE: usize = 60;
+const ALONE_AT_ONCE: usize = 3;
 /// How long the store may take to close.
 const CLOSING: Duration = Duration::from_secs(30);
 /// How often a start is measured.
@@ -98,13 +103,13 @@ pub async fn run(options: Options) -> Result<ExitCode> {
         }
         if options.channels > 0 {
             let what = format!("{} channels at once", options.channels);
-            rows.push(step(&what, stage.many(&options)).await?);
+            rows.extend(step(&what, stage.many(&options)).await?);
         }
         let mut starts = Vec::new();
         if options.portals > 0 {
             step("filling the store", stage.fill(&options)).await?;
-            let (row, measured) = step("starting with a full store", stage.starts()).await?;
-            rows.push(row);
+            let (more, measured) = step("starting with a full store", stage.starts()).await?;
+            rows.extend(more);
             starts = measured;
         }
         Ok((rows, starts))
@@ -175,7 +180,9 @@ impl Stage {
         let mut config = self.world.bridge.config()?;
         config["bridge"]["channels"] = json!([NEAR, channels]);
         self.world.bridge.write_config(&config)?;
-        self.world.bridge.restart().await
+        self.world.bridge.stop().await?;
+        self.world.bridge.start()?;
+        self.world.bridge.connected().await
     }
 
     /// Waits until the bot is in so many more rooms than before.
@@ -211,7 +218,7 @@ impl Stage {
             .await?;
         let alias = self.world.alias(CROWD);
         let (room, joined) = self
-            .row("big channel: somebody joins", self.mona.join(&alias))
+            .row("big channel: somebody joins", self.entered(&alias))
             .await?;
         let ((), first) = self
             .row("big channel: first message", async {
@@ -234,15 +241,103 @@ impl Stage {
         Ok(rows)
     }
 
-    async fn many(&self, options: &Options) -> Result<Row> {
+    /// Enters a room: its alias is there before all of it is.
+    async fn entered(&self, alias: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.mona.join(alias).await {
+                Ok(room) => return Ok(room),
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn many(&self, options: &Options) -> Result<Vec<Row>> {
         let control = self.world.rocketchat.control();
+        // Opened last, being the oldest.
+        let order = json!({ "names": ["many-last"], "members": ["rita"] });
+        let last = control.make_rooms(&order).await?.remove(0);
         let order = json!({ "prefix": "many", "count": options.channels, "members": ["rita"] });
         control.make_rooms(&order).await?;
+        let mut rows = vec![self.alone("before").await?];
         let before = self.world.matrix_bot()?.joined_rooms().await?.len();
-        let ((), row) = self
+        let (first, all) = self
             .row("many channels: all portals", async {
                 self.mirror("many*").await?;
-                self.rooms_made(before, options.channels).await
+                let begun = Instant::now();
+                self.rita.send(&last, "is anybody there?").await?;
+                let first = async {
+                    self.seen_in(&self.world.alias("many-last"), "is anybody there?")
+                        .await?;
+                    anyhow::Ok(begun.elapsed())
+                };
+                let all = self.rooms_made(before, options.channels + 1);
+                let (first, ()) = tokio::try_join!(first, all)?;
+                Ok(first)
+            })
+            .await?;
+        rows.push(all);
+        if let Some(all) = rows.last_mut() {
+            all.what = format!(
+                "{}; {:.2} s until a message in the last was there",
+                all.what,
+                first.as_secs_f64()
+            );
+        }
+        rows.push(self.alone("after").await?);
+        let ((), settling) = self
+            .row("many channels: the ten seconds after", async {
+                tokio::time::sleep(SETTLING).await;
+                Ok(())
+            })
+            .await?;
+        rows.push(settling);
+        Ok(rows)
+    }
+
+    /// Waits until a text is in the room that an alias leads to.
+    async fn seen_in(&self, alias: &str, text: &str) -> Result<()> {
+        let bot = self.world.matrix_bot()?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(room) = bot.resolve_alias(alias).await?
+                && let Ok(texts) = bot.room_texts(&room).await
+                && texts.iter().any(|one| one == text)
+            {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{text} is not in {alias}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// How long Synapse takes to make rooms like those of the bridge.
+    async fn alone(&self, when: &str) -> Result<Row> {
+        let bot = self.world.matrix_bot()?;
+        let what = format!("Synapse alone, {when}: {ALONE} rooms, {ALONE_AT_ONCE} at once");
+        let ((), row) = self
+            .row(&what, async {
+                let made = (0..ALONE_AT_ONCE).map(|lane| {
+                    let bot = bot.clone();
+                    async move {
+                        for number in 0..ALONE / ALONE_AT_ONCE {
+                            let state = json!([
+                                { "type": "m.bridge", "state_key": "x", "content": {} },
+                                { "type": "uk.half-shot.bridge", "state_key": "x", "content": {} },
+                            ]);
+                            bot.create_room(json!({
+                                "name": format!("room {lane} {number}"), "preset": "public_chat",
+                                "room_alias_name": format!("_rocketchat_{when}-{lane}-{number}"),
+                                "initial_state": state, "visibility": "private",
+                            }))
+                            .await?;
+                        }
+                        anyhow::Ok(())
+                    }
+                });
+                futures_util::future::try_join_all(made).await?;
+                Ok(())
             })
             .await?;
         Ok(row)
@@ -252,8 +347,11 @@ impl Stage {
     async fn fill(&self, options: &Options) -> Result<()> {
         let control = self.world.rocketchat.control();
         let people = control.make_users("far", options.people).await?;
-        let order = json!({ "prefix": "far", "count": options.portals });
+        // Nobody is in them but the bridge's account.
+        let order =
+            json!({ "prefix": "far", "count": options.portals, "owner": World::ROCKET_BOT });
         let rooms = control.make_rooms(&order).await?;
+        self.front.show_far_rooms(rooms.len());
         self.world.bridge.stop().await?;
         let path: PathBuf = self.world.directory().join("bridge/data");
         let server = self.world.synapse.server_name().to_owned();
@@ -261,9 +359,9 @@ impl Stage {
     }
 
     /// Starts, with somebody speaking on each side at that moment.
-    async fn starts(&self) -> Result<(Row, Vec<Start>)> {
+    async fn starts(&self) -> Result<(Vec<Row>, Vec<Start>)> {
         let mut starts = Vec::new();
-        let mut row = None;
+        let mut rows = Vec::new();
         for number in 0..STARTS {
             self.world.bridge.stop().await?;
             let (hello, back) = (format!("start {number}"), format!("start {number} too"));
@@ -273,7 +371,7 @@ impl Stage {
             self.rita.send(&self.rid, &hello).await?;
             self.mona.send_text(&self.room, &back).await?;
             let ready = async {
-                self.world.bridge.ready().await?;
+                self.world.bridge.connected().await?;
                 anyhow::Ok(began.elapsed())
             };
             let to_matrix = async {
@@ -291,16 +389,23 @@ impl Stage {
                 to_rocket,
             });
             let ((), mut settled) = self
-                .row("full store: the ten seconds after a start", async {
+                .row("full store: a start and the ten seconds after", async {
                     tokio::time::sleep(SETTLING).await;
                     Ok(())
                 })
                 .await?;
             settled.to_rocket = self.requests_to_rocket().await? - rocket;
             settled.to_matrix = self.front.passed() - matrix;
-            row = Some(settled);
+            rows = vec![settled];
         }
-        Ok((row.context("no start")?, starts))
+        let ((), rounds) = self
+            .row("full store: the minute after that", async {
+                tokio::time::sleep(ROUNDS).await;
+                Ok(())
+            })
+            .await?;
+        rows.push(rounds);
+        Ok((rows, starts))
     }
 }
 
@@ -320,6 +425,9 @@ fn fill(path: &std::path::Path, server: &str, rooms: &[String], people: &[String
             change = change.ghost_in_room(room.as_str().try_into()?, &ghost.user_id);
         }
         change.commit()?;
+        store.amend_ghost_profile(&ghost.rocket_id, |profile| {
+            profile.name = Some(format!("far{number}"));
+        })?;
     }
     for (number, rid) in rooms.iter().enumerate() {
         let portal: Portal = serde_json::from_value(json!({
@@ -333,6 +441,17 @@ fn fill(path: &std::path::Path, server: &str, rooms: &[String], people: &[String
             .portal(&portal)
             .cursor(&portal.rid, spoken)
             .commit()?;
+        store.amend_room_state(&portal.rid, |state| {
+            let agreed = [
+                ("access", "public"),
+                ("name", &portal.name),
+                ("topic", ""),
+                ("writing", "open"),
+            ];
+            let agreed = agreed.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            state.agreed = agreed.into_iter().collect();
+            state.bridge_info = "{}".to_owned();
+        })?;
     }
     drop(store);
     // Its threads let go of it when they end, soon after.
@@ -343,10 +462,6 @@ fn fill(path: &std::path::Path, server: &str, rooms: &[String], people: &[String
         std::thread::sleep(LOOK);
     }
     Ok(())
-}
-
-fn far_room(number: usize, server: &str) -> String {
-    format!("!{FAR}{number}:{server}")
 }
 
 fn print(machine: &Machine, profile: &str, options: &Options, rows: &[Row], starts: &[Start]) {

@@ -9,24 +9,32 @@
 //! Relations do not reach across rooms: a reply to a message of before comes as words
 //! with what it quotes, a thread goes on with its next message as the first, an edit is
 //! told in the new room. Deletions reach the old room.
+//!
+//! Nobody's rights change by an upgrade, and nobody is removed. Whoever upgrades a room
+//! closes the old one (Synapse raises `events_default` and `invite` there to 50) and has
+//! made the new one: neither is a wish for the room on Rocket.Chat. So nothing that is done
+//! in a room with a tombstone is carried over or put back, what the new room is like at
+//! the move is nobody's doing, and who was in the old room and has not come yet stays a
+//! member on Rocket.Chat.
+//!
+//! Tombstones of the bridge's own accounts are nobody's: they do not reach this module.
+
+mod settle;
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
-use serde_json::Value;
+use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::{Value, json};
 
-use super::homeserver_watch::{Held, new_event};
-use super::{Bridge, Failure, derived, remote_join};
+use super::{Bridge, Failure, remote_join};
 use crate::matrix::{self, Intent};
-use crate::rocketchat::documents::RoomType;
-use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{Accepted, InboxEvent, Portal, PortalKind};
+use settle::leave;
 
 const TOMBSTONE: &str = "m.room.tombstone";
 
-/// How many pages of the new room are looked through for what was written before the
-/// bridge came.
-const PAGES_BEFORE_JOIN: usize = 10;
+/// How many upgrades are looked back through for somebody's membership.
+const MOST_UPGRADES: usize = 10;
 
 /// Whether the bridge is in the new room.
 enum Way {
@@ -147,7 +155,11 @@ impl Bridge {
                 return self.not_followed(portal, event, &why).await.map(|()| None);
             }
         }
-        if let Some(why) = unfit(&reader, old, new).await? {
+        let unfit = match unfit(&reader, old, new).await? {
+            None => self.keep_closed(&reader, portal, new).await?,
+            unfit => unfit,
+        };
+        if let Some(why) = unfit {
             self.not_followed(portal, event, why).await?;
             leave(&reader, new, why).await?;
             self.store.change().no_awaited_upgrade(new).commit()?;
@@ -227,6 +239,85 @@ impl Bridge {
         }
     }
 
+    /// Sees to it that nobody reads a private group who is not in it, before it goes on in
+    /// a new room; why it cannot go on there, when that cannot be seen to.
+    async fn keep_closed(
+        &self,
+        reader: &Intent,
+        portal: &Portal,
+        new: &OwnedRoomId,
+    ) -> Result<Option<&'static str>, Failure> {
+        if portal.kind != PortalKind::Group {
+            return Ok(None);
+        }
+        for (kind, key, closed) in [
+            ("m.room.join_rules", "join_rule", "invite"),
+            ("m.room.history_visibility", "history_visibility", "shared"),
+        ] {
+            let now = reader.state(new, kind, "").await?;
+            let now = now.as_ref().and_then(|now| now.get(key)?.as_str());
+            let is_open = match kind {
+                "m.room.join_rules" => !matches!(now, None | Some("invite" | "knock" | "private")),
+                _ => now == Some("world_readable"),
+            };
+            if !is_open {
+                continue;
+            }
+            let content = json!({ key: closed });
+            match reader.send_state(new, kind, "", &content, None).await {
+                Err(error) if error.is_forbidden() => {
+                    return Ok(Some(
+                        "This is a private group on Rocket.Chat, the room that is to follow it is \
+                         open to others, and the bridge lacks the power to close it.",
+                    ));
+                }
+                outcome => outcome?,
+            };
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody has closed a portal's room and named another in which it goes on.
+    /// Until the portal is there, or the tombstone is taken back, what is done in the room
+    /// is part of that and nobody's wish for Rocket.Chat.
+    pub(super) async fn is_being_replaced(&self, portal: &Portal) -> Result<bool, Failure> {
+        let reader = self.reader(portal).await?;
+        let tombstone = reader.state_event(&portal.room_id, TOMBSTONE, "").await?;
+        Ok(tombstone.is_some_and(|tombstone| {
+            let new = tombstone.content.get("replacement_room");
+            let new = new.and_then(Value::as_str);
+            !self.config.is_ours(&tombstone.sender)
+                && new.is_some_and(|new| RoomId::parse(new).is_ok() && new != portal.room_id)
+        }))
+    }
+
+    /// The rooms that a portal was in before, the latest first, as far as the rooms
+    /// themselves and the bridge's own record say so.
+    pub(super) async fn earlier_rooms(&self, portal: &Portal) -> Result<Vec<OwnedRoomId>, Failure> {
+        let reader = self.reader(portal).await?;
+        let mut rooms: Vec<OwnedRoomId> = Vec::new();
+        let mut room = portal.room_id.clone();
+        while rooms.len() < MOST_UPGRADES {
+            let create = match reader.state(&room, "m.room.create", "").await {
+                // The bridge is not in it any more.
+                Err(error) if error.is_forbidden() => break,
+                outcome => outcome?,
+            };
+            let create = create.unwrap_or_default();
+            let before = create.pointer("/predecessor/room_id");
+            let Some(Ok(before)) = before.and_then(Value::as_str).map(RoomId::parse) else {
+                break;
+            };
+            let was = self.store.portal_of_earlier_room(&before)?;
+            if was.is_none_or(|was| was.rid != portal.rid) || rooms.contains(&before) {
+                break;
+            }
+            rooms.push(before.clone());
+            room = before;
+        }
+        Ok(rooms)
+    }
+
     /// Says why a tombstone is not followed. Nothing else changes.
     async fn not_followed(
         &self,
@@ -236,7 +327,10 @@ impl Bridge {
     ) -> Result<(), Failure> {
         tracing::warn!(rid = %portal.rid, room = %event.room_id, sender = %event.sender, why, "a tombstone is not followed");
         let reader = self.reader(portal).await?;
-        let text = format!("{why} This room stays the one that is mirrored.");
+        let text = format!(
+            "{why} This room stays the one that is mirrored; what is changed of it or of \
+             people's rights here does not reach Rocket.Chat while it counts as closed."
+        );
         match self
             .say(&reader, &event.room_id, &event.event_id, "tombstone", &text)
             .await
@@ -245,219 +339,6 @@ impl Bridge {
             Err(failure) if failure.is_permanent() => Ok(()),
             outcome => outcome,
         }
-    }
-
-    /// All that belongs to a portal and follows it. May be done again.
-    async fn settle_in(
-        self: &Arc<Self>,
-        portal: &Portal,
-        event: &InboxEvent,
-    ) -> Result<(), Failure> {
-        let reader = self.reader(portal).await?;
-        let rocket = self.rocket().await;
-        // What is shown in the room, and where it is found.
-        self.store.amend_room_state(&portal.rid, |state| {
-            state.bridge_info.clear();
-            state.published = false;
-        })?;
-        if portal.kind == PortalKind::Channel
-            && let Some(room) = rocket.bot.room_info(&portal.rid).await?
-            && room.t == RoomType::Channel
-        {
-            self.bring_alias(portal, &room).await?;
-        }
-        self.compare_room(&portal.rid);
-        self.compare_room_picture(&portal.rid);
-        self.take_up_before_join(&reader, portal).await?;
-        if !matches!(portal.kind, PortalKind::Direct { .. }) {
-            let text = "_The room of this channel on Matrix was upgraded: it goes on in a new \
-                        one there. People of Matrix are back here when they have entered it._";
-            let id = derived::telling_id_of_event(&event.event_id, "upgraded");
-            let message = OutgoingMessage {
-                id: &id,
-                rid: &portal.rid,
-                msg: text,
-                tmid: None,
-                alias: None,
-                avatar: None,
-                emoji: None,
-            };
-            match rocket.bot.send_message(&message).await {
-                Err(error) if !Failure::from(error.clone()).is_permanent() => {
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    tracing::info!(rid = %portal.rid, %error, "an upgrade could not be told of");
-                }
-                Ok(_) => {}
-            }
-        }
-        tokio::spawn(Arc::clone(self).move_ghosts(portal.clone(), event.room_id.clone()));
-        Ok(())
-    }
-
-    /// The channel's alias leads into the new room. Homeservers see to that when a room
-    /// is upgraded by their own endpoint.
-    async fn bring_alias(
-        &self,
-        portal: &Portal,
-        room: &crate::rocketchat::documents::Room,
-    ) -> Result<(), Failure> {
-        let Some(alias) = self.alias_of(room) else {
-            return Ok(());
-        };
-        let bot = self.matrix.bot();
-        match bot.resolve_alias(&alias).await? {
-            Some(leads_to) if leads_to == portal.room_id => return Ok(()),
-            Some(_) => match bot.delete_alias(&alias).await {
-                Err(error) if !error.is_not_found() => return Err(error.into()),
-                _ => {}
-            },
-            None => {}
-        }
-        match bot.create_alias(&alias, &portal.room_id).await {
-            Err(error) if error.is_alias_in_use() => Ok(()),
-            outcome => Ok(outcome?),
-        }
-    }
-
-    /// What people wrote in the new room before the bridge came: the homeserver does not
-    /// send it.
-    async fn take_up_before_join(
-        self: &Arc<Self>,
-        reader: &Intent,
-        portal: &Portal,
-    ) -> Result<(), Failure> {
-        let room = &portal.room_id;
-        let mut from = None;
-        let mut earlier = Vec::new();
-        for _ in 0..PAGES_BEFORE_JOIN {
-            let page = reader
-                .messages_backwards(room, from.as_deref(), 100)
-                .await?;
-            earlier.extend(
-                page.events
-                    .into_iter()
-                    .filter(|event| event.kind == "m.room.message")
-                    .filter(|event| !self.config.is_ours(&event.sender)),
-            );
-            from = page.end;
-            if from.is_none() {
-                break;
-            }
-        }
-        let earlier = earlier
-            .into_iter()
-            .rev()
-            .filter_map(|event| new_event(room, event))
-            .collect();
-        let accepted = self.store.accept(earlier)?;
-        let accepted = accepted.iter().map(Held::from).collect();
-        self.enqueue_first(room, accepted);
-        Ok(())
-    }
-
-    /// Somebody with more rights than most writes in a room that its portal has left.
-    pub(super) async fn on_word_in_earlier_room(&self, event: &InboxEvent) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal_of_earlier_room(&event.room_id)? else {
-            return Ok(());
-        };
-        let text = format!(
-            "This room goes on in {}; what is written here does not reach Rocket.Chat.",
-            portal.room_id
-        );
-        let reader = self.reader(&portal).await?;
-        match self
-            .say(&reader, &event.room_id, &event.event_id, "earlier", &text)
-            .await
-        {
-            Err(failure) if failure.is_permanent() => Ok(()),
-            outcome => outcome,
-        }
-    }
-
-    /// The portal of a room, also of one that it has left: then as if it were there.
-    pub(super) fn portal_of_room_or_earlier(
-        &self,
-        room: &RoomId,
-    ) -> Result<Option<Portal>, Failure> {
-        if let Some(portal) = self.store.portal_of_room(room)? {
-            return Ok(Some(portal));
-        }
-        let now = self.store.portal_of_earlier_room(room)?;
-        Ok(now.map(|now| Portal {
-            room_id: room.to_owned(),
-            ..now
-        }))
-    }
-
-    /// Goes on with moves that were interrupted.
-    pub(super) fn resume_moves(self: &Arc<Self>) {
-        for (old, rid) in self.store.unfinished_moves() {
-            match self.store.portal(&rid) {
-                Ok(Some(portal)) => {
-                    tokio::spawn(Arc::clone(self).move_ghosts(portal, old));
-                }
-                // It has ended meanwhile.
-                Ok(None) => {
-                    if let Err(error) = self.store.change().finished_move(&old).commit() {
-                        tracing::error!(%old, %error, "the end of a move could not be noted");
-                    }
-                }
-                Err(error) => tracing::error!(%old, %error, "a move cannot go on"),
-            }
-        }
-    }
-
-    /// Ghosts enter the new room and leave the old one, one after the other.
-    async fn move_ghosts(self: Arc<Self>, portal: Portal, old: OwnedRoomId) {
-        let ghosts = match self.persevere(|_| self.ghosts_to_move(&portal, &old)).await {
-            Ok(ghosts) => ghosts,
-            Err(failure) => {
-                tracing::error!(%old, %failure, "ghosts of an earlier room stay there");
-                return;
-            }
-        };
-        for user in ghosts {
-            let moved = self.persevere(async |_| {
-                if let Some(ghost) = self.store.ghost_by_localpart(user.localpart())?
-                    && ghost.user_id == user
-                {
-                    self.bring_ghost_in(&portal, &ghost).await?;
-                }
-                let ghost = self.matrix.as_user(user.clone());
-                leave(&ghost, &old, "This room goes on in another.").await?;
-                Ok(self
-                    .store
-                    .change()
-                    .ghost_not_in_room(&old, &user)
-                    .commit()?)
-            });
-            if let Err(failure) = moved.await {
-                tracing::warn!(%user, %old, new = %portal.room_id, %failure, "a ghost could not move");
-            }
-        }
-        if let Err(error) = self.store.change().finished_move(&old).commit() {
-            tracing::error!(%old, %error, "the end of a move could not be noted");
-        }
-    }
-
-    /// The ghosts in a room, as the homeserver knows them: a crash may have taken some
-    /// notes. The one that looks is the last, for it must be inside for that.
-    async fn ghosts_to_move(
-        &self,
-        portal: &Portal,
-        old: &RoomId,
-    ) -> Result<Vec<OwnedUserId>, Failure> {
-        let reader = self.reader(portal).await?;
-        let mut ghosts = match reader.joined_members(old).await {
-            Ok(members) => members.into_keys().collect(),
-            Err(error) if error.is_forbidden() => self.store.ghosts_in_room(old)?,
-            Err(error) => return Err(error.into()),
-        };
-        ghosts.retain(|member| self.config.is_ghost(member));
-        ghosts.sort_by_key(|member| member == reader.user_id());
-        Ok(ghosts)
     }
 }
 
@@ -482,11 +363,4 @@ async fn unfit(
         ));
     }
     Ok(None)
-}
-
-async fn leave(intent: &Intent, room: &RoomId, why: &str) -> Result<(), Failure> {
-    match intent.leave(room, Some(why)).await {
-        Err(error) if error.is_forbidden() || error.is_not_found() => Ok(()),
-        outcome => Ok(outcome?),
-    }
 }
