@@ -89,6 +89,10 @@ pub struct Bridge {
     store: Store,
     commands: Box<dyn CommandLine>,
     matrix: matrix::Client,
+    /// Acts as users of the homeserver, where an administrator has granted it.
+    double_puppets: Option<matrix::Client>,
+    /// Wakes the task that marks direct messages for them.
+    marking: tokio::sync::Notify,
     /// Absent until Rocket.Chat has been reached for the first time.
     rocket: watch::Sender<Option<Arc<RocketSide>>>,
     matrix_gate: Gate,
@@ -176,6 +180,18 @@ impl Bridge {
             registration.as_token.clone(),
             config.appservice.bot.clone(),
         )?;
+        let double_puppets = config
+            .appservice
+            .double_puppet_token
+            .clone()
+            .map(|token| {
+                matrix::Client::new(
+                    config.homeserver.url.clone(),
+                    token,
+                    config.appservice.bot.clone(),
+                )
+            })
+            .transpose()?;
         // Unreadable is as unknown.
         let last_transaction = store.last_transaction().ok().flatten();
         Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
@@ -212,6 +228,8 @@ impl Bridge {
                 store,
                 commands,
                 matrix,
+                double_puppets,
+                marking: tokio::sync::Notify::new(),
                 rocket: watch::Sender::new(None),
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
@@ -327,6 +345,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
         tokio::spawn(Arc::clone(self).watch_remote_joins());
+        tokio::spawn(Arc::clone(self).mark_direct_rooms());
         self.resume_moves();
         Ok(())
     }

@@ -418,6 +418,14 @@ pub(super) fn answered(message: &RocketMessageId) -> Key {
 /// All of them.
 pub(super) const ANSWERED: &[u8] = b"K";
 
+/// That a Matrix user's account says that a room is a direct message.
+pub(super) fn marked_direct(room: &RoomId, user: &UserId) -> Key {
+    key(b'A', &[room.as_str(), user.as_str()])
+}
+
+/// All of them.
+pub(super) const MARKED_DIRECT: &[u8] = b"A";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

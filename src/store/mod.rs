@@ -17,6 +17,7 @@ mod flush;
 mod inbox;
 mod keys;
 mod leftovers;
+mod marked;
 mod members;
 mod messages;
 mod records;

@@ -7,17 +7,14 @@ use testbed::{MatrixUser, Rule, World, WorldOptions};
 
 use crate::{BRIDGE, General, in_general};
 
-/// Waits until an alias leads somewhere, and enters: an alias is there before all of its
-/// room is.
+/// Waits until an alias leads somewhere, and enters.
 async fn entered(world: &World, user: &MatrixUser, alias: &str) -> Result<String> {
-    world
+    let room = world
         .eventually(&format!("{alias} to lead somewhere"), async || {
-            let Some(room) = user.resolve_alias(alias).await? else {
-                return Ok(None);
-            };
-            user.join(&room).await.map(Some)
+            user.resolve_alias(alias).await
         })
-        .await
+        .await?;
+    user.join(&room).await
 }
 
 /// The id of a Matrix user's puppet.

@@ -16,6 +16,9 @@ use crate::store::{Ghost, Portal};
 /// The right to begin direct messages.
 const BEGIN_DIRECT: &str = "create-d";
 
+/// What to tell somebody of Matrix who names more people than it may have.
+const TOO_MANY: &str = "These are more people than a direct message on Rocket.Chat may have. Make a private room on Matrix and invite them there: it becomes a private group.";
+
 /// What came of the wish for a direct message with people of Matrix.
 #[derive(Debug)]
 pub struct OpenedDirect {
@@ -37,11 +40,15 @@ impl Bridge {
         user: &UserId,
         usernames: &[&str],
     ) -> Result<Portal, Failure> {
+        // Once each, however often they are named.
+        let names: BTreeSet<&str> = usernames.iter().copied().collect();
+        if names.len() >= self.settings_now().await?.max_in_direct {
+            return Err(Failure::Refused(TOO_MANY.into()));
+        }
         let puppet = self.puppet_of(user).await?;
         let own = &puppet.credentials.user_id;
         let mut ghosts: Vec<Ghost> = Vec::new();
-        // Once each, however often they are named.
-        for name in usernames.iter().copied().collect::<BTreeSet<_>>() {
+        for name in names {
             let ghost = self.ghost_to_write_to(name, own).await?;
             if !ghosts.contains(&ghost) {
                 ghosts.push(ghost);
@@ -51,11 +58,8 @@ impl Bridge {
             users: vec![user.to_owned()],
             ghosts,
         };
-        let portal = self.open_direct_of(&founders).await?.ok_or_else(|| {
-            Failure::Refused(
-                "These are more people than a direct message on Rocket.Chat may have. Make a private room on Matrix and invite them there: it becomes a private group.".into(),
-            )
-        })?;
+        let portal = self.open_direct_of(&founders).await?;
+        let portal = portal.ok_or_else(|| Failure::Refused(TOO_MANY.into()))?;
         self.invite_back(&portal, user).await?;
         self.read_back(portal.rid.clone());
         self.follow_direct(portal.clone());

@@ -10,6 +10,7 @@ mod asked;
 mod gather;
 mod invited;
 mod left;
+mod marked;
 mod opened;
 mod people;
 

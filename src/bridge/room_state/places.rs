@@ -8,7 +8,8 @@ use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, RoomState};
 
-const CANONICAL: &str = "m.room.canonical_alias";
+/// The state that has the addresses of a room.
+pub(in crate::bridge) const CANONICAL: &str = "m.room.canonical_alias";
 
 impl Bridge {
     /// Keeps alias and directory as the room is: a private room has neither.
