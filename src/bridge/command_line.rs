@@ -33,8 +33,9 @@ pub struct Caller {
 pub struct RocketCaller {
     /// Who.
     pub user: RocketUserId,
-    /// In the direct message with the bridge's account, where commands need no prefix.
-    pub to_bot: bool,
+    /// What stands before a command where it was given; nothing in the direct message with
+    /// the bridge's account.
+    pub prefix: &'static str,
 }
 
 /// The commands, as the bridge needs them.

@@ -199,6 +199,34 @@ pub(super) fn link_signature(key: &Secret, id: &str, until: i64) -> Secret {
     Secret::new(URL_SAFE_NO_PAD.encode(mac))
 }
 
+/// The id of the message that answers a command which the App brought, when the answer came
+/// late.
+pub(super) fn late_answer_id(key: &Secret, call: &str) -> RocketMessageId {
+    rocket_id(keyed(key, "late answer", call))
+}
+
+/// What the bridge and its App on Rocket.Chat prove themselves to each other by.
+pub(super) fn app_secret(key: &Secret) -> Secret {
+    Secret::new(hex(&keyed(key, "app", "")))
+}
+
+/// What the App signs a call with: over its time and its body.
+pub(super) fn app_signature(secret: &Secret, time: &str, body: &[u8]) -> Secret {
+    // As HMAC has it for keys of any length (RFC 2104).
+    let key = secret.expose().as_bytes();
+    let mut block = [0; 64];
+    match block.get_mut(..key.len()) {
+        Some(start) => start.copy_from_slice(key),
+        None => block[..32].copy_from_slice(&Sha256::digest(key)),
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    mac.update(time.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+    Secret::new(format!("sha256={}", hex(&bytes)))
+}
+
 fn keyed(key: &Secret, purpose: &str, text: &str) -> [u8; 32] {
     let key = digest("puppet key", &[purpose, key.expose()]);
     let mut block = [0; 64];
@@ -231,6 +259,30 @@ mod tests {
         assert_ne!(id, message_id(&key, event_id!("$abd"), 0, 0));
         assert_ne!(id, message_id(&Secret::new("other"), event, 0, 0));
         assert_eq!(id.as_str().len(), ROCKET_ID_LENGTH);
+    }
+
+    #[test]
+    fn the_app_signs_as_the_bridge_expects() {
+        // As Node's `crypto` has it, for a key below and one above the size of a block.
+        let signed = |key: &str, time, body| {
+            app_signature(&Secret::new(key), time, body)
+                .expose()
+                .to_owned()
+        };
+        let short = signed(
+            "a secret of at least thirty-two letters",
+            "1700000000000",
+            b"{}",
+        );
+        assert_eq!(
+            short,
+            "sha256=6d417c2557d4a44c52e9c7305c0884d8db9dd3437372d6dfb8b2fb01fe6d56f9"
+        );
+        let long = signed(&"k".repeat(131), "1700000000000", b"{}");
+        assert_eq!(
+            long,
+            "sha256=99613df24fe8819d7acc891ab8cf7387c058434b223fdc576bf2c3270e0b9fdd"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure, third_party};
-use crate::matrix::listener::{FileRefusal, FileRequest, ServedFile};
+use crate::matrix::listener::{AppAnswer, AppCall, FileRefusal, FileRequest, ServedFile};
 use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::store::NewEvent;
@@ -82,6 +82,10 @@ impl Handler for BridgeHandler {
 
     async fn file(&self, request: FileRequest) -> Result<ServedFile, FileRefusal> {
         self.0.linked_file(request).await
+    }
+
+    async fn app_command(&self, call: AppCall) -> AppAnswer {
+        self.0.app_command(&call).await
     }
 
     fn health(&self) -> Health {

@@ -6,6 +6,7 @@
 //! is read back by [`catch_up`]), waits in its room's queue and is delivered by
 //! [`from_rocketchat`].
 
+mod app_door;
 mod catch_up;
 mod command_line;
 mod cursor;
@@ -64,6 +65,7 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::Store;
 
+pub use app_door::secret as app_secret;
 pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
 pub use direct::OpenedDirect;
 pub use failure::Failure;
@@ -101,6 +103,8 @@ pub struct Bridge {
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Job>,
+    /// What the App on Rocket.Chat was answered.
+    answered: app_door::Answered,
     /// Commands given on Rocket.Chat, by who gives them.
     asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
@@ -223,6 +227,7 @@ impl Bridge {
                         }
                     }
                 }),
+                answered: app_door::Answered::default(),
                 config,
                 registration,
                 store,

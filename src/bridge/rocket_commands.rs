@@ -241,7 +241,7 @@ impl Bridge {
             None => {
                 let caller = RocketCaller {
                     user: asked.by.clone(),
-                    to_bot: asked.to_bot,
+                    prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
                 let words = &asked.words;
                 match self

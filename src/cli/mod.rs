@@ -2,6 +2,7 @@
 
 mod check_config;
 mod health;
+mod install_app;
 mod registration;
 mod run;
 
@@ -28,6 +29,8 @@ enum Command {
     Registration(registration::Arguments),
     /// Says whether the configuration and the registration can be used.
     CheckConfig(ConfigFile),
+    /// Brings the App with the command `/matrix` to Rocket.Chat.
+    InstallApp(install_app::Arguments),
     /// Says whether the running bridge is connected to both sides (exit code 0).
     Health(ConfigFile),
 }
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run::run(file),
         Command::Registration(arguments) => registration::run(arguments),
         Command::CheckConfig(file) => check_config::run(file),
+        Command::InstallApp(arguments) => install_app::run(arguments),
         Command::Health(file) => health::run(file),
     };
     match done {

@@ -1,7 +1,7 @@
 //! `help`: what there is for whoever asks, where they ask.
 
 use super::{ON_ROCKETCHAT, USAGES, Usage};
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, RocketCaller};
 
 pub(super) const USAGE: Usage = Usage {
     words: "help",
@@ -29,11 +29,14 @@ pub(super) fn text(is_admin: bool, is_shared: bool) -> String {
 }
 
 /// What people of Rocket.Chat may do.
-pub(super) fn text_on_rocketchat(bridge: &Bridge) -> String {
-    let mut text = String::from(
-        "I am the bridge to Matrix. Here I take commands; elsewhere put `!matrix` before them: \
-         `!matrix help`.",
-    );
+pub(super) fn text_on_rocketchat(bridge: &Bridge, caller: &RocketCaller) -> String {
+    let mut text = String::from("I am the bridge to Matrix. ");
+    text.push_str(&match caller.prefix {
+        "" => {
+            "Here I take commands; elsewhere put `!matrix` before them: `!matrix help`.".to_owned()
+        }
+        prefix => format!("Put `{prefix}` before a command: `{prefix} help`."),
+    });
     for usage in &ON_ROCKETCHAT {
         text.push_str(&format!("\n`{}` — {}", usage.words, usage.what));
     }

@@ -105,14 +105,17 @@ async fn run_from_rocketchat(
     let name = name.to_lowercase();
     match name.as_str() {
         "dm" => dm::run_from_rocketchat(bridge, caller, arguments.trim()).await,
-        "" | "help" => Ok(help::text_on_rocketchat(bridge)),
+        "" | "help" => Ok(help::text_on_rocketchat(bridge, caller)),
         known if USAGES.iter().any(|usage| usage.name() == known) => Ok(format!(
             "`{known}` is a command for people on Matrix: they write it to `{}`.",
             bridge.config().appservice.bot
         )),
         unknown => {
-            let prefix = if caller.to_bot { "" } else { "!matrix " };
-            Ok(unknown_command(unknown, prefix, &ON_ROCKETCHAT))
+            let prefix = match caller.prefix {
+                "" => String::new(),
+                prefix => format!("{prefix} "),
+            };
+            Ok(unknown_command(unknown, &prefix, &ON_ROCKETCHAT))
         }
     }
 }

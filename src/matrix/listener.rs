@@ -1,6 +1,7 @@
 //! What the homeserver calls (Application Service API, v1.19 of the
 //! specification).
 
+mod app;
 mod auth;
 mod ephemeral;
 mod files;
@@ -25,6 +26,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+pub use self::app::{AppAnswer, AppCall};
 pub use self::ephemeral::{Ephemeral, Presence};
 pub use self::files::{FileRefusal, FileRequest, ServedFile};
 use self::routes::{Limits, Shared};
@@ -171,6 +173,10 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         request: FileRequest,
     ) -> impl Future<Output = Result<ServedFile, FileRefusal>> + Send;
+
+    /// What somebody on Rocket.Chat asks for through the App there. Anybody may call: the
+    /// handler must know its own App, and tell nothing to others.
+    fn app_command(&self, call: AppCall) -> impl Future<Output = AppAnswer> + Send;
 
     /// How the program is. Called on the listener's thread: must not block.
     fn health(&self) -> Health;

@@ -38,6 +38,7 @@ mod mirrored_rooms;
 mod reactions;
 mod replies;
 mod rights;
+mod rocketchat_app;
 mod room_state;
 mod start;
 mod threads;

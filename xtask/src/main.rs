@@ -1,5 +1,6 @@
 //! `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask
-//! bench-files`, `cargo xtask bench-rooms`, `cargo xtask fuzz`: everything a person does with this repository, in
+//! bench-files`, `cargo xtask bench-rooms`, `cargo xtask fuzz`, `cargo xtask
+//! package-app`: everything a person does with this repository, in
 //! one command each. A new task is a file of its own and a line in [`Task`].
 
 #![allow(
@@ -11,6 +12,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod package_app;
 mod progress;
 mod test;
 
@@ -37,6 +39,8 @@ enum Task {
     Demo(demo::Options),
     /// Look for texts, frames and transactions that break what reads them.
     Fuzz(fuzz::Options),
+    /// Pack the Rocket.Chat App into the zip that a server takes.
+    PackageApp(package_app::Options),
     /// Set up what the tests need and run them all.
     Test(test::Options),
 }
@@ -49,6 +53,7 @@ async fn main() -> ExitCode {
         Task::BenchRooms(options) => bench::rooms::run(options).await,
         Task::Demo(options) => demo::run(options).await,
         Task::Fuzz(options) => fuzz::run(options).await,
+        Task::PackageApp(options) => package_app::run(options).await,
         Task::Test(options) => test::run(options).await,
     };
     match outcome {

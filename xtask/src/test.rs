@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use testbed::{binaries, synapse};
 
+use crate::package_app;
 use crate::progress::step;
 
 #[derive(Debug, Args)]
@@ -27,6 +28,11 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     )
     .await?;
 
+    // Whoever names tests wants these.
+    if options.arguments.is_empty() {
+        package_app::build().await?;
+        package_app::test().await?;
+    }
     eprintln!("==> running the tests");
     let mut tests = binaries::cargo();
     tests

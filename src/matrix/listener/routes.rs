@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::reply::Refusal;
 use super::transaction::{self, NotATransaction};
-use super::{Handler, ThirdPartyQuery, Unavailable, auth, files};
+use super::{Handler, ThirdPartyQuery, Unavailable, app, auth, files};
 use crate::secret::Secret;
 
 type Answer = Result<HttpResponse, Refusal>;
@@ -52,7 +52,7 @@ impl<H: Handler> Shared<H> {
 
     /// Runs a handler's future on the program's runtime and to its end: when the
     /// homeserver hangs up, only the waiting for it is dropped.
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -113,6 +113,10 @@ pub(super) fn configure<H: Handler>(config: &mut ServiceConfig) {
                 .route(web::head().to(files::serve::<H>))
                 .default_service(web::to(|| async { Answer::Err(Refusal::WrongMethod) })),
         )
+        .service(only(
+            "/_rocketchat/app/v1/command",
+            web::post().to(app::command::<H>),
+        ))
         .service(only("/health/live", web::get().to(live::<H>)))
         .service(only("/health/ready", web::get().to(ready::<H>)))
         .default_service(web::to(|| async { Answer::Err(Refusal::UnknownPath) }));
@@ -296,7 +300,7 @@ fn probed(what: &str, well: bool, detail: Value) -> HttpResponse {
 
 /// Reads a body up to the bounds. A declared length above the bound is refused
 /// before anything is read.
-async fn whole(
+pub(super) async fn whole(
     request: &HttpRequest,
     mut payload: Payload,
     limits: &Limits,

@@ -83,6 +83,13 @@ impl Handler for Notebook {
         super::files::tests::file(&request)
     }
 
+    async fn app_command(&self, call: AppCall) -> AppAnswer {
+        if call.signature != "mine" {
+            return AppAnswer::NotBelieved;
+        }
+        AppAnswer::Said(String::from_utf8_lossy(&call.body).into_owned())
+    }
+
     fn health(&self) -> Health {
         Health {
             live: true,

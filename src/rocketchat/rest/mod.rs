@@ -2,6 +2,7 @@
 
 mod activity;
 mod answer;
+mod apps;
 mod avatars;
 mod chat;
 mod client;
@@ -17,6 +18,7 @@ mod transfer;
 mod users;
 
 pub use activity::{Present, Status};
+pub use apps::InstalledApp;
 pub use chat::{OutgoingMessage, Sent};
 pub use client::{Client, Credentials, Session};
 pub use files::Upload;
@@ -26,6 +28,8 @@ pub use server::ServerInfo;
 pub use teams::Team;
 pub use users::{NewUser, UserChanges};
 
+#[cfg(test)]
+mod app_tests;
 #[cfg(test)]
 mod avatar_tests;
 #[cfg(test)]

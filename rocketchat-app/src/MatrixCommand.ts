@@ -1,0 +1,46 @@
+import { IHttp, IModify, IRead } from '@rocket.chat/apps-engine/definition/accessors';
+import { ISlashCommand, SlashCommandContext } from '@rocket.chat/apps-engine/definition/slashcommands';
+
+import { ask } from './bridge';
+import { BRIDGE_URL, SECRET } from './settings';
+
+const NOT_SET_UP =
+    'This App does not know its bridge yet: an administrator must give it an address and a secret, in the settings of the App "Matrix bridge".';
+
+/** `/matrix …`: what the bridge does with it is the bridge's; the answer is for the caller alone. */
+export class MatrixCommand implements ISlashCommand {
+    public command = 'matrix';
+    public i18nParamsExample = 'params_example';
+    public i18nDescription = 'description';
+    public providesPreview = false;
+
+    public async executor(context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {
+        const [sender, room, thread] = [context.getSender(), context.getRoom(), context.getThreadId()];
+        const settings = read.getEnvironmentReader().getSettings();
+        const url = await settings.getValueById(BRIDGE_URL);
+        const secret = await settings.getValueById(SECRET);
+        const answer =
+            url && secret
+                ? await ask(
+                      http,
+                      { url, secret },
+                      {
+                          user_id: sender.id,
+                          username: sender.username,
+                          room_id: room.id,
+                          ...(thread ? { thread_id: thread } : {}),
+                          words: context.getArguments().join(' '),
+                      },
+                  )
+                : NOT_SET_UP;
+        const message = modify.getCreator().startMessage().setRoom(room).setText(answer);
+        const own = await read.getUserReader().getAppUser();
+        if (own) {
+            message.setSender(own);
+        }
+        if (thread) {
+            message.setThreadId(thread);
+        }
+        await modify.getNotifier().notifyUser(sender, message.getMessage());
+    }
+}

@@ -1,0 +1,307 @@
+//! The door through which the App on Rocket.Chat brings commands (`/matrix …`).
+//!
+//! Who asks, and where, is the App's word: it is believed because each call is signed with a
+//! secret that only the App and the bridge have, over its time and its body. A call that
+//! comes again is answered as the first time and not carried out a second time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::command_line::RocketCaller;
+use super::{Bridge, Failure, derived};
+use crate::clock::now_ms;
+use crate::convert::to_rocketchat;
+use crate::matrix::listener::{AppAnswer, AppCall};
+use crate::rocketchat::RocketUserId;
+use crate::secret::Secret;
+
+/// What people write before a command that the App brings.
+const PREFIX: &str = "/matrix";
+
+/// How many commands somebody may give in [`A_WHILE`].
+const AT_ONCE: usize = 20;
+
+/// See [`AT_ONCE`].
+const A_WHILE: Duration = Duration::from_secs(60);
+
+/// How far the clocks of the two servers may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(300);
+
+/// How many calls are remembered. Older ones are too old to be repeated, unless there are
+/// more of them within [`CLOCKS_APART`] than the rate limit of some hundred people allows.
+const REMEMBERED: usize = 20_000;
+
+/// Longer commands are none.
+const LONGEST: usize = 16 * 1024;
+
+/// Longer ids are none.
+const LONGEST_ID: usize = 100;
+
+const UNDER_WAY: &str = "This takes a while: the answer comes in our direct message.";
+
+/// After so long the person is told that the answer will come by itself. The App waits
+/// longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the App sends.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    /// Another for every command that somebody gives.
+    id: String,
+    user_id: RocketUserId,
+    #[serde(default)]
+    words: String,
+}
+
+/// What was answered to the calls of the last minutes; of one that is still being worked,
+/// nothing yet.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    answers: HashMap<String, Option<AppAnswer>>,
+    order: VecDeque<(i64, String)>,
+    /// When people gave their last commands.
+    given: HashMap<RocketUserId, VecDeque<i64>>,
+}
+
+/// What is to be done with a call.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// Carry it out.
+    Now,
+    /// It was, and this was said.
+    Answered(AppAnswer),
+    /// It is being carried out.
+    UnderWay,
+    /// Whoever asks gives too many.
+    TooMany,
+}
+
+fn in_ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Answered {
+    /// Notes that a call is being worked, unless it was before.
+    fn begin(&self, asked: &Asked, now: i64) -> Turn {
+        let mut remembered = self.lock();
+        // A repeat is refused by its time before it is forgotten here.
+        let oldest = now - 3 * in_ms(CLOCKS_APART);
+        while let Some((at, id)) = remembered.order.front() {
+            if *at >= oldest && remembered.order.len() < REMEMBERED {
+                break;
+            }
+            let id = id.clone();
+            remembered.order.pop_front();
+            remembered.answers.remove(&id);
+        }
+        match remembered.answers.get(&asked.id) {
+            Some(Some(answer)) => return Turn::Answered(answer.clone()),
+            Some(None) => return Turn::UnderWay,
+            None => {}
+        }
+        let lately = now - in_ms(A_WHILE);
+        remembered.given.retain(|_, times| {
+            times.retain(|at| *at > lately);
+            !times.is_empty()
+        });
+        let times = remembered.given.entry(asked.user_id.clone()).or_default();
+        if times.len() >= AT_ONCE {
+            return Turn::TooMany;
+        }
+        times.push_back(now);
+        remembered.answers.insert(asked.id.clone(), None);
+        remembered.order.push_back((now, asked.id.clone()));
+        Turn::Now
+    }
+
+    fn end(&self, id: &str, answer: &AppAnswer) {
+        if let Some(noted) = self.lock().answers.get_mut(id) {
+            *noted = Some(answer.clone());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        // Whoever panicked left complete entries.
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The secret that this bridge and its App share.
+pub fn secret(as_token: &Secret) -> Secret {
+    derived::app_secret(as_token)
+}
+
+/// The call, if the App made it, and lately.
+fn believed(secret: &Secret, call: &AppCall, now: i64) -> bool {
+    let Ok(time) = call.time.parse::<i64>() else {
+        return false;
+    };
+    let apart = now.abs_diff(time);
+    u128::from(apart) <= CLOCKS_APART.as_millis()
+        && derived::app_signature(secret, &call.time, &call.body).matches(&call.signature)
+}
+
+impl Bridge {
+    /// Does what somebody asks for through the App.
+    pub(super) async fn app_command(self: &Arc<Self>, call: &AppCall) -> AppAnswer {
+        let now = now_ms();
+        if !believed(&secret(&self.registration.as_token), call, now) {
+            tracing::warn!("refused a command: it is not signed by the App, or its clock is wrong");
+            return AppAnswer::NotBelieved;
+        }
+        let asked = match serde_json::from_slice::<Asked>(&call.body) {
+            Ok(asked) if asked.id.len() <= LONGEST_ID && asked.words.len() <= LONGEST => asked,
+            _ => return AppAnswer::NotUnderstood,
+        };
+        match self.answered.begin(&asked, now) {
+            Turn::Now => {}
+            Turn::Answered(answer) => return answer,
+            Turn::UnderWay => return AppAnswer::Said(UNDER_WAY.to_owned()),
+            Turn::TooMany => {
+                return AppAnswer::TooMany(format!(
+                    "You have given {AT_ONCE} commands within a minute: wait a little."
+                ));
+            }
+        }
+        let (tell, told) = oneshot::channel();
+        let bridge = Arc::clone(self);
+        tokio::spawn(async move {
+            let answer = AppAnswer::Said(bridge.carry_out(&asked).await);
+            bridge.answered.end(&asked.id, &answer);
+            if let Err(AppAnswer::Said(late)) = tell.send(answer) {
+                bridge.tell_late(&asked, &late).await;
+            }
+        });
+        match tokio::time::timeout(PATIENCE, told).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => AppAnswer::NotNow,
+            Err(_) => AppAnswer::Said(UNDER_WAY.to_owned()),
+        }
+    }
+
+    /// What came of a command, in words.
+    async fn carry_out(self: &Arc<Self>, asked: &Asked) -> String {
+        let caller = RocketCaller {
+            user: asked.user_id.clone(),
+            prefix: PREFIX,
+        };
+        let done = self
+            .persevere(async |_| {
+                // A puppet's user has the door on Matrix.
+                if self.store.behind_puppet(&caller.user)?.is_some() {
+                    return Err(Failure::Refused(
+                        "This account belongs to somebody on Matrix.".into(),
+                    ));
+                }
+                self.commands
+                    .run_from_rocketchat(self, &caller, asked.words.trim())
+                    .await
+            })
+            .await;
+        let answer = match done {
+            Ok(answer) => answer,
+            Err(Failure::Refused(why)) => why,
+            Err(failure) => {
+                tracing::error!(%failure, "a command failed");
+                failure.person_text()
+            }
+        };
+        to_rocketchat::plain_with_code(&answer)
+    }
+
+    /// Brings an answer that the App did not wait for.
+    async fn tell_late(&self, asked: &Asked, answer: &str) {
+        let id = derived::late_answer_id(&self.registration.as_token, &asked.id);
+        let told = self
+            .persevere(async |_| self.tell_directly(&asked.user_id, &id, answer).await)
+            .await;
+        if let Err(failure) = told {
+            tracing::error!(%failure, "nobody could be told what came of a command");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(id: &str, user: &str) -> Asked {
+        Asked {
+            id: id.into(),
+            user_id: RocketUserId::new(user),
+            words: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_call_is_carried_out_once() {
+        let answered = Answered::default();
+        let call = asked("one", "u");
+        assert_eq!(answered.begin(&call, 1_000), Turn::Now);
+        assert_eq!(answered.begin(&call, 1_001), Turn::UnderWay);
+        let answer = AppAnswer::Said("Done.".into());
+        answered.end("one", &answer);
+        assert_eq!(answered.begin(&call, 2_000), Turn::Answered(answer));
+        assert_eq!(answered.begin(&asked("two", "u"), 2_000), Turn::Now);
+    }
+
+    #[test]
+    fn who_asks_too_often_waits_and_others_do_not() {
+        let answered = Answered::default();
+        for n in 0..AT_ONCE {
+            assert_eq!(answered.begin(&asked(&n.to_string(), "u"), 5), Turn::Now);
+        }
+        assert_eq!(answered.begin(&asked("more", "u"), 6), Turn::TooMany);
+        assert_eq!(answered.begin(&asked("his", "v"), 6), Turn::Now);
+        let later = 6 + in_ms(A_WHILE);
+        assert_eq!(answered.begin(&asked("later", "u"), later), Turn::Now);
+    }
+
+    #[test]
+    fn only_what_the_app_has_signed_lately_is_believed() {
+        let secret = Secret::new("hush");
+        let call = |time: &str, body: &[u8], signed: &[u8]| AppCall {
+            time: time.into(),
+            signature: derived::app_signature(&secret, time, signed)
+                .expose()
+                .to_owned(),
+            body: body.to_vec(),
+        };
+        let now = 1_700_000_000_000;
+        assert!(believed(&secret, &call("1700000000000", b"{}", b"{}"), now));
+        assert!(!believed(
+            &secret,
+            &call("1700000000000", b"{ }", b"{}"),
+            now
+        ));
+        assert!(!believed(
+            &Secret::new("other"),
+            &call("1700000000000", b"{}", b"{}"),
+            now
+        ));
+        let late = now + in_ms(CLOCKS_APART);
+        assert!(believed(
+            &secret,
+            &call("1700000000000", b"{}", b"{}"),
+            late
+        ));
+        assert!(!believed(
+            &secret,
+            &call("1700000000000", b"{}", b"{}"),
+            late + 1
+        ));
+        assert!(!believed(&secret, &call("", b"{}", b"{}"), now));
+        let mut moved = call("1700000000000", b"{}", b"{}");
+        moved.time = "1700000000001".into();
+        assert!(!believed(&secret, &moved, now), "its time is signed, too");
+    }
+}

@@ -1,0 +1,117 @@
+//! `install-app`: brings the App with the command `/matrix` to Rocket.Chat, and tells it
+//! where the bridge is and how it proves itself.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use url::Url;
+
+use super::{ConfigFile, Problem, runtime, say_on_stdout};
+use crate::bridge::app_secret;
+use crate::config::{Config, Registration, RocketLogin};
+use crate::rocketchat::rest::{Client, Credentials, InstalledApp, Session};
+use crate::secret::Secret;
+
+/// The App's own id, from its `app.json`.
+const APP_ID: &str = "3b0f6a52-6c1b-4a3e-9a56-0d7a4f2b8c11";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The App, as `cargo xtask package-app` packs it.
+    #[arg(long, default_value = "matrix-bridge-app.zip", value_name = "FILE")]
+    app: PathBuf,
+    /// Where Rocket.Chat reaches the bridge, instead of `appservice.url`.
+    #[arg(long, value_name = "URL")]
+    bridge_url: Option<Url>,
+    /// Installs nothing, and prints what is to be entered in the settings of an App that
+    /// was installed by hand.
+    #[arg(long)]
+    show_settings: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Problem> {
+    let config = arguments.file.load()?;
+    let registration = Registration::load(&config)?;
+    let secret = app_secret(&registration.as_token);
+    let url = arguments
+        .bridge_url
+        .as_ref()
+        .unwrap_or(&config.appservice.url);
+    if arguments.show_settings {
+        say_on_stdout(&format!(
+            "Address of the bridge: {url}\nSecret: {}",
+            secret.expose()
+        ));
+        return Ok(());
+    }
+    let package = std::fs::read(&arguments.app)
+        .map_err(|error| format!("{}: {error}", arguments.app.display()))?;
+    let app = runtime()?.block_on(install(&config, package, url, &secret))?;
+    say_on_stdout(&format!(
+        "Version {} is installed: people on Rocket.Chat can write /matrix help now.",
+        app.version
+    ));
+    Ok(())
+}
+
+async fn install(
+    config: &Config,
+    package: Vec<u8>,
+    url: &Url,
+    secret: &Secret,
+) -> Result<InstalledApp, Problem> {
+    let client = Client::new(config.rocketchat.url.clone())?;
+    let session = log_in(config, &client).await?;
+    let is_there = installed(&session).await?.is_some();
+    session
+        .install_app(package, is_there.then_some(APP_ID))
+        .await?;
+    let Some(app) = installed(&session).await? else {
+        return Err("The file holds another App than the bridge's.".into());
+    };
+    // The address is no secret, but travels with one.
+    let address = Secret::new(url.as_str());
+    session
+        .set_app_settings(APP_ID, &[("bridge_url", &address), ("secret", secret)])
+        .await?;
+    if app.is_enabled() {
+        return Ok(app);
+    }
+    session.enable_app(APP_ID).await.map_err(|error| {
+        format!(
+            "The App is installed, and Rocket.Chat does not switch it on: {error}. Without a licence Rocket.Chat 6 runs three private Apps and later versions none; `!matrix` as a message works everywhere."
+        )
+    })?;
+    Ok(app)
+}
+
+async fn installed(session: &Session) -> Result<Option<InstalledApp>, Problem> {
+    let apps = session.installed_apps().await?;
+    Ok(apps.into_iter().find(|app| app.id == APP_ID))
+}
+
+async fn log_in(config: &Config, client: &Client) -> Result<Session, Problem> {
+    let credentials = match &config.rocketchat.login {
+        RocketLogin::Token { user_id, token } => Credentials {
+            user_id: user_id.as_str().into(),
+            token: token.clone(),
+        },
+        RocketLogin::Password { username, password } => client.login(username, password).await?,
+    };
+    Ok(client.session(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    #[test]
+    fn the_id_is_that_of_the_app() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/rocketchat-app/app.json");
+        let manifest = std::fs::read(manifest).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest["id"], super::APP_ID);
+    }
+}
