@@ -192,7 +192,7 @@ impl Bridge {
             Way::In => {}
             Way::Later => return Ok(None),
             Way::Waits(why) => {
-                self.say_not_followed(portal, event, &why).await?;
+                self.say_not_followed(portal, event, "waits", &why).await?;
                 return Ok(None);
             }
             Way::No(why) => {
@@ -433,23 +433,26 @@ impl Bridge {
             state.refused_tombstone = Some(event.event_id.clone());
         })?;
         self.compare_room(&portal.rid);
-        self.say_not_followed(portal, event, why).await
+        self.say_not_followed(portal, event, "refused", why).await
     }
 
+    /// `outcome` tells what is said of one tombstone from each other: it may first wait.
     async fn say_not_followed(
         &self,
         portal: &Portal,
         event: &InboxEvent,
+        outcome: &str,
         why: &str,
     ) -> Result<(), Failure> {
         tracing::warn!(rid = %portal.rid, room = %event.room_id, sender = %event.sender, why, "a tombstone is not followed");
         let reader = self.reader(portal).await?;
+        let purpose = format!("tombstone {outcome}");
         let text = format!(
             "{why} This room stays the one that is mirrored; who may write in it does not \
              change on Rocket.Chat while it counts as closed."
         );
         match self
-            .say(&reader, &event.room_id, &event.event_id, "tombstone", &text)
+            .say(&reader, &event.room_id, &event.event_id, &purpose, &text)
             .await
         {
             // Closed rooms are often quiet ones.
