@@ -1,5 +1,5 @@
-//! The door through which people give the bridge commands on Matrix. What the
-//! commands are is not known here.
+//! The door through which people give the bridge commands on Matrix (that on Rocket.Chat
+//! is [`super::rocket_commands`]). What the commands are is not known here.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 
 use super::{Bridge, Failure};
+use crate::rocketchat::RocketUserId;
 use crate::store::InboxEvent;
 
 /// What makes a message a command outside the bot's own rooms.
@@ -27,6 +28,15 @@ pub struct Caller {
     pub event: OwnedEventId,
 }
 
+/// Who gives a command on Rocket.Chat, and where.
+#[derive(Debug, Clone)]
+pub struct RocketCaller {
+    /// Who.
+    pub user: RocketUserId,
+    /// In the direct message with the bridge's account, where commands need no prefix.
+    pub to_bot: bool,
+}
+
 /// The commands, as the bridge needs them.
 pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
@@ -35,6 +45,14 @@ pub trait CommandLine: Send + Sync + 'static {
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
     fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a>;
+
+    /// The same for somebody on Rocket.Chat.
+    fn run_from_rocketchat<'a>(
+        &'a self,
+        bridge: &'a Arc<Bridge>,
+        caller: &'a RocketCaller,
+        words: &'a str,
+    ) -> Reply<'a>;
 }
 
 impl Bridge {

@@ -56,6 +56,12 @@ pub(super) fn telling_id(about: &RocketMessageId, purpose: &str) -> RocketMessag
     rocket_id(digest("telling", &[about.as_str(), purpose]))
 }
 
+/// The id of the answer to a command on Rocket.Chat. Nobody without the key knows it
+/// before it is there.
+pub(super) fn answer_id(key: &Secret, command: &RocketMessageId) -> RocketMessageId {
+    rocket_id(keyed(key, "answer", command.as_str()))
+}
+
 /// The id under which the bridge tells on Rocket.Chat of an event.
 pub(super) fn telling_id_of_event(about: &EventId, purpose: &str) -> RocketMessageId {
     rocket_id(digest("telling", &["event", about.as_str(), purpose]))

@@ -20,11 +20,13 @@ const BETWEEN_PUPPETS: Duration = Duration::from_secs(5);
 
 impl Bridge {
     /// Mirrors a room that the bridge's account can read, with those of its people on
-    /// Rocket.Chat who are on Matrix; none when it cannot be read.
+    /// Rocket.Chat who are on Matrix; none when it cannot be read. `again`: also one that
+    /// somebody has ended.
     pub(super) async fn open_by_id(
         self: &Arc<Self>,
         rid: &RocketRoomId,
         from_the_beginning: bool,
+        again: bool,
     ) -> Result<Option<Portal>, Failure> {
         let rocket = self.rocket().await;
         let room = match rocket.bot.room_info(rid).await {
@@ -36,7 +38,7 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         };
         if let Some(parent) = &room.prid {
-            return self.open_discussion_room(parent, &room).await;
+            return self.open_discussion_room(parent, &room, again).await;
         }
         let since = from_the_beginning.then_some(0);
         Ok(Some(self.open_room_since(&room, since).await?))
@@ -47,12 +49,13 @@ impl Bridge {
         self: &Arc<Self>,
         parent: &RocketRoomId,
         room: &Room,
+        again: bool,
     ) -> Result<Option<Portal>, Failure> {
         let Some(parent) = self.store.portal(parent)? else {
             return Ok(None);
         };
         let is_new = self.store.portal(&room.id)?.is_none();
-        if is_new && self.store.unbridged(&room.id)?.is_some() {
+        if is_new && !again && self.store.unbridged(&room.id)?.is_some() {
             return Ok(None);
         }
         let portal = self.open_room_since(room, Some(parent.since)).await?;
@@ -79,7 +82,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         };
-        match self.open_discussion_room(&parent.rid, &room).await {
+        match self.open_discussion_room(&parent.rid, &room, false).await {
             Ok(portal) => Ok(portal.map(|portal| (portal, room))),
             Err(Failure::Refused(why)) => {
                 tracing::info!(%rid, why, "a discussion is not mirrored");
@@ -119,9 +122,10 @@ impl Bridge {
             return;
         }
         let (bridge, rid) = (Arc::clone(self), subscription.rid.clone());
+        let came = subscription.ts.map_or(0, |at| at.0);
         tokio::spawn(async move {
             let done = bridge
-                .persevere(async |_| bridge.invited_on_rocketchat(&rid, &user).await)
+                .persevere(async |_| bridge.invited_on_rocketchat(&rid, &user, came).await)
                 .await;
             if let Err(failure) = done {
                 tracing::warn!(%rid, %failure, "an invitation on Rocket.Chat could not be followed");
@@ -157,8 +161,9 @@ impl Bridge {
                     let puppets = bridge.store.puppets();
                     if let Some(puppet) = puppets.into_iter().find(|one| one.username == *name) {
                         let user = &puppet.credentials.user_id;
+                        // It is asked what there is to the message, which may be anybody's.
                         return bridge
-                            .persevere(|_| bridge.invited_on_rocketchat(&rid, user))
+                            .persevere(|_| bridge.invited_on_rocketchat(&rid, user, 0))
                             .await;
                     }
                 }
@@ -174,15 +179,17 @@ impl Bridge {
     }
 
     /// Somebody on Rocket.Chat has put the bridge's account or a puppet into a room: it is
-    /// mirrored from now on, and whoever is behind the puppet is invited.
+    /// mirrored from now on, and whoever is behind the puppet is invited. `came` is when
+    /// (ms) the bridge's account did; a puppet is asked.
     async fn invited_on_rocketchat(
         self: &Arc<Self>,
         rid: &RocketRoomId,
         user: &RocketUserId,
+        came: i64,
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         if user == rocket.bot.user_id() {
-            let is_new = self.store.portal(rid)?.is_none();
+            let is_new = self.store.portal(rid)?.is_none() && !self.ended_since(rid, came)?;
             if is_new
                 && let Some(portal) = self.open_unless_refused(rid).await?
                 && let Some(room) = rocket.bot.room_as_admin(rid).await?
@@ -204,7 +211,14 @@ impl Bridge {
                 session.subscriptions(None).await
             })
             .await?;
-        if !subscriptions.updated.iter().any(|one| one.rid == *rid) {
+        let Some(subscription) = subscriptions
+            .updated
+            .into_iter()
+            .find(|one| one.rid == *rid)
+        else {
+            return Ok(());
+        };
+        if self.ended_since(rid, subscription.ts.map_or(0, |at| at.0))? {
             return Ok(());
         }
         let Some(portal) = self.open_unless_refused(rid).await? else {
@@ -220,6 +234,13 @@ impl Bridge {
         self.invite_guest(&portal, &matrix_user).await
     }
 
+    /// Whether somebody has ended that a room is mirrored after that moment (ms): who was
+    /// invited before is no reason to begin again.
+    fn ended_since(&self, rid: &RocketRoomId, came: i64) -> Result<bool, Failure> {
+        let unbridged = self.store.unbridged(rid)?;
+        Ok(unbridged.is_some_and(|unbridged| came <= unbridged.at))
+    }
+
     async fn open_unless_refused(
         self: &Arc<Self>,
         rid: &RocketRoomId,
@@ -227,16 +248,17 @@ impl Bridge {
         if let Some(portal) = self.store.portal(rid)? {
             return Ok(Some(portal));
         }
-        // Whoever invites after somebody ended it wants it again, and not what was written
-        // meanwhile.
-        if self.store.unbridged(rid)?.is_some() {
-            self.unmirrored.forget(rid);
-            self.store.change().not_unbridged(rid).commit()?;
-        }
-        match self.open_by_id(rid, false).await {
+        match self.open_by_id(rid, false, true).await {
             Err(Failure::Refused(why)) => {
                 tracing::info!(%rid, why, "a room is not mirrored");
                 Ok(None)
+            }
+            Ok(Some(portal)) => {
+                // Whoever invites after somebody ended it wants it again.
+                if self.store.unbridged(rid)?.is_some() {
+                    self.store.change().not_unbridged(rid).commit()?;
+                }
+                Ok(Some(portal))
             }
             outcome => outcome,
         }
@@ -294,7 +316,8 @@ impl Bridge {
                     && matches!(subscription.t, RoomType::Channel | RoomType::Group)
                     && self.store.portal(&subscription.rid)?.is_none()
                 {
-                    self.invited_on_rocketchat(&subscription.rid, &bot).await?;
+                    self.invited_on_rocketchat(&subscription.rid, &bot, came)
+                        .await?;
                 }
             }
         }
@@ -355,7 +378,8 @@ impl Bridge {
                 continue;
             }
             let user = &puppet.credentials.user_id;
-            self.invited_on_rocketchat(&subscription.rid, user).await?;
+            self.invited_on_rocketchat(&subscription.rid, user, came)
+                .await?;
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ mod power;
 mod puppets;
 mod queues;
 mod remote_join;
+mod rocket_commands;
 mod rocket_side;
 mod room_state;
 mod router;
@@ -63,7 +64,8 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::Store;
 
-pub use command_line::{Caller, CommandLine, Reply};
+pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
+pub use direct::OpenedDirect;
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
@@ -87,6 +89,10 @@ pub struct Bridge {
     store: Store,
     commands: Box<dyn CommandLine>,
     matrix: matrix::Client,
+    /// Acts as users of the homeserver, where an administrator has granted it.
+    double_puppets: Option<matrix::Client>,
+    /// Wakes the task that marks direct messages for them.
+    marking: tokio::sync::Notify,
     /// Absent until Rocket.Chat has been reached for the first time.
     rocket: watch::Sender<Option<Arc<RocketSide>>>,
     matrix_gate: Gate,
@@ -95,6 +101,8 @@ pub struct Bridge {
     to_rocket: Queues<OwnedRoomId, Waiting>,
     /// Rocket.Chat documents by Rocket.Chat room.
     to_matrix: Queues<RocketRoomId, Job>,
+    /// Commands given on Rocket.Chat, by who gives them.
+    asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
     attempts: tokio::sync::Semaphore,
     upload_limit_seen: upload_limit::LastSeen,
@@ -170,11 +178,24 @@ impl Bridge {
             registration.as_token.clone(),
             config.appservice.bot.clone(),
         )?;
+        let double_puppets = config
+            .appservice
+            .double_puppet_token
+            .clone()
+            .map(|token| {
+                matrix::Client::new(
+                    config.homeserver.url.clone(),
+                    token,
+                    config.appservice.bot.clone(),
+                )
+            })
+            .transpose()?;
         // Unreadable is as unknown.
         let last_transaction = store.last_transaction().ok().flatten();
         Ok(Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let for_rocket = weak.clone();
             let for_matrix = weak.clone();
+            let for_asked = weak.clone();
             Self {
                 to_rocket: Queues::new(move |room, waiting| {
                     let bridge = for_rocket.upgrade();
@@ -192,11 +213,21 @@ impl Bridge {
                         }
                     }
                 }),
+                asked: Queues::new(move |_, message| {
+                    let bridge = for_asked.upgrade();
+                    async move {
+                        if let Some(bridge) = bridge {
+                            bridge.work_asked(message).await;
+                        }
+                    }
+                }),
                 config,
                 registration,
                 store,
                 commands,
                 matrix,
+                double_puppets,
+                marking: tokio::sync::Notify::new(),
                 rocket: watch::Sender::new(None),
                 matrix_gate: Gate::new("homeserver"),
                 rocket_gate: Gate::new("Rocket.Chat"),
@@ -265,6 +296,7 @@ impl Bridge {
         self.look_after_ephemerals();
         self.look_after_members();
         self.look_after_rooms();
+        self.take_up_asked();
         self.watch_for_ends();
         self.take_up_endings();
         self.take_up_looking_for_users();
@@ -310,6 +342,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_homeserver());
         tokio::spawn(Arc::clone(self).watch_remote_joins());
+        tokio::spawn(Arc::clone(self).mark_direct_rooms());
         self.resume_moves();
         Ok(())
     }
@@ -360,6 +393,7 @@ impl Bridge {
         let work = async {
             self.to_rocket.drained().await;
             self.to_matrix.drained().await;
+            self.asked.drained().await;
         };
         if tokio::time::timeout(PATIENCE_AT_STOP, work).await.is_err() {
             tracing::info!("some work is left for the next start");

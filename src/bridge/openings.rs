@@ -307,7 +307,7 @@ impl Bridge {
         let opened = self
             .persevere(async |_| match self.store.portal(rid)? {
                 Some(_) => Ok(()),
-                None => self.open_by_id(rid, is_new).await.map(drop),
+                None => self.open_by_id(rid, is_new, false).await.map(drop),
             })
             .await;
         if let Err(failure) = opened {

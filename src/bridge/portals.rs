@@ -246,7 +246,7 @@ impl Bridge {
         room: &Room,
     ) -> Result<bool, Failure> {
         let create = maker.state_event(candidate, "m.room.create", "").await?;
-        if !create.is_some_and(|create| create.sender == maker.user_id()) {
+        if create.is_none_or(|create| create.sender != maker.user_id()) {
             return Ok(false);
         }
         let key = self.bridge_state_key(&room.id);

@@ -136,6 +136,7 @@ impl Bridge {
         self.unmirrored.look_at_all();
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
+            bridge.look_for_commands().await;
             let rocket = bridge.rocket().await;
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
@@ -167,8 +168,9 @@ impl Bridge {
                 }
             }
             Ok(None) => {
-                if let Document::Message(message) = &document {
-                    self.on_unmirrored(message);
+                if let Document::Message(message) = document {
+                    self.on_unmirrored(&message);
+                    self.on_unmirrored_words(message);
                 }
             }
             Err(error) => {

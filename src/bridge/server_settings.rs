@@ -20,7 +20,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(300);
 /// How old settings may be by which something is refused.
 const JUST_NOW: Duration = Duration::from_secs(2);
 
-const ASKED_FOR: [&str; 17] = [
+const ASKED_FOR: [&str; 18] = [
     "Site_Url",
     "UI_Use_Real_Name",
     "Message_MaxAllowedSize",
@@ -38,6 +38,7 @@ const ASKED_FOR: [&str; 17] = [
     "FileUpload_MaxFileSize",
     "FileUpload_MediaTypeWhiteList",
     "FileUpload_MediaTypeBlackList",
+    "DirectMesssage_maxUsers",
 ];
 
 /// Settings of a Rocket.Chat server.
@@ -46,6 +47,8 @@ pub(super) struct ServerSettings {
     site: Option<Url>,
     /// Whether people are shown, and shown as typing, under their display names.
     pub real_names: bool,
+    /// How many people a direct message may have.
+    pub max_in_direct: usize,
     /// The most text of a message, in UTF-16 units.
     pub max_text: usize,
     /// For how many minutes people may edit what they wrote; none without limit.
@@ -92,6 +95,11 @@ impl ServerSettings {
         Self {
             site: text("Site_Url").and_then(|url| Url::parse(url).ok()),
             real_names: flag("UI_Use_Real_Name", false),
+            max_in_direct: values
+                .get("DirectMesssage_maxUsers")
+                .and_then(Value::as_u64)
+                .and_then(|most| usize::try_from(most).ok())
+                .unwrap_or(8),
             max_text: values
                 .get("Message_MaxAllowedSize")
                 .and_then(Value::as_u64)

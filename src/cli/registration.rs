@@ -15,11 +15,18 @@ pub(super) struct Arguments {
     /// output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write the second registration instead, by which the bridge may mark direct
+    /// messages for users of its homeserver; with --output.
+    #[arg(long, requires = "output")]
+    double_puppeting: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Problem> {
     let config = arguments.file.load()?;
-    let registration = Registration::generate(&config);
+    let registration = match arguments.double_puppeting {
+        false => Registration::generate(&config),
+        true => Registration::generate_double_puppeting(&config),
+    };
     let path = arguments
         .output
         .as_deref()
@@ -30,8 +37,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Problem> {
     }
     registration.write(path)?;
     say_on_stdout(&format!(
-        "Wrote {}. Name it in app_service_config_files of the homeserver's configuration and restart the homeserver.",
-        path.display()
+        "Wrote {}. Name it in app_service_config_files of the homeserver's configuration and restart the homeserver.{}",
+        path.display(),
+        match arguments.double_puppeting {
+            false => "",
+            true =>
+                " Put its as_token into appservice.double_puppet_token of the bridge's configuration.",
+        }
     ));
     Ok(())
 }

@@ -1,13 +1,23 @@
-//! `dm <username> [more…]`: a direct message with people of Rocket.Chat.
+//! `dm <username> [more…]`: a direct message with people of Rocket.Chat; from there
+//! `dm <@user:server> [more…]`, with people of Matrix.
 
 use std::sync::Arc;
 
+use ruma::matrix_uri::MatrixId;
+use ruma::{MatrixToUri, MatrixUri, OwnedUserId, UserId};
+
 use super::Usage;
-use crate::bridge::{Bridge, Caller, Failure};
+use crate::bridge::{Bridge, Caller, Failure, RocketCaller};
 
 pub(super) const USAGE: Usage = Usage {
     words: "dm <username> [more…]",
     what: "opens a direct message with somebody on Rocket.Chat, or with several, and invites you there",
+    for_everybody: true,
+};
+
+pub(super) const ON_ROCKETCHAT: Usage = Usage {
+    words: "dm <@user:server> [more…]",
+    what: "opens a direct message with somebody on Matrix, or with several, and invites them",
     for_everybody: true,
 };
 
@@ -27,4 +37,99 @@ pub(super) async fn run(
         "Your direct message with {} is https://matrix.to/#/{}; you are invited there if you are not in it.",
         portal.name, portal.room_id
     ))
+}
+
+pub(super) async fn run_from_rocketchat(
+    bridge: &Arc<Bridge>,
+    caller: &RocketCaller,
+    arguments: &str,
+) -> Result<String, Failure> {
+    let users = users_in(arguments)?;
+    let opened = bridge.open_direct_from(&caller.user, &users).await?;
+    let names: Vec<_> = users.iter().map(|user| format!("`{user}`")).collect();
+    let mut answer = format!(
+        "Your direct message with {} is {}",
+        names.join(", "),
+        opened.link
+    );
+    if opened.uninvited.is_empty() {
+        answer.push_str("\nWho is not in it yet is invited.");
+    }
+    for (user, why) in &opened.uninvited {
+        answer.push_str(&format!("\n`{user}` could not be invited: {why}"));
+    }
+    Ok(answer)
+}
+
+/// The people of Matrix who are named, each once.
+fn users_in(arguments: &str) -> Result<Vec<OwnedUserId>, Failure> {
+    let mut users = Vec::new();
+    let words = arguments.split(|c: char| c.is_whitespace() || c == ',');
+    for word in words.filter(|word| !word.is_empty()) {
+        let user = user_in(word).ok_or_else(|| {
+            Failure::Refused(format!(
+                "`{word}` is no full Matrix id. That is a name and a server: `@alice:example.org`"
+            ))
+        })?;
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    if users.is_empty() {
+        return Err(Failure::Refused(
+            "With whom? Give their full Matrix id, for example: `dm @alice:example.org`".into(),
+        ));
+    }
+    Ok(users)
+}
+
+/// Somebody of Matrix by their id, or by a link of matrix.to or `matrix:`.
+fn user_in(word: &str) -> Option<OwnedUserId> {
+    // Invisible characters come along when an id is copied out of a message.
+    let word = word.replace('\u{200b}', "");
+    let word = word.trim_matches(['<', '>', '`']);
+    if let Ok(user) = UserId::parse(word) {
+        return Some(user);
+    }
+    let id = match MatrixToUri::parse(word) {
+        Ok(link) => link.id().clone(),
+        Err(_) => MatrixUri::parse(word).ok()?.id().clone(),
+    };
+    match id {
+        MatrixId::User(user) => Some(user),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::users_in;
+
+    #[test]
+    fn people_of_matrix_are_named_in_many_ways() {
+        let named = |words: &str| {
+            let users = users_in(words).unwrap();
+            users.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(named("@a:b.org"), ["@a:b.org"]);
+        assert_eq!(
+            named("@a:b.org, <@c:127.0.0.1:8448> `@\u{200b}a:b.org`"),
+            ["@a:b.org", "@c:127.0.0.1:8448"]
+        );
+        assert_eq!(
+            named("https://matrix.to/#/@a:b.org matrix:u/c:d.org"),
+            ["@a:b.org", "@c:d.org"]
+        );
+        for words in [
+            "",
+            "alice",
+            "@alice",
+            "#r:b.org",
+            "https://matrix.to/#/#r:b.org",
+        ] {
+            assert!(users_in(words).is_err(), "{words}");
+        }
+    }
 }

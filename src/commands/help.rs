@@ -1,6 +1,7 @@
 //! `help`: what there is for whoever asks, where they ask.
 
-use super::{USAGES, Usage};
+use super::{ON_ROCKETCHAT, USAGES, Usage};
+use crate::bridge::Bridge;
 
 pub(super) const USAGE: Usage = Usage {
     words: "help",
@@ -24,5 +25,21 @@ pub(super) fn text(is_admin: bool, is_shared: bool) -> String {
     text.push_str(
         "\nTo write to somebody on Rocket.Chat, start a direct message with their user here.",
     );
+    text
+}
+
+/// What people of Rocket.Chat may do.
+pub(super) fn text_on_rocketchat(bridge: &Bridge) -> String {
+    let mut text = String::from(
+        "I am the bridge to Matrix. Here I take commands; elsewhere put `!matrix` before them: \
+         `!matrix help`.",
+    );
+    for usage in &ON_ROCKETCHAT {
+        text.push_str(&format!("\n`{}` — {}", usage.words, usage.what));
+    }
+    text.push_str(&format!(
+        "\nOther commands are for people on Matrix, who write them to `{}`.",
+        bridge.config().appservice.bot
+    ));
     text
 }

@@ -1,4 +1,4 @@
-//! What people may ask of the bridge. One command a file; the door on Matrix is
+//! What people may ask of the bridge. One command a file; the doors on both sides are
 //! [`crate::bridge::CommandLine`].
 
 mod bridge;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ruma::UserId;
 
-use crate::bridge::{Bridge, Caller, CommandLine, Failure, Reply};
+use crate::bridge::{Bridge, Caller, CommandLine, Failure, Reply, RocketCaller};
 
 /// All commands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +25,13 @@ struct Usage {
     what: &'static str,
     /// Not only for administrators of the bridge.
     for_everybody: bool,
+}
+
+impl Usage {
+    /// The command itself.
+    fn name(&self) -> &'static str {
+        self.words.split_whitespace().next().unwrap_or_default()
+    }
 }
 
 const USAGES: [Usage; 9] = [
@@ -39,6 +46,9 @@ const USAGES: [Usage; 9] = [
     resend::RESEND,
 ];
 
+/// What there is for people of Rocket.Chat.
+const ON_ROCKETCHAT: [Usage; 2] = [help::USAGE, dm::ON_ROCKETCHAT];
+
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
         help::text(is_admin(bridge, inviter), false)
@@ -46,6 +56,15 @@ impl CommandLine for Commands {
 
     fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a> {
         Box::pin(run(bridge, caller, words))
+    }
+
+    fn run_from_rocketchat<'a>(
+        &'a self,
+        bridge: &'a Arc<Bridge>,
+        caller: &'a RocketCaller,
+        words: &'a str,
+    ) -> Reply<'a> {
+        Box::pin(run_from_rocketchat(bridge, caller, words))
     }
 }
 
@@ -70,7 +89,31 @@ async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<Strin
             Ok("The list names private rooms: ask me in a room of our own.".to_owned())
         }
         "list" => Ok(list::text(bridge)),
-        unknown => Ok(unknown_command(unknown, is_shared)),
+        unknown => {
+            let prefix = if is_shared { "!rc " } else { "" };
+            Ok(unknown_command(unknown, prefix, &USAGES))
+        }
+    }
+}
+
+async fn run_from_rocketchat(
+    bridge: &Arc<Bridge>,
+    caller: &RocketCaller,
+    words: &str,
+) -> Result<String, Failure> {
+    let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    let name = name.to_lowercase();
+    match name.as_str() {
+        "dm" => dm::run_from_rocketchat(bridge, caller, arguments.trim()).await,
+        "" | "help" => Ok(help::text_on_rocketchat(bridge)),
+        known if USAGES.iter().any(|usage| usage.name() == known) => Ok(format!(
+            "`{known}` is a command for people on Matrix: they write it to `{}`.",
+            bridge.config().appservice.bot
+        )),
+        unknown => {
+            let prefix = if caller.to_bot { "" } else { "!matrix " };
+            Ok(unknown_command(unknown, prefix, &ON_ROCKETCHAT))
+        }
     }
 }
 
@@ -83,11 +126,10 @@ fn is_admin(bridge: &Bridge, user: &UserId) -> bool {
         .any(|admin| admin == user)
 }
 
-fn unknown_command(name: &str, is_shared: bool) -> String {
-    let prefix = if is_shared { "!rc " } else { "" };
-    let nearest = USAGES
+fn unknown_command(name: &str, prefix: &str, usages: &[Usage]) -> String {
+    let nearest = usages
         .iter()
-        .filter_map(|usage| usage.words.split_whitespace().next())
+        .map(Usage::name)
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 2);
@@ -101,12 +143,14 @@ fn unknown_command(name: &str, is_shared: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::unknown_command;
+    use super::{ON_ROCKETCHAT, USAGES, unknown_command};
 
     #[test]
     fn a_mistyped_command_suggests_the_nearest() {
-        assert!(unknown_command("brigde", false).contains("`bridge`"));
-        assert!(unknown_command("lst", true).contains("`!rc list`"));
-        assert!(unknown_command("xylophone", false).contains("`help`"));
+        assert!(unknown_command("brigde", "", &USAGES).contains("`bridge`"));
+        assert!(unknown_command("lst", "!rc ", &USAGES).contains("`!rc list`"));
+        assert!(unknown_command("xylophone", "", &USAGES).contains("`help`"));
+        let there = unknown_command("dn", "!matrix ", &ON_ROCKETCHAT);
+        assert!(there.contains("`!matrix dm`"), "{there}");
     }
 }

@@ -10,12 +10,13 @@ const PREFIX: &str = "ROCKETCHAT_BRIDGE_";
 
 /// The names, after `ROCKETCHAT_BRIDGE_`, that are looked for; each also with
 /// `_FILE` behind it, which names a file that holds the value.
-pub const SECRET_VARIABLES: [&str; 5] = [
+pub const SECRET_VARIABLES: [&str; 6] = [
     "AS_TOKEN",
     "HS_TOKEN",
     "ROCKETCHAT_TOKEN",
     "ROCKETCHAT_PASSWORD",
     "CREATE_TOKEN_SECRET",
+    "DOUBLE_PUPPET_TOKEN",
 ];
 
 /// The environment variables that the configuration may read, as a value, so

@@ -66,6 +66,9 @@ pub struct Appservice {
     pub as_token: Option<Secret>,
     /// Token from the environment instead of the registration file.
     pub hs_token: Option<Secret>,
+    /// The `as_token` of a second registration, by which the bridge may mark direct
+    /// messages for people of its own homeserver.
+    pub double_puppet_token: Option<Secret>,
 }
 
 /// The Rocket.Chat server and the bridge's account there.
@@ -254,6 +257,7 @@ struct AppserviceSection {
     id: String,
     bot_localpart: String,
     ghost_prefix: String,
+    double_puppet_token: Secret,
 }
 
 impl Default for AppserviceSection {
@@ -265,6 +269,7 @@ impl Default for AppserviceSection {
             id: "rocketchat".into(),
             bot_localpart: "rocketchatbot".into(),
             ghost_prefix: "_rocketchat_".into(),
+            double_puppet_token: Secret::none(),
         }
     }
 }
@@ -483,6 +488,9 @@ fn appservice(
             "an address and a port, such as 127.0.0.1:29330",
         ));
     }
+    let double_puppet_token = environment
+        .secret("DOUBLE_PUPPET_TOKEN")?
+        .unwrap_or(section.double_puppet_token);
     Ok(Appservice {
         registration: base.join(section.registration),
         listen: section.listen,
@@ -492,6 +500,7 @@ fn appservice(
         ghost_prefix: section.ghost_prefix,
         as_token: environment.secret("AS_TOKEN")?,
         hs_token: environment.secret("HS_TOKEN")?,
+        double_puppet_token: Some(double_puppet_token).filter(|token| !token.is_empty()),
     })
 }
 

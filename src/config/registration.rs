@@ -138,6 +138,29 @@ impl Registration {
         }
     }
 
+    /// A second registration, by which the bridge may act as users of its homeserver: with
+    /// random tokens, and without an address, so that nothing is sent to it.
+    pub fn generate_double_puppeting(config: &Config) -> Self {
+        let server = escape_regex(config.homeserver.server_name.as_str());
+        Self {
+            id: format!("{}-double-puppeting", config.appservice.id),
+            url: None,
+            // A name that nobody has: the homeserver asks for one.
+            sender_localpart: format!("{}-double-puppeting", config.appservice.bot.localpart()),
+            namespaces: Namespaces {
+                users: vec![Namespace {
+                    exclusive: false,
+                    regex: format!("^@.*:{server}$"),
+                }],
+                aliases: Vec::new(),
+            },
+            receive_ephemeral: false,
+            push_ephemeral: false,
+            protocols: Vec::new(),
+            ..Self::generate(config)
+        }
+    }
+
     /// What an older registration lacks, and what the bridge does not do without it: one
     /// sentence each, for the administrator.
     pub fn lacks(&self, options: &BridgeOptions) -> Vec<&'static str> {
@@ -170,7 +193,8 @@ impl Registration {
             let _ = writeln!(text, "{key}: {value}");
         };
         line("id", quoted(&self.id));
-        line("url", quoted(self.url.as_deref().unwrap_or_default()));
+        let url = self.url.as_deref();
+        line("url", url.map_or_else(|| "null".to_owned(), quoted));
         line("as_token", quoted(self.as_token.expose()));
         line("hs_token", quoted(self.hs_token.expose()));
         line("sender_localpart", quoted(&self.sender_localpart));
@@ -190,7 +214,8 @@ impl Registration {
             ("users", &self.namespaces.users),
             ("aliases", &self.namespaces.aliases),
         ] {
-            let _ = writeln!(text, "  {kind}:");
+            let none = if namespaces.is_empty() { " []" } else { "" };
+            let _ = writeln!(text, "  {kind}:{none}");
             for namespace in namespaces {
                 let _ = writeln!(text, "    - exclusive: {}", namespace.exclusive);
                 let _ = writeln!(text, "      regex: {}", quoted(&namespace.regex));

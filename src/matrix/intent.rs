@@ -1,5 +1,6 @@
 //! One user acting: the bot, or a ghost by masquerading.
 
+mod account_data;
 mod events;
 mod media;
 mod people;

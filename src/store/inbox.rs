@@ -118,6 +118,7 @@ impl Store {
             }
         }
         self.forget_old_files(before)?;
+        self.forget_answered(before)?;
         Ok(forgotten)
     }
 }

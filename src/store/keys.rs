@@ -402,6 +402,30 @@ pub(super) fn parts(key: &[u8]) -> Option<Vec<&str>> {
         .collect()
 }
 
+/// A command that somebody gave on Rocket.Chat, by its message.
+pub(super) fn asked(message: &RocketMessageId) -> Key {
+    key(b'C', &[message.as_str()])
+}
+
+/// All of them.
+pub(super) const ASKED: &[u8] = b"C";
+
+/// That a command was answered, by its message.
+pub(super) fn answered(message: &RocketMessageId) -> Key {
+    key(b'K', &[message.as_str()])
+}
+
+/// All of them.
+pub(super) const ANSWERED: &[u8] = b"K";
+
+/// That a Matrix user's account says that a room is a direct message.
+pub(super) fn marked_direct(room: &RoomId, user: &UserId) -> Key {
+    key(b'A', &[room.as_str(), user.as_str()])
+}
+
+/// All of them.
+pub(super) const MARKED_DIRECT: &[u8] = b"A";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

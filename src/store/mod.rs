@@ -7,6 +7,7 @@
 //! a second, and can be found again on either server if it did not, because ids
 //! are derived.
 
+mod asked;
 mod change;
 mod endings;
 mod faces;
@@ -16,6 +17,7 @@ mod flush;
 mod inbox;
 mod keys;
 mod leftovers;
+mod marked;
 mod members;
 mod messages;
 mod records;
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
+pub use asked::{Asked, REMEMBERED_FOR as ASKED_REMEMBERED_FOR};
 pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};

@@ -133,11 +133,11 @@ impl Store {
         }
     }
 
-    fn moment(&self, of: &str) -> Result<Option<i64>, StoreError> {
+    pub(super) fn moment(&self, of: &str) -> Result<Option<i64>, StoreError> {
         Ok(self.get::<Number>(&keys::looked(of))?.map(|at| at.0))
     }
 
-    fn note_moment(&self, of: &str, at: i64) -> Result<(), StoreError> {
+    pub(super) fn note_moment(&self, of: &str, at: i64) -> Result<(), StoreError> {
         self.put(&keys::looked(of), &Number(at))
     }
 }

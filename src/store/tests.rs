@@ -9,7 +9,7 @@ use crate::rocketchat::{FileId, RocketMessageId};
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
-fn open(directory: &Path) -> Result<Store, StoreError> {
+pub(super) fn open(directory: &Path) -> Result<Store, StoreError> {
     Store::open(directory, CACHE, "example.org", "_rocketchat_")
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use testbed::{World, WorldOptions};
 
 use crate::{Direct, in_direct, world_with_general};
 
@@ -259,5 +260,122 @@ async fn an_encrypted_direct_message_is_declined_aloud() -> Result<()> {
             event.sender == ghost && event.body().contains("encrypted")
         })
         .await?;
+    Ok(())
+}
+
+/// What the program writes for the homeserver, and the token in it.
+fn second_registration(directory: &std::path::Path) -> Result<(std::path::PathBuf, String)> {
+    let (config, written) = (directory.join("config.yaml"), directory.join("double.yaml"));
+    let content = json!({
+        "homeserver": {
+            "url": "http://localhost:8008", "server_name": testbed::Synapse::SERVER_NAME,
+        },
+        "rocketchat": { "url": "http://localhost:3000", "user_id": "u", "token": "t" },
+    });
+    std::fs::write(&config, content.to_string())?;
+    let status = std::process::Command::new(crate::BRIDGE)
+        .args(["registration", "--double-puppeting", "--config"])
+        .arg(&config)
+        .arg("--output")
+        .arg(&written)
+        .status()?;
+    assert!(status.success());
+    let text = std::fs::read_to_string(&written)?;
+    let token = text
+        .lines()
+        .find_map(|line| line.strip_prefix("as_token: "));
+    let token = token.expect("a token").trim_matches('\'').to_owned();
+    Ok((written, token))
+}
+
+/// With the administrator's leave, also those that somebody on Rocket.Chat began.
+#[tokio::test]
+async fn clients_of_matrix_know_direct_messages_as_such() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (registration, token) = second_registration(directory.path())?;
+    let mut options = WorldOptions::new(crate::BRIDGE);
+    options.channels = vec!["general".into()];
+    options.more_registrations = vec![registration];
+    options.extra_config = json!({ "appservice": { "double_puppet_token": token } });
+    let world = World::start(options).await?;
+    let (alice, bob) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bob").await?,
+    );
+    let carol = world.rocket_user("carol").await?;
+    let dave = world.rocket_user("dave").await?;
+    carol.set_display_name("Carol C.").await?;
+    let (ghost_carol, ghost_dave) = (world.ghost("carol"), world.ghost("dave"));
+    let marks_of = async |user: &testbed::MatrixUser| {
+        let path = format!(
+            "/_matrix/client/v3/user/{}/account_data/m.direct",
+            user.user_id
+        );
+        Ok::<_, anyhow::Error>(user.request("GET", &path, None).await?.body)
+    };
+    let wait_for_marks = async |user: &testbed::MatrixUser, expected: serde_json::Value| {
+        let what = format!("{} has the marks {expected}", user.user_id);
+        world
+            .eventually(&what, async || {
+                Ok((marks_of(user).await? == expected).then_some(()))
+            })
+            .await
+    };
+
+    // By somebody whose client does not do it; what stood there stays.
+    let other = json!({ "@other:example.org": ["!other:example.org"] });
+    let path = format!(
+        "/_matrix/client/v3/user/{}/account_data/m.direct",
+        alice.user_id
+    );
+    alice.request("PUT", &path, Some(&other)).await?;
+    let room = alice
+        .create_room(json!({
+            "preset": "trusted_private_chat", "is_direct": true, "invite": [ghost_carol],
+        }))
+        .await?;
+    let mut with_room = other.clone();
+    with_room[&ghost_carol] = json!([room]);
+    wait_for_marks(&alice, with_room.clone()).await?;
+
+    // By somebody on Rocket.Chat.
+    let desk = carol.open_dm(World::ROCKET_BOT).await?;
+    carol.send(&desk, &format!("dm {}", bob.user_id)).await?;
+    let invite = bob
+        .wait_for_invite("carol's room", |invite| invite.sender == ghost_carol)
+        .await?;
+    let mut marks = json!({});
+    marks[&ghost_carol] = json!([invite.room_id]);
+    wait_for_marks(&bob, marks).await?;
+    let bobs = bob.join(&invite.room_id).await?;
+    // What clients call it, and show for it.
+    assert_eq!(bob.heroes(&bobs).await?, [ghost_carol.clone()]);
+    let members = bob.joined_members(&bobs).await?;
+    assert_eq!(members[&ghost_carol]["display_name"], "Carol C.");
+
+    // Once others come, it is none any more.
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "hi").await?;
+    alice.invite(&room, &ghost_dave).await?;
+    let group = dave.wait_for_group(&[]).await?;
+    dave.send(&group, "now we are three").await?;
+    alice.wait_for_text(&room, "now we are three").await?;
+    wait_for_marks(&alice, other).await?;
+    // Who takes a mark away is left alone.
+    let path = format!(
+        "/_matrix/client/v3/user/{}/account_data/m.direct",
+        bob.user_id
+    );
+    bob.request("PUT", &path, Some(&json!({}))).await?;
+    world.bridge.kill_and_restart().await?;
+    carol.send(&desk, &format!("dm {}", alice.user_id)).await?;
+    let third = alice
+        .wait_for_invite("the next", |invite| invite.sender == ghost_carol)
+        .await?;
+    let mut marks = json!({ "@other:example.org": ["!other:example.org"] });
+    marks[&ghost_carol] = json!([third.room_id]);
+    wait_for_marks(&alice, marks).await?;
+    assert_eq!(marks_of(&bob).await?, json!({}));
     Ok(())
 }

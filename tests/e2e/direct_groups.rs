@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{MatrixUser, RocketUser, Rule, World};
+use testbed::{MatrixUser, RocketUser, Rule, Sample, World};
 
 use crate::{Direct, in_direct, world_with_general};
 
@@ -70,6 +70,26 @@ async fn several_people_have_one_direct_message_that_somebody_on_matrix_began() 
     let hers = bob.send_text(&room, "so am I").await?;
     let found = dave.wait_for_text(&dm, "so am I").await?;
     assert_eq!(found.username, puppets[1]);
+    let picture = Sample::jpeg(1, 30, 20)?;
+    bob.send_captioned(&room, &picture, "our hills").await?;
+    let shown = carol
+        .wait_for_message(&dm, "the picture", |message| message.file_link().is_some())
+        .await?;
+    assert_eq!(shown.username, puppets[1]);
+    for user in [&carol, &dave] {
+        let (_, bytes) = user.download(shown.file_link().expect("a file")).await?;
+        assert!(bytes == picture.bytes, "everybody there has it");
+    }
+    dave.upload(&dm, "plan.txt", "text/plain", b"a plan", "")
+        .await?;
+    for user in [&alice, &bob] {
+        let arrived = user
+            .wait_for_message(&room, "the file", |event| event.msgtype() == "m.file")
+            .await?;
+        assert_eq!(arrived.sender, ghost_dave);
+        let (_, bytes) = user.download(arrived.text("/url")).await?;
+        assert_eq!(bytes, b"a plan");
+    }
     assert_eq!(alice.heroes(&room).await?, {
         let mut others = [ghost_carol.as_str(), ghost_dave.as_str(), &bob.user_id];
         others.sort_unstable();
@@ -379,6 +399,46 @@ async fn a_third_person_for_whom_there_can_be_no_group_does_not_come_in() -> Res
     Ok(())
 }
 
+/// Whatever becomes of the room in which others were to come in.
+#[tokio::test]
+async fn a_direct_message_goes_on_when_its_room_was_lost_on_the_way() -> Result<()> {
+    let world = world_with_general().await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    world.rocket_user("dave").await?;
+    let (ghost_carol, ghost_dave) = (world.ghost("carol"), world.ghost("dave"));
+    // In which the ghost has no power of its own.
+    let room = alice
+        .create_room(json!({
+            "preset": "private_chat", "is_direct": true, "invite": [ghost_carol],
+        }))
+        .await?;
+    alice.send_text(&room, "hi").await?;
+    let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "hi").await?;
+    let control = world.rocketchat.control();
+    control.set_permission("create-p", &["admin"]).await?;
+    let creation = Rule::on("/api/v1/groups.create").times(1).delay(2000);
+    control.add_rule(creation).await?;
+    alice.invite(&room, &ghost_dave).await?;
+    world
+        .eventually("the group is asked for", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok((asked == Some(1)).then_some(()))
+        })
+        .await?;
+    alice.kick(&room, &ghost_carol, "go").await?;
+    carol.send(&dm, "are you there?").await?;
+    let invite = alice
+        .wait_for_invite("another room", |invite| invite.sender == ghost_carol)
+        .await?;
+    let other = alice.join(&invite.room_id).await?;
+    alice.wait_for_text(&other, "are you there?").await?;
+    alice.send_text(&other, "here").await?;
+    carol.wait_for_text(&dm, "here").await?;
+    Ok(())
+}
+
 /// More than a direct message may have get a private group.
 #[tokio::test]
 async fn more_people_than_a_direct_message_may_have_get_a_private_group() -> Result<()> {
@@ -551,6 +611,7 @@ async fn the_command_dm_opens_direct_messages() -> Result<()> {
         .post("users.setActiveStatus", active)
         .await?;
     ask("dm erin", "switched off").await?;
-    ask("dm a b c d e f g h", "nobody called").await?;
+    ask("dm a b c", "nobody called").await?;
+    ask("dm a b c d e f g h", "more people than").await?;
     Ok(())
 }

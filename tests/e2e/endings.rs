@@ -152,6 +152,59 @@ async fn unbridging_takes_everything_back_and_a_new_beginning_brings_nothing_old
 /// Killed again and again while it takes everything back, the bridge comes to the end,
 /// and says everything once.
 #[tokio::test]
+async fn a_puppet_that_cannot_leave_does_not_begin_a_portal_again() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let admin = world.matrix_user("admin").await?;
+    admin.join(&room).await?;
+    alice.send_text(&room, "from alice").await?;
+    carol.wait_for_text(&channel, "from alice").await?;
+    // The last owner of a channel cannot leave it.
+    let name = world.puppet("alice");
+    let puppet = carol.find_user(&name).await?.expect("the puppet")["_id"].clone();
+    let rocket_admin = world.rocket_admin();
+    let body = json!({ "roomId": channel, "userId": puppet });
+    rocket_admin.post("channels.addOwner", body).await?;
+    let roles = rocket_admin
+        .get(&format!("channels.roles?roomId={channel}"))
+        .await?;
+    for holder in roles["roles"].as_array().expect("roles") {
+        let is_owner = has_owner(&holder["roles"]);
+        if is_owner && holder["u"]["_id"] != puppet {
+            let body = json!({ "roomId": channel, "userId": holder["u"]["_id"] });
+            rocket_admin.post("channels.removeOwner", body).await?;
+        }
+    }
+    admin.send_text(&room, "!rc unbridge").await?;
+    wait_until_left(&world, &alice, &room).await?;
+    let members = carol.channel_members(&channel).await?;
+    assert!(members.contains(&name), "the puppet is still there");
+
+    // What is told of it is old, or not true.
+    let control = world.rocketchat.control();
+    let asked = Rule::on("/api/v1/subscriptions.get").username(&name);
+    control.add_rule(asked.delay(1)).await?;
+    world
+        .eventually("the puppet to have been asked twice", async || {
+            let seen = control.rules().await?[0]["seen"].as_u64();
+            Ok((seen >= Some(2)).then_some(()))
+        })
+        .await?;
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+    Ok(())
+}
+
+fn has_owner(roles: &Value) -> bool {
+    let roles = roles.as_array();
+    roles.is_some_and(|roles| roles.iter().any(|role| role == "owner"))
+}
+
+#[tokio::test]
 async fn an_interrupted_end_is_resumed() -> Result<()> {
     let General {
         world,

@@ -10,6 +10,7 @@
 mod agreement;
 mod bad_input;
 mod channel;
+mod commands;
 mod conversation;
 mod deletions;
 mod direct;

@@ -39,6 +39,8 @@ pub struct WorldOptions {
     /// Where everything is kept; without, in a temporary directory that goes
     /// with the world (see `TESTBED_KEEP`).
     pub directory: Option<PathBuf>,
+    /// Further registrations that the homeserver gets.
+    pub more_registrations: Vec<PathBuf>,
     /// How many homeservers there are beside the bridge's own, all federating; with
     /// any, the bridge's own is called by its address (see [`Synapse::server_name`]).
     pub other_homeservers: usize,
@@ -59,6 +61,7 @@ impl WorldOptions {
             log: "info,matrix_appservice_rocketchat=debug".to_owned(),
             start_bridge: true,
             directory: None,
+            more_registrations: Vec::new(),
             other_homeservers: 0,
             preferred_ports: None,
         }
@@ -145,6 +148,9 @@ impl World {
         .await?;
 
         synapse_options.registrations = vec![bridge.registration_path()];
+        synapse_options
+            .registrations
+            .extend(options.more_registrations);
         synapse_options.extra_config = options.synapse_config;
         synapse_options.evidence = evidence.clone();
         let others = others.into_iter().enumerate().map(|(index, federation)| {

@@ -17,7 +17,6 @@ use super::people::{Present, membership_of};
 use crate::bridge::{Bridge, Failure};
 use crate::convert::to_rocketchat;
 use crate::matrix::Intent;
-use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketRoomId, RocketUserId, Username};
@@ -25,6 +24,9 @@ use crate::store::{Gathering, InboxEvent, Portal, PortalKind};
 
 /// How many names a group is called after.
 const NAMES_IN_NAME: usize = 4;
+
+/// The right to make private groups.
+const MAKE_GROUPS: &str = "create-p";
 
 /// How long these may be together.
 const LONGEST_NAME: usize = 60;
@@ -198,6 +200,7 @@ impl Bridge {
         }
         change.commit()?;
         self.store.flushed().await?;
+        self.direct_rooms_changed();
         tracing::info!(rid = %portal.rid, %room, name = portal.name, "a conversation goes on in a private group");
         self.rocket().await.follow_deletions(&portal.rid).await;
         self.read_back(portal.rid.clone());
@@ -219,14 +222,26 @@ impl Bridge {
     /// The group on Rocket.Chat: made with the rights of whoever brought the newcomer, or
     /// found again.
     async fn group_of(&self, gathering: &Gathering, founders: &Founders) -> Result<Room, Failure> {
-        let mut puppets = Vec::new();
-        for user in &founders.users {
-            puppets.push(self.puppet_of(user).await?);
-        }
-        let Some(maker) = puppets.first() else {
+        let Some(first) = founders.users.first() else {
             return Err(Failure::Refused("There is nobody here any more.".into()));
         };
         let rocket = self.rocket().await;
+        let mut puppets = vec![self.puppet_of(first).await?];
+        // Nobody gets an account for a group that will not be.
+        if self.are_strangers_among(&founders.users)? {
+            let id = &puppets[0].credentials.user_id;
+            let account = rocket.bot.user_by_id(id).await?;
+            let roles = account.map(|account| account.roles).unwrap_or_default();
+            if !self.roles_allow(&roles, MAKE_GROUPS).await? {
+                return Err(Failure::Refused(
+                    "Rocket.Chat does not allow you to make private groups.".into(),
+                ));
+            }
+        }
+        for user in founders.users.iter().skip(1) {
+            puppets.push(self.puppet_of(user).await?);
+        }
+        let maker = &puppets[0];
         let own = rocket.bot.me().await?;
         let bot = (
             own.id.clone(),
@@ -407,50 +422,54 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let room = &gathering.room_id;
         let speaker = self.speaker_of(gathering).await?;
-        let is_ghost = self.config.is_ghost(&gathering.newcomer);
-        if let Some(left) = &gathering.left {
-            let is_out = if is_ghost {
-                let newcomer = self.matrix.as_user(gathering.newcomer.clone());
-                decline(&newcomer, room, why).await?;
-                true
+        let is_there =
+            |membership: &Option<String>| matches!(membership.as_deref(), Some("join" | "invite"));
+        // The ghost may have been put out, or the room be gone: nothing of this may keep
+        // the direct message from going on elsewhere.
+        let own = membership_of(&speaker, room, speaker.user_id()).await;
+        let speaker_is_there =
+            passed_over(own, room)?.is_some_and(|membership| is_there(&membership));
+        if let Some(left) = gathering.left.as_ref().filter(|_| speaker_is_there) {
+            let newcomer = &gathering.newcomer;
+            let is_out = if self.config.is_ghost(newcomer) {
+                let newcomer = self.matrix.as_user(newcomer.clone());
+                passed_over(decline(&newcomer, room, why).await, room)?.is_some()
             } else {
-                let membership = membership_of(&speaker, room, &gathering.newcomer).await?;
-                match membership.as_deref() {
-                    Some("join" | "invite") => {
-                        match speaker.kick(room, &gathering.newcomer, Some(why)).await {
-                            Err(error) if matches!(error.advice(), Advice::GiveUp) => false,
-                            outcome => {
-                                outcome?;
-                                true
-                            }
-                        }
+                match passed_over(membership_of(&speaker, room, newcomer).await, room)? {
+                    Some(membership) if is_there(&membership) => {
+                        let kicked = speaker.kick(room, newcomer, Some(why)).await;
+                        passed_over(kicked.map_err(Failure::from), room)?.is_some()
                     }
-                    _ => true,
+                    membership => membership.is_some(),
                 }
             };
             // Before it is said: who reads it writes on at once.
             if is_out && self.resume_direct(left).await? {
-                let text = format!("{} could not be brought in. {why}", gathering.newcomer);
-                self.say(&speaker, room, &gathering.event, "no group", &text)
-                    .await?;
-                decline(&self.matrix.bot(), room, why).await?;
+                let text = format!("{newcomer} could not be brought in. {why}");
+                let said = self.say(&speaker, room, &gathering.event, "no group", &text);
+                passed_over(said.await, room)?;
+                passed_over(decline(&self.matrix.bot(), room, why).await, room)?;
                 return Ok(self.store.change().no_gathering(room).commit()?);
             }
         }
         let text = format!(
             "{why} A direct message with people of Rocket.Chat is between those who were in it from the beginning. It goes on in a room of its own: start a new one, or wait for an answer."
         );
-        self.say(&speaker, room, &gathering.event, "third", &text)
-            .await?;
-        for ghost in self.present(&speaker, room).await?.ghosts {
+        let said = self.say(&speaker, room, &gathering.event, "third", &text);
+        passed_over(said.await, room)?;
+        let present = passed_over(self.present(&speaker, room).await, room)?;
+        for ghost in present.unwrap_or_default().ghosts {
             // The last to go is the one who looks who is there.
             if ghost != *speaker.user_id() {
-                self.leave_for_good(&ghost, room, why).await?;
+                passed_over(self.leave_for_good(&ghost, room, why).await, room)?;
             }
         }
-        decline(&self.matrix.bot(), room, why).await?;
-        self.leave_for_good(speaker.user_id(), room, why).await?;
-        Ok(self.store.change().no_gathering(room).commit()?)
+        passed_over(decline(&self.matrix.bot(), room, why).await, room)?;
+        let left = self.leave_for_good(speaker.user_id(), room, why).await;
+        passed_over(left, room)?;
+        self.store.change().no_gathering(room).commit()?;
+        self.direct_rooms_changed();
+        Ok(())
     }
 
     async fn leave_for_good(
@@ -527,6 +546,17 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+}
+
+/// What came of a step that others do not depend on; none when it cannot be done.
+fn passed_over<T>(outcome: Result<T, Failure>, room: &RoomId) -> Result<Option<T>, Failure> {
+    match outcome {
+        Err(failure) if failure.is_permanent() => {
+            tracing::info!(%room, %failure, "a step of giving up a group cannot be done");
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
     }
 }
 

@@ -51,8 +51,14 @@ impl Bridge {
             Err(failure) if failure.is_permanent() => {
                 let why = failure.person_text();
                 tracing::info!(%room, %failure, "no direct message comes of this");
-                self.say(&intent, room, &event.event_id, "declined", &why)
-                    .await?;
+                let said = self.say(&intent, room, &event.event_id, "declined", &why);
+                match said.await {
+                    // Where it may not speak it does not stay either.
+                    Err(failure) if failure.is_permanent() => {
+                        tracing::info!(%room, %failure, "nobody could be told why not");
+                    }
+                    outcome => outcome?,
+                }
                 decline(&intent, room, &why).await
             }
             outcome => outcome,
@@ -150,7 +156,19 @@ impl Bridge {
                 "A conversation with people of Rocket.Chat has at most {MOST_PEOPLE} people. For more of them, mirror a channel."
             )));
         }
-        let mut users = present.users.clone();
+        // Everything is done with their rights, and nobody else's.
+        if !present.users.iter().any(|user| user == beginner) {
+            return Err(Failure::Refused(format!(
+                "{beginner}, who began this, is not here any more."
+            )));
+        }
+        let mut users = Vec::new();
+        for user in &present.users {
+            // Whoever is invited gets an account: not who was made up.
+            if !present.invited.contains(user) || self.is_somebody(user).await? {
+                users.push(user.clone());
+            }
+        }
         users.sort_by_key(|user| user != beginner);
         let mut ids = present.ghosts.clone();
         ids.sort_by_key(|id| Some(&**id) != first);
@@ -169,6 +187,11 @@ impl Bridge {
         &self,
         founders: &Founders,
     ) -> Result<Option<RocketRoomId>, Failure> {
+        // Before anybody gets an account for it.
+        let most = self.server_settings().await?.max_in_direct;
+        if founders.users.len() + founders.ghosts.len() > most {
+            return Ok(None);
+        }
         let mut puppets = Vec::new();
         for user in &founders.users {
             puppets.push(self.puppet_of(user).await?);
@@ -278,6 +301,7 @@ impl Bridge {
         change.commit()?;
         self.store.flushed().await?;
         self.person_left(room);
+        self.direct_rooms_changed();
         tracing::info!(%rid, %room, "a direct message is mirrored");
         if let Some(left) = left {
             self.tidy_later(left);

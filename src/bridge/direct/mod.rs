@@ -10,9 +10,11 @@ mod asked;
 mod gather;
 mod invited;
 mod left;
+mod marked;
 mod opened;
 mod people;
 
+pub use asked::OpenedDirect;
 use ruma::RoomId;
 
 use super::Failure;

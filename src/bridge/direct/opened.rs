@@ -94,6 +94,7 @@ impl Bridge {
         }
         change.commit()?;
         self.store.flushed().await?;
+        self.direct_rooms_changed();
         tracing::info!(rid = %portal.rid, room = %portal.room_id, "a direct message is mirrored");
         Ok(Some(portal))
     }

@@ -21,6 +21,8 @@ use crate::store::{Ghost, InboxEvent, Portal, PortalKind, StoreError};
 pub(super) struct Present {
     /// People of Matrix.
     pub users: Vec<OwnedUserId>,
+    /// Those of them who are only invited.
+    pub invited: HashSet<OwnedUserId>,
     /// Ghosts, whomever they stand for.
     pub ghosts: Vec<OwnedUserId>,
     /// The bridge's own user.
@@ -59,6 +61,9 @@ impl Bridge {
             } else if self.config.is_ghost(&member) {
                 present.ghosts.push(member);
             } else {
+                if membership == MembershipState::Invite {
+                    present.invited.insert(member.clone());
+                }
                 present.users.push(member);
             }
         }
@@ -66,6 +71,29 @@ impl Bridge {
         present.users.sort();
         present.ghosts.sort();
         Ok(present)
+    }
+
+    /// Whether there is somebody on Matrix whom another has invited. Who has an account
+    /// on Rocket.Chat, or a homeserver that does not tell, counts as being there.
+    pub(super) async fn is_somebody(&self, user: &UserId) -> Result<bool, Failure> {
+        if self.store.puppet(user)?.is_some() {
+            return Ok(true);
+        }
+        match self.matrix.bot().has_profile(user).await {
+            Ok(is_there) => Ok(is_there),
+            Err(error) if error.status().is_some() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether some of these have no account on Rocket.Chat yet.
+    pub(super) fn are_strangers_among(&self, users: &[OwnedUserId]) -> Result<bool, StoreError> {
+        for user in users {
+            if self.store.puppet(user)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether somebody is one of the people of a direct message.

@@ -121,6 +121,7 @@ impl Bridge {
         self.take_everything_back(&mut ending).await?;
         tokio::task::block_in_place(|| self.store.forget_portal(&ending))?;
         self.forget_in_memory(&ending.portal);
+        self.direct_rooms_changed();
         self.store.flushed().await?;
         tracing::info!(%rid, room = %ending.portal.room_id, "a portal has ended");
         Ok(())

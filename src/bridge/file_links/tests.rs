@@ -115,6 +115,15 @@ impl CommandLine for NoCommands {
     fn run<'a>(&'a self, _: &'a Arc<Bridge>, _: &'a Caller, _: &'a str) -> Reply<'a> {
         Box::pin(async { Ok(String::new()) })
     }
+
+    fn run_from_rocketchat<'a>(
+        &'a self,
+        _: &'a Arc<Bridge>,
+        _: &'a crate::bridge::RocketCaller,
+        _: &'a str,
+    ) -> Reply<'a> {
+        Box::pin(async { Ok(String::new()) })
+    }
 }
 
 /// The bridge with its listener, a homeserver that has three files, and no Rocket.Chat.

@@ -193,6 +193,9 @@ impl Bridge {
             return Ok(());
         }
         let is_for_matrix = self.is_for_matrix(message).await?;
+        if is_for_matrix && self.take_command_of(portal, message).await? {
+            return Ok(());
+        }
         if is_for_matrix && self.is_read_along(portal)? {
             // Both rooms were told.
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");

@@ -85,6 +85,15 @@ impl Bridge {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Whether somebody with these roles on the server may do that.
+    pub(in crate::bridge) async fn roles_allow(
+        &self,
+        roles: &[String],
+        permission: &str,
+    ) -> Result<bool, Failure> {
+        Ok(self.permissions().await?.allow(roles, &[permission]))
+    }
+
     /// Whether a puppet may add people to a portal's room.
     pub(super) async fn may_invite(
         &self,

@@ -235,6 +235,7 @@ impl Bridge {
         change.commit()?;
         self.store.flushed().await?;
         self.person_left(old);
+        self.direct_rooms_changed();
         tracing::info!(rid = %portal.rid, %old, %new, "a portal has moved into the room that follows its own");
         Ok(Some(moved))
     }

@@ -70,6 +70,29 @@ pub fn plain(text: &str) -> String {
     message(&content, &Surroundings::EMPTY).unwrap_or_default()
 }
 
+/// As [`plain`], but what stands between two backticks is code.
+pub fn plain_with_code(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let parts = text.split('`').count();
+    for (number, part) in text.split('`').enumerate() {
+        let part = part
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        // The last of an even number of parts has no second backtick.
+        match (number % 2 == 1, number + 1 < parts) {
+            (true, true) => html.push_str(&format!("<code>{part}</code>")),
+            (true, false) => html.push_str(&format!("`{part}")),
+            (false, _) => html.push_str(&part.replace('\n', "<br>")),
+        }
+    }
+    let content = serde_json::json!({
+        "msgtype": "m.text", "body": text,
+        "format": "org.matrix.custom.html", "formatted_body": html,
+    });
+    message(&content, &Surroundings::EMPTY).unwrap_or_default()
+}
+
 /// What a content says, as formatted text if it has that, else as plain text.
 fn said(content: &Value, style: Style, with: &Surroundings<'_>) -> Option<Vec<Line>> {
     let people = Mentioned::of(content, with);

@@ -218,7 +218,7 @@ impl Stage {
             .await?;
         let alias = self.world.alias(CROWD);
         let (room, joined) = self
-            .row("big channel: somebody joins", self.mona.join(&alias))
+            .row("big channel: somebody joins", self.entered(&alias))
             .await?;
         let ((), first) = self
             .row("big channel: first message", async {
@@ -239,6 +239,18 @@ impl Stage {
             last.what = format!("{}: {there} of them are on Matrix", last.what);
         }
         Ok(rows)
+    }
+
+    /// Enters a room: its alias is there before all of it is.
+    async fn entered(&self, alias: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.mona.join(alias).await {
+                Ok(room) => return Ok(room),
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     async fn many(&self, options: &Options) -> Result<Vec<Row>> {
