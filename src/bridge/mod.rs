@@ -117,6 +117,8 @@ pub struct Bridge {
     /// As `read_backs`, for whoever looks into a room for what it has done. It is of its
     /// own because those hold a place of `attempts`, for which who reads back waits.
     looks: tokio::sync::Semaphore,
+    /// Shared by all for whom people and channels are looked up, each with several requests.
+    look_ups: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
     rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
     homeserver: homeserver_watch::HomeserverWatch,
@@ -240,6 +242,7 @@ impl Bridge {
                 first_read_backs: tokio::sync::Semaphore::new(catch_up::FIRST_AT_ONCE),
                 reading_first: Mutex::default(),
                 looks: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
+                look_ups: tokio::sync::Semaphore::new(third_party::LOOK_UPS_AT_ONCE),
                 rooms_read: Mutex::default(),
                 homeserver: homeserver_watch::HomeserverWatch::default(),
                 transactions: Mutex::new(transactions::Transactions::after(last_transaction)),

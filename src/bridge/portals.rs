@@ -9,7 +9,7 @@ use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, UserId};
 use serde_json::json;
 
 use super::ghosts::localpart_of;
-use super::room_state::BRIDGE_STATE;
+use super::room_state::{BRIDGE_STATE, CANONICAL};
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, RoomType};
@@ -139,6 +139,9 @@ impl Bridge {
         };
         self.begin_room_state(&portal, room, is_closed)?;
         self.store.change().portal(&portal).commit()?;
+        // After that: until then the room would not be found again.
+        self.store
+            .amend_room_state(&portal.rid, |state| state.making = false)?;
         self.store.flushed().await?;
         self.unmirrored.forget(&portal.rid);
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
@@ -153,18 +156,35 @@ impl Bridge {
     /// Makes the Matrix room of a channel, or finds the one again that an
     /// interrupted attempt made.
     async fn make_room(&self, room: &Room, is_public: bool) -> Result<OwnedRoomId, Failure> {
-        let alias = self.alias_of(room).filter(|_| is_public);
-        if alias.is_none() {
-            // By nothing else an interrupted attempt would be found again.
-            if self.store.room_state(&room.id)?.making
-                && let Some(made) = self.find_made_for(&self.matrix.bot(), room).await?
-            {
-                return Ok(made);
+        let bot = self.matrix.bot();
+        let interrupted = match self.store.room_state(&room.id)?.making {
+            true => self.find_made_for(&bot, room).await?,
+            false => None,
+        };
+        let made = match interrupted {
+            Some(made) => made,
+            None => {
+                self.store
+                    .amend_room_state(&room.id, |state| state.making = true)?;
+                self.store.flushed().await?;
+                bot.create_room(self.room_to_make(room, is_public).await?)
+                    .await?
             }
-            self.store
-                .amend_room_state(&room.id, |state| state.making = true)?;
-            self.store.flushed().await?;
+        };
+        match self.alias_of(room).filter(|_| is_public) {
+            Some(alias) => self.give_first_alias(&alias, made, room).await,
+            None => Ok(made),
         }
+    }
+
+    /// What is asked of the homeserver so that it makes the Matrix room of a channel. It
+    /// gets its alias afterwards: Synapse gives an alias before it sets who may enter, and
+    /// whoever comes by it in that moment is refused.
+    async fn room_to_make(
+        &self,
+        room: &Room,
+        is_public: bool,
+    ) -> Result<create_room::v3::Request, Failure> {
         let mut request = create_room::v3::Request::new();
         request.name = Some(shown_name(room).to_owned());
         let topic = [&room.topic, &room.description].into_iter().flatten();
@@ -177,8 +197,7 @@ impl Bridge {
         request.visibility = Visibility::Private;
         // Everybody may call everybody on Rocket.Chat, unless the administrators say
         // otherwise: then it refuses.
-        let bot = self.matrix.bot();
-        let users = self.first_users(&bot).await?;
+        let users = self.first_users(&self.matrix.bot()).await?;
         let mut rights = json!({ "notifications": { "room": 0 }, "users": users });
         if !is_public {
             // Who reads a private group is not for every member to decide.
@@ -189,21 +208,45 @@ impl Bridge {
             request.creation_content =
                 Raw::from_json_string(json!({ "m.federate": false }).to_string()).ok();
         }
-        request.room_alias_name = alias.as_ref().map(|alias| alias.alias().to_owned());
         request.initial_state = self.bridge_state(room, &self.config.appservice.bot);
+        Ok(request)
+    }
+
+    /// Gives the room that was made for a channel its alias. Returns the room that has it:
+    /// another one, when the store was lost since the bridge made that.
+    async fn give_first_alias(
+        &self,
+        alias: &RoomAliasId,
+        made: OwnedRoomId,
+        room: &Room,
+    ) -> Result<OwnedRoomId, Failure> {
+        let bot = self.matrix.bot();
         // Tried before looked up: looking up an alias of ours that does not exist
         // makes the homeserver ask the bridge for it.
-        match (bot.create_room(request).await, alias) {
-            (Err(error), Some(alias)) if error.is_alias_in_use() => {
-                match bot.resolve_alias(&alias).await? {
-                    Some(existing) if self.is_made_for(&existing, room).await? => Ok(existing),
-                    _ => Err(Failure::Refused(format!(
-                        "The alias {alias} belongs to another room; an administrator of the homeserver can remove it."
-                    ))),
+        match bot.create_alias(alias, &made).await {
+            Err(error) if error.is_alias_in_use() => match bot.resolve_alias(alias).await? {
+                Some(existing) if existing == made => {}
+                Some(existing) if self.is_made_for(&existing, room).await? => {
+                    bot.leave(&made, None).await?;
+                    return Ok(existing);
                 }
-            }
-            (outcome, _) => Ok(outcome?),
+                Some(existing) => {
+                    // A channel that had this name before has not let go of it yet.
+                    if let Some(other) = self.store.portal_of_room(&existing)? {
+                        self.compare_room(&other.rid);
+                        return Err(Failure::NotYet("another room to give up its alias"));
+                    }
+                    return Err(Failure::Refused(format!(
+                        "The alias {alias} belongs to another room; an administrator of the homeserver can remove it."
+                    )));
+                }
+                None => return Err(Failure::NotYet("an alias to be free")),
+            },
+            outcome => outcome?,
         }
+        let content = json!({ "alias": alias });
+        bot.send_state(&made, CANONICAL, "", &content, None).await?;
+        Ok(made)
     }
 
     /// The alias of a public channel's portal.

@@ -20,6 +20,10 @@ const MOST_FOUND: usize = 10;
 /// Shorter texts are looked for as whole names only, in characters.
 const SHORTEST_PART: usize = 2;
 
+/// How many look-ups are worked at once: each is a dozen requests to Rocket.Chat, which
+/// anybody on Matrix may cause.
+pub(super) const LOOK_UPS_AT_ONCE: usize = 4;
+
 /// Longer texts are no names, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -57,6 +61,8 @@ impl Bridge {
         let Some(rocket) = self.rocket_if_there() else {
             return Err(Failure::NotYet("Rocket.Chat"));
         };
+        // Never closed.
+        let _place = self.look_ups.acquire().await;
         let mut people: Vec<User> = Vec::new();
         match query.protocol.as_deref() {
             Some(PROTOCOL) => {
@@ -139,6 +145,8 @@ impl Bridge {
         let Some(rocket) = self.rocket_if_there() else {
             return Err(Failure::NotYet("Rocket.Chat"));
         };
+        // Never closed.
+        let _place = self.look_ups.acquire().await;
         let mut rooms: Vec<Room> = Vec::new();
         match query.protocol.as_deref() {
             Some(PROTOCOL) => {

@@ -34,7 +34,7 @@ use super::error::{Error, Kind};
 ///   keys them by path and appservice, *not by ghost*: an id must be unique among
 ///   all ghosts of a room, and after a longer time one must look before repeating;
 /// * harmless: `upload_body`. A second copy stays behind that nothing refers to;
-/// * not safe: `create_room`. Give it an alias to find it by.
+/// * not safe: `create_room`. Note first that it is made, and give it state to find it by.
 #[derive(Clone)]
 pub struct Intent {
     transport: Arc<Transport>,

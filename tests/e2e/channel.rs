@@ -197,6 +197,37 @@ async fn an_alias_opens_public_channels_only() -> Result<()> {
     Ok(())
 }
 
+/// Whoever comes while a room is being made finds it complete.
+#[tokio::test]
+async fn everybody_who_follows_an_alias_at_once_gets_in() -> Result<()> {
+    let world = world_with_general().await?;
+    let carol = world.rocket_user("carol").await?;
+    let alice = world.matrix_user("alice").await?;
+    let bob = world.matrix_user("bob").await?;
+    let dora = world.matrix_user("dora").await?;
+    for name in ["tea", "milk", "cocoa"] {
+        let channel = carol.create_channel(name, &[]).await?;
+        let alias = world.alias(name);
+        // Looks as often as it can, and enters in the first moment.
+        let looks = async || {
+            loop {
+                if let Some(room) = dora.resolve_alias(&alias).await? {
+                    return dora.join(&room).await;
+                }
+            }
+        };
+        let rooms = tokio::try_join!(alice.join(&alias), bob.join(&alias), looks())?;
+        assert!(rooms.0 == rooms.1 && rooms.1 == rooms.2, "{rooms:?}");
+        let state = alice
+            .state_content(&rooms.0, "m.room.canonical_alias", "")
+            .await?;
+        assert_eq!(state.expect("an address")["alias"], alias);
+        dora.send_text(&rooms.0, "all here").await?;
+        carol.wait_for_text(&channel, "all here").await?;
+    }
+    Ok(())
+}
+
 /// A Matrix user has no more rights on Rocket.Chat than their puppet: the bridge's
 /// own are not lent.
 #[tokio::test]

@@ -149,8 +149,28 @@ async fn unbridging_takes_everything_back_and_a_new_beginning_brings_nothing_old
     Ok(())
 }
 
-/// Killed again and again while it takes everything back, the bridge comes to the end,
-/// and says everything once.
+/// Whether a room is shown in the homeserver's directory: `public` or `private`.
+async fn visibility(reader: &MatrixUser, room: &str) -> Result<String> {
+    let path = format!(
+        "/_matrix/client/v3/directory/list/room/{}",
+        room.replace('!', "%21")
+    );
+    let answer = reader.request("GET", &path, None).await?;
+    Ok(answer.body["visibility"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned())
+}
+
+/// Lets an administrator of the homeserver close a room, and remove all that was in it.
+async fn close(operator: &MatrixUser, room: &str, purge: bool) -> Result<()> {
+    let path = format!("/_synapse/admin/v1/rooms/{}", room.replace('!', "%21"));
+    let body = json!({ "block": true, "purge": purge });
+    let answer = operator.request("DELETE", &path, Some(&body)).await?;
+    anyhow::ensure!(answer.status == 200, "{}", answer.body);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_puppet_that_cannot_leave_does_not_begin_a_portal_again() -> Result<()> {
     let General {
@@ -205,7 +225,7 @@ fn has_owner(roles: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn an_interrupted_end_is_resumed() -> Result<()> {
+async fn who_owns_the_room_on_both_sides_may_unbridge_it_and_others_may_not() -> Result<()> {
     let General {
         world,
         alice,
@@ -213,6 +233,160 @@ async fn an_interrupted_end_is_resumed() -> Result<()> {
         room,
         channel,
     } = in_general().await?;
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    for user in [&alice, &bob] {
+        let text = format!("{} is here", user.localpart());
+        user.send_text(&room, &text).await?;
+        carol.wait_for_text(&channel, &text).await?;
+    }
+    for (user, verb) in [
+        ("alice", "channels.addOwner"),
+        ("bob", "channels.addModerator"),
+    ] {
+        let found = carol.find_user(&world.puppet(user)).await?;
+        let body = json!({ "roomId": channel, "userId": found.expect("the puppet")["_id"] });
+        world.rocket_admin().post(verb, body).await?;
+    }
+    for user in [&alice, &bob] {
+        world
+            .eventually("their rights on Matrix", async || {
+                let power = alice
+                    .state_content(&room, "m.room.power_levels", "")
+                    .await?;
+                Ok(power
+                    .expect("rights")
+                    .pointer("/users")
+                    .and_then(|users| users.get(&user.user_id).cloned()))
+            })
+            .await?;
+    }
+
+    let said = bob.send_text(&room, "!rc unbridge").await?;
+    let is_refused = |event: &testbed::Event, said: &str| {
+        event.in_reply_to() == Some(said)
+            && event.body().contains("owns the channel on Rocket.Chat")
+    };
+    bob.wait_for_message(&room, "why not", |event| is_refused(event, &said))
+        .await?;
+    // Nor by naming it elsewhere, and there nobody may without being an administrator.
+    let private = office(&world, &bob).await?;
+    bob.send_text(&private, "unbridge general").await?;
+    wait_for_notice(&bob, &private, "That is for administrators of the bridge").await?;
+    bob.send_text(&room, "still connected").await?;
+    carol.wait_for_text(&channel, "still connected").await?;
+
+    alice.send_text(&room, "!rc unbridge").await?;
+    wait_for_notice(&alice, &room, "general is no longer mirrored").await?;
+    wait_until_left(&world, &alice, &room).await?;
+    // Nobody else owned the channel.
+    let puppet = world.puppet("alice");
+    carol
+        .wait_for_message(&channel, "who stays", |message| {
+            message.text.contains("does not let")
+                && message.text.contains("mx")
+                && message.text.contains("leave")
+        })
+        .await?;
+    let members = carol.channel_members(&channel).await?;
+    let theirs: Vec<_> = members
+        .iter()
+        .filter(|name| name.starts_with("mx_"))
+        .collect();
+    assert_eq!(theirs, [&puppet]);
+    Ok(())
+}
+
+/// Nobody tells the bridge of it afterwards.
+#[tokio::test]
+async fn rooms_that_were_removed_from_the_homeserver_meanwhile_end_their_portals() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    alice.send_text(&room, "from alice").await?;
+    carol.wait_for_text(&channel, "from alice").await?;
+    let dave = world.rocket_user("dave").await?;
+    let mut directs = Vec::new();
+    for person in [&carol, &dave] {
+        let ghost = world.ghost(&person.username);
+        let direct = alice.create_direct(&[&ghost]).await?;
+        alice.send_text(&direct, "hi").await?;
+        let dm = person.wait_for_dm(&world.puppet("alice")).await?;
+        person.wait_for_text(&dm, "hi").await?;
+        person.send(&dm, "hello").await?;
+        alice.wait_for_text(&direct, "hello").await?;
+        directs.push((direct, dm));
+    }
+    let [(removed, dm), (left, other_dm)] = directs.as_slice() else {
+        anyhow::bail!("two direct messages");
+    };
+
+    world.bridge.stop().await?;
+    let operator = world.synapse.register_admin("operator").await?;
+    for room in [&room, removed] {
+        close(&operator, room, true).await?;
+    }
+    alice.leave(left).await?;
+    carol.send(dm, "while you were away").await?;
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+
+    // The conversation goes on in a new room, and brings nothing old along.
+    let ghost = world.ghost("carol");
+    let invite = alice
+        .wait_for_invite("the conversation", |invite| invite.sender == ghost)
+        .await?;
+    assert_ne!(invite.room_id, *removed);
+    let anew = alice.join(&invite.room_id).await?;
+    alice.wait_for_text(&anew, "while you were away").await?;
+    assert_eq!(alice.room_texts(&anew).await?, ["while you were away"]);
+    alice.send_text(&anew, "I am back").await?;
+    carol.wait_for_text(dm, "I am back").await?;
+    // Whoever only left is asked back into the room that there is.
+    dave.send(other_dm, "where are you?").await?;
+    let ghost = world.ghost("dave");
+    let invite = alice
+        .wait_for_invite("the other conversation", |invite| invite.sender == ghost)
+        .await?;
+    assert_eq!(invite.room_id, *left);
+    alice.join(left).await?;
+    alice.wait_for_text(left, "where are you?").await?;
+
+    wait_until_puppets_left(&world, &carol, &channel).await?;
+    carol
+        .wait_for_message(&channel, "the notice", |message| {
+            message.text.contains("no longer connected with Matrix")
+        })
+        .await?;
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+    Ok(())
+}
+
+/// Killed again and again while it takes everything back, the bridge comes to the end,
+/// and says everything once.
+#[tokio::test]
+async fn an_interrupted_end_is_resumed() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.bridge_admins = vec!["admin".into()];
+    options.extra_config = json!({ "bridge": { "publish": true } });
+    options.synapse_config = json!({ "room_list_publication_rules": [{ "action": "allow" }] });
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = general_in(World::start(options).await?).await?;
+    world
+        .eventually("the room in the directory", async || {
+            Ok((visibility(&alice, &room).await? == "public").then_some(()))
+        })
+        .await?;
     let mut people = Vec::new();
     for name in ["dave", "erin", "frank", "grace"] {
         let person = world.rocket_user(name).await?;
@@ -271,6 +445,14 @@ async fn an_interrupted_end_is_resumed() -> Result<()> {
     let said = |text: &&String| text.contains("no longer connected with Matrix");
     assert_eq!(there.iter().filter(said).count(), 1, "{there:?}");
     assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+    let address = alice
+        .state_content(&room, "m.room.canonical_alias", "")
+        .await?;
+    assert!(address.is_none_or(|content| content.get("alias").is_none()));
+    assert_eq!(visibility(&alice, &room).await?, "private");
+    for content in bridge_state(&alice, &room).await? {
+        assert_eq!(content, json!({}));
+    }
 
     // Nothing of it is left to be done.
     let office = office(&world, &admin).await?;
@@ -387,10 +569,7 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
     // An administrator of the homeserver closes both rooms.
     let operator = world.synapse.register_admin("operator").await?;
     for room in [&anew, &dm_room] {
-        let path = format!("/_synapse/admin/v1/rooms/{}", room.replace('!', "%21"));
-        let body = json!({ "block": true, "purge": false });
-        let answer = operator.request("DELETE", &path, Some(&body)).await?;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        close(&operator, room, false).await?;
     }
     wait_until_puppets_left(&world, &carol, &channel).await?;
     world
@@ -549,20 +728,35 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
             .is_some_and(|why| why.contains("was deleted")),
         "{reason:?}"
     );
-    // Who is called how is told apart by the new name as well.
-    carol.rename("caroline").await?;
+    // Of two accounts that become one the one that goes takes its ghost along, and the one
+    // that stays keeps its own, also under the other's name.
+    world
+        .rocket_admin()
+        .post(
+            "users.delete",
+            json!({ "userId": people[0].id, "confirmRelinquish": true }),
+        )
+        .await?;
+    wait_until_gone(&alice, &room, &dave).await?;
+    carol.rename("dave").await?;
     carol.send(&channel, "my new name").await?;
-    alice.wait_for_text(&room, "my new name").await?;
+    let event = alice.wait_for_text(&room, "my new name").await?;
     let ghost = world.ghost("carol");
+    assert_eq!(event.sender, ghost);
     let html = format!("hello {}", pill(&ghost, "Carol"));
     alice
         .send_mentioning(&room, "hello Carol", &html, mentions(&[&ghost]))
         .await?;
     carol
         .wait_for_message(&channel, "the mention", |message| {
-            message.text.contains("@caroline")
+            message.text.contains("@dave")
         })
         .await?;
+    let members = alice.joined_members(&room).await?;
+    assert!(
+        !members.contains_key(&dave),
+        "the name gives nobody the ghost"
+    );
     Ok(())
 }
 
@@ -699,11 +893,34 @@ async fn rocketchats_own_federation_is_left_alone() -> Result<()> {
         wait_until_gone(&alice, &asked, &ghost).await?;
     }
 
+    // A message of it in a channel that is mirrored.
+    let message = json!({ "rid": channel, "msg": "theirs", "federation": { "eventId": "$1" } });
+    carol.send_message(message).await?;
     // A mirrored channel that comes to belong to it ends.
     carol.send(&channel, "ours").await?;
     alice.wait_for_text(&room, "ours").await?;
+    assert_eq!(alice.room_texts(&room).await?, ["ours"]);
     control.mark_federated(&channel, true).await?;
     reconnect(&world).await?;
     wait_for_notice(&alice, &room, "belongs to Rocket.Chat's own federation now").await?;
-    wait_until_left(&world, &alice, &room).await
+    wait_until_left(&world, &alice, &room).await?;
+
+    // Whoever runs it is told at every start.
+    world
+        .change_setting("Federation_Matrix_enabled", json!(true))
+        .await?;
+    world.bridge.stop().await?;
+    let before = world.bridge.logs().len();
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    let logs = world.bridge.logs();
+    let logs = logs.get(before..).unwrap_or_default();
+    for warning in [
+        "Rocket.Chat's own federation is on: its rooms and users are left alone",
+        "a channel of bridge.channels cannot be mirrored",
+    ] {
+        assert!(logs.contains(warning), "{warning}: {logs}");
+    }
+    assert_eq!(alice.resolve_alias(&world.alias("general")).await?, None);
+    Ok(())
 }

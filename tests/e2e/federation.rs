@@ -8,11 +8,42 @@ use crate::BRIDGE;
 
 /// A world with `#general` in which so many other homeservers federate.
 async fn world_with_others(others: usize) -> Result<World> {
+    World::start(options_with_others(others)).await
+}
+
+fn options_with_others(others: usize) -> WorldOptions {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     options.bridge_admins = vec!["admin".into()];
     options.other_homeservers = others;
-    World::start(options).await
+    options
+}
+
+/// Waits until somebody's invitation stands in the room as the bridge's own homeserver has
+/// it. Synapse gives an invitation to the homeserver of whoever is invited before it stores
+/// it: who comes in between is refused.
+async fn wait_until_invited(
+    world: &World,
+    operator: &MatrixUser,
+    room: &str,
+    user: &str,
+) -> Result<()> {
+    let path = format!(
+        "/_synapse/admin/v1/rooms/{}/state",
+        room.replace('!', "%21")
+    );
+    world
+        .eventually("the invitation to stand", async || {
+            let answer = operator.request("GET", &path, None).await?;
+            let state = answer.body["state"].as_array().cloned().unwrap_or_default();
+            let stands = state.iter().any(|event| {
+                event["type"] == "m.room.member"
+                    && event["state_key"] == user
+                    && event["content"]["membership"] == "invite"
+            });
+            Ok(stands.then_some(()))
+        })
+        .await
 }
 
 /// Files, edits and names between two people in a room that is mirrored.
@@ -73,7 +104,9 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
 
     // From Matrix: the ghost is invited over federation.
     let direct = bob.create_direct(&[&world.ghost("carol")]).await?;
-    // Written while the ghost enters: homeservers hand it over with what comes next.
+    // Written while the ghost enters. A homeserver gives an event to those that are in the
+    // room where the event stands: this one stands before the join, and comes with what is
+    // written next.
     bob.send_text(&direct, "between us").await?;
     let dm = carol.wait_for_dm(&world.puppet_of(&bob.user_id)).await?;
     bob.send_text(&direct, "and nobody else").await?;
@@ -82,6 +115,7 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
     talk(&world, (&bob, &direct), (&carol, &dm)).await?;
 
     // From Rocket.Chat: the person is invited over federation.
+    let operator = world.synapse.register_admin("operator").await?;
     let dave = world.rocket_user("dave").await?;
     let dm = dave.open_dm(&world.puppet_of(&bob.user_id)).await?;
     dave.send(&dm, "hello bob").await?;
@@ -90,6 +124,7 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
         .wait_for_invite("a direct message", |invite| invite.sender == ghost)
         .await?;
     assert!(invite.is_direct);
+    wait_until_invited(&world, &operator, &invite.room_id, &bob.user_id).await?;
     let direct = bob.join(&invite.room_id).await?;
     // Whether he gets what was written in the moment that he entered is between the two
     // homeservers.
@@ -97,6 +132,77 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
     bob.wait_for_text(&direct, "are you there?").await?;
     bob.send_text(&direct, "hello dave").await?;
     dave.wait_for_text(&dm, "hello dave").await?;
+
+    // Into a private group, where nobody comes without an invitation.
+    let puppet = world.puppet_of(&bob.user_id);
+    let club = carol
+        .create_group("club", &[World::ROCKET_BOT, &puppet])
+        .await?;
+    let invite = bob
+        .wait_for_invite("the club", |invite| {
+            let mut names = invite.state.iter().map(|event| event.text("/name"));
+            names.any(|name| name == "club")
+        })
+        .await?;
+    wait_until_invited(&world, &operator, &invite.room_id, &bob.user_id).await?;
+    let room = bob.join(&invite.room_id).await?;
+    bob.send_text(&room, "let me in").await?;
+    carol.wait_for_text(&club, "let me in").await?;
+    carol.send(&club, "you are in").await?;
+    bob.wait_for_text(&room, "you are in").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_channels_do_not_federate_nobody_of_another_homeserver_comes_in() -> Result<()> {
+    let mut options = options_with_others(1);
+    options.extra_config = json!({ "bridge": { "federate": false } });
+    let world = World::start(options).await?;
+    let bob = world.other_user(world.other()?, "bob").await?;
+    let alice = world.matrix_user("alice").await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+
+    let refused = bob.join(&world.alias("general")).await;
+    let why = refused.expect_err("kept out").to_string();
+    assert!(
+        why.contains("403") && why.contains("unfederatable"),
+        "{why}"
+    );
+    assert!(alice.invite(&room, &bob.user_id).await.is_err());
+    // A channel that the alias opens is like those of the configuration.
+    let tea = carol.create_channel("tea", &[]).await?;
+    assert!(bob.join(&world.alias("tea")).await.is_err());
+    let tea_room = alice.join(&world.alias("tea")).await?;
+
+    // Direct messages are between those who wish them.
+    let direct = bob.create_direct(&[&world.ghost("carol")]).await?;
+    bob.wait_for_members(&direct, &[&bob.user_id, &world.ghost("carol")])
+        .await?;
+    bob.send_text(&direct, "between us").await?;
+    let puppet = world.puppet_of(&bob.user_id);
+    let dm = carol.wait_for_dm(&puppet).await?;
+    carol.wait_for_text(&dm, "between us").await?;
+
+    // Where somebody adds such a person on Rocket.Chat it is said that they read nothing.
+    let id = carol.find_user(&puppet).await?.expect("the puppet")["_id"].clone();
+    let id = id.as_str().expect("an id");
+    carol.invite_to_channel(&tea, id).await?;
+    let said = carol
+        .wait_for_message(&tea, "that bob is not there", |message| {
+            message
+                .text
+                .contains("I cannot be invited into this room on Matrix")
+        })
+        .await?;
+    assert_eq!(said.username, puppet);
+    carol.send(&tea, "only for us").await?;
+    alice.wait_for_text(&tea_room, "only for us").await?;
+    let members = alice.joined_members(&tea_room).await?;
+    assert!(!members.contains_key(&bob.user_id), "{members:?}");
+    carol.send(&channel, "and here").await?;
+    alice.wait_for_text(&room, "and here").await?;
     Ok(())
 }
 
@@ -260,6 +366,13 @@ async fn when_the_inviters_homeserver_is_gone_another_one_is_asked() -> Result<(
         .await?;
     bob.wait_for_invite("from dora", |invite| invite.room_id == room)
         .await?;
+    // See `wait_until_invited`.
+    world
+        .eventually("the invitation to stand", async || {
+            let member = dora.state_content(&room, "m.room.member", &bob.user_id);
+            Ok(member.await?.map(|_| ()))
+        })
+        .await?;
     bob.join(&room).await?;
 
     world.bridge.stop().await?;
@@ -286,6 +399,10 @@ async fn when_the_inviters_homeserver_is_gone_another_one_is_asked() -> Result<(
     world.bridge.restart().await?;
     world.bridge.ready().await?;
     let direct = dora.create_direct(&[&ghost]).await?;
+    // What is written before the ghost is in stays with dora's homeserver until she writes
+    // something else.
+    dora.wait_for_members(&direct, &[&dora.user_id, &ghost])
+        .await?;
     dora.send_text(&direct, "but here").await?;
     let dm = carol.wait_for_dm(&world.puppet_of(&dora.user_id)).await?;
     carol.wait_for_text(&dm, "but here").await?;

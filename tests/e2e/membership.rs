@@ -303,6 +303,53 @@ async fn who_is_removed_and_kept_out_on_matrix_is_so_on_rocketchat() -> Result<(
 }
 
 #[tokio::test]
+async fn who_is_banned_and_stays_on_rocketchat_hears_that_nothing_arrives() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let puppet = world.puppet("alice");
+    wait_for_member(&world, &carol, &channel, &puppet, true).await?;
+    let puppet_id = id_of(&carol, &puppet).await?;
+    role(world.rocket_admin(), "addModerator", &channel, &puppet_id).await?;
+    wait_for_level(&world, &alice, &room, &alice.user_id, Some(50)).await?;
+    let erin = world.rocket_user("erin").await?;
+    erin.join_channel("general").await?;
+    let ghost = world.ghost("erin");
+    wait_for_membership(&alice, &room, &ghost, "join").await?;
+    alice.ban(&room, &ghost, "never").await?;
+    wait_for_member(&world, &carol, &channel, "erin", false).await?;
+
+    let rule = Rule::on("/api/v1/channels.kick").status_with(
+        400,
+        json!({ "content-type": "application/json" }),
+        &refusal(),
+    );
+    world.rocketchat.control().add_rule(rule).await?;
+    erin.join_channel("general").await?;
+    let dm = erin.wait_for_dm(World::ROCKET_BOT).await?;
+    erin.wait_for_message(&dm, "what became of it", |message| {
+        message.text.contains("has banned you")
+            && message
+                .text
+                .contains("What you write there does not reach Matrix")
+    })
+    .await?;
+    erin.send(&channel, "can you hear me?").await?;
+    carol.send(&channel, "a marker").await?;
+    alice.wait_for_text(&room, "a marker").await?;
+    let texts = alice.room_texts(&room).await?;
+    assert!(!texts.contains(&"can you hear me?".to_owned()), "{texts:?}");
+    wait_for_membership(&alice, &room, &ghost, "ban").await?;
+    wait_for_member(&world, &carol, &channel, "erin", true).await?;
+    assert_eq!(erin.room_texts(&dm).await?.len(), 1, "told once");
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
     let General {
         world,

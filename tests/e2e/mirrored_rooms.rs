@@ -7,17 +7,14 @@ use testbed::{MatrixUser, Rule, World, WorldOptions};
 
 use crate::{BRIDGE, General, in_general};
 
-/// Waits until an alias leads somewhere, and enters: an alias is there before all of its
-/// room is.
+/// Waits until an alias leads somewhere, and enters.
 async fn entered(world: &World, user: &MatrixUser, alias: &str) -> Result<String> {
-    world
+    let room = world
         .eventually(&format!("{alias} to lead somewhere"), async || {
-            let Some(room) = user.resolve_alias(alias).await? else {
-                return Ok(None);
-            };
-            user.join(&room).await.map(Some)
+            user.resolve_alias(alias).await
         })
-        .await
+        .await?;
+    user.join(&room).await
 }
 
 /// The id of a Matrix user's puppet.
@@ -362,11 +359,22 @@ async fn a_team_is_a_space_of_its_mirrored_rooms() -> Result<()> {
     let body = json!({ "teamId": hidden["_id"], "rooms": [tea] });
     carol.post("teams.addRooms", body).await?;
     world.rocketchat.control().drop_sockets(None).await?;
-    world
-        .eventually("the room to be closed", async || {
-            let rule = alice.state_content(&room, "m.room.join_rules", "").await?;
-            Ok((rule.context("a rule")?["join_rule"] == "invite").then_some(()))
-        })
-        .await?;
+    let entry = async |wanted: &str| {
+        world
+            .eventually(&format!("the room's rule to be {wanted}"), async || {
+                let rule = alice.state_content(&room, "m.room.join_rules", "").await?;
+                Ok((rule.context("a rule")?["join_rule"] == wanted).then_some(()))
+            })
+            .await
+    };
+    entry("invite").await?;
+
+    // No room tells when its team becomes public, or private.
+    for (kind, wanted) in [(0, "public"), (1, "invite")] {
+        let body = json!({ "teamId": hidden["_id"], "data": { "type": kind } });
+        carol.post("teams.update", body).await?;
+        world.rocketchat.control().drop_sockets(None).await?;
+        entry(wanted).await?;
+    }
     Ok(())
 }

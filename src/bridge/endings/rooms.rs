@@ -249,6 +249,35 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether something could not be done in the room of a direct message because none of
+    /// the bridge's ghosts is in it any more: an administrator of the homeserver may have
+    /// removed the room with all that was in it, of which nobody is told when the bridge was
+    /// away. Then its portal ends, and the conversation goes on in a new room.
+    pub(in crate::bridge) async fn has_lost_direct_room(
+        self: &Arc<Self>,
+        portal: &Portal,
+        failure: &Failure,
+    ) -> Result<bool, Failure> {
+        let is_shut_out = matches!(
+            failure,
+            Failure::Matrix(error) if error.is_forbidden() || error.is_not_found()
+        );
+        if !is_direct(portal) || !is_shut_out {
+            return Ok(false);
+        }
+        for peer in portal.kind.direct_peers() {
+            let Some(ghost) = self.store.ghost(peer)? else {
+                continue;
+            };
+            let joined = self.as_ghost(&ghost).joined_rooms().await?;
+            if joined.contains(&portal.room_id) {
+                return Ok(false);
+            }
+        }
+        self.end_portal(portal, Reason::RoomLost).await?;
+        Ok(true)
+    }
+
     /// Whether an event tells that the bot, or the ghost of a direct message, is out of
     /// a room by what looks like its own doing: so a homeserver's administrator closes a
     /// room.

@@ -7,16 +7,13 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{is_direct, is_there_on_matrix, is_there_on_rocketchat, words};
-use crate::bridge::room_state::BRIDGE_STATE;
+use crate::bridge::room_state::{BRIDGE_STATE, CANONICAL};
 use crate::bridge::{Bridge, Failure, derived, marker};
 use crate::matrix::{self, Intent};
-use crate::rocketchat;
 use crate::rocketchat::documents::RoomType;
 use crate::rocketchat::rest::OutgoingMessage;
+use crate::rocketchat::{self, RocketMessageId};
 use crate::store::{Ending, Portal, PortalKind};
-
-/// The addresses that a room says it has.
-const CANONICAL_ALIAS: &str = "m.room.canonical_alias";
 
 impl Bridge {
     /// Takes everything back that the bridge had put into the rooms of a portal. Those
@@ -44,7 +41,7 @@ impl Bridge {
             self.as_far_as_possible("taken out of the directory", || self.unlist(portal))
                 .await?;
             if is_there_on_rocketchat(ending) {
-                self.puppets_leave(portal).await?;
+                self.puppets_leave(ending).await?;
             }
         }
         self.ghosts_leave(ending).await
@@ -86,12 +83,30 @@ impl Bridge {
         let Some(text) = words::on_rocketchat(ending) else {
             return Ok(());
         };
-        let portal = &ending.portal;
         let key = &self.registration.as_token;
+        let id = derived::ending_message_id(key, &ending.portal.rid, ending.begun);
+        self.say_on_rocketchat(ending, &id, &text).await
+    }
+
+    /// Says whom Rocket.Chat does not let leave: who alone owns the room stays in it.
+    async fn tell_who_stays(&self, ending: &Ending, staying: &[String]) -> Result<(), Failure> {
+        let key = &self.registration.as_token;
+        // Another id than that of the end, which was begun in a moment of its own.
+        let told = derived::ending_message_id(key, &ending.portal.rid, -ending.begun);
+        self.say_on_rocketchat(ending, &told, &words::staying(staying))
+            .await
+    }
+
+    async fn say_on_rocketchat(
+        &self,
+        ending: &Ending,
+        id: &RocketMessageId,
+        text: &str,
+    ) -> Result<(), Failure> {
         let message = OutgoingMessage {
-            id: &derived::ending_message_id(key, &portal.rid, ending.begun),
-            rid: &portal.rid,
-            msg: &text,
+            id,
+            rid: &ending.portal.rid,
+            msg: text,
             tmid: None,
             alias: None,
             avatar: None,
@@ -176,7 +191,7 @@ impl Bridge {
 
     /// The room no longer says that it has addresses of the bridge's.
     async fn forget_own_addresses(&self, bot: &Intent, room: &RoomId) -> Result<(), Failure> {
-        let Some(mut content) = bot.state(room, CANONICAL_ALIAS, "").await? else {
+        let Some(mut content) = bot.state(room, CANONICAL, "").await? else {
             return Ok(());
         };
         let is_ours = |alias: &Value| {
@@ -195,20 +210,21 @@ impl Bridge {
             more.retain(|alias| !is_ours(alias));
         }
         if content != before {
-            bot.send_state(room, CANONICAL_ALIAS, "", &content, None)
-                .await?;
+            bot.send_state(room, CANONICAL, "", &content, None).await?;
         }
         Ok(())
     }
 
     /// The puppets leave the room on Rocket.Chat: they are there for the bridge only. At
     /// last its own account leaves.
-    async fn puppets_leave(&self, portal: &Portal) -> Result<(), Failure> {
+    async fn puppets_leave(&self, ending: &Ending) -> Result<(), Failure> {
+        let portal = &ending.portal;
         let kind = match portal.kind {
             PortalKind::Channel => RoomType::Channel,
             _ => RoomType::Group,
         };
         let (rid, kind) = (&portal.rid, &kind);
+        let mut staying = Vec::new();
         for user in self.puppets_there(portal, kind).await? {
             let left = self
                 .persevere(async |_| {
@@ -224,9 +240,14 @@ impl Bridge {
             match left {
                 Err(failure) if failure.is_permanent() => {
                     tracing::info!(%rid, %user, %failure, "a puppet stays in a room that is no longer mirrored");
+                    staying.extend(self.store.puppet(&user)?.map(|puppet| puppet.username));
                 }
                 outcome => outcome?,
             }
+        }
+        if !staying.is_empty() {
+            self.as_far_as_possible("told who stays", || self.tell_who_stays(ending, &staying))
+                .await?;
         }
         self.as_far_as_possible("left by the bridge's account", || async {
             let rocket = self.rocket().await;

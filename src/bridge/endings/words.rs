@@ -74,3 +74,13 @@ pub(super) fn on_rocketchat(ending: &Ending) -> Option<String> {
         | Reason::PersonDeleted => None,
     }
 }
+
+/// Said in the room on Rocket.Chat of the accounts that cannot leave it.
+pub(super) fn staying(accounts: &[String]) -> String {
+    format!(
+        "Rocket.Chat does not let {} leave, which nobody speaks through here any more: perhaps \
+         nobody else owns this channel. An administrator can make somebody else an owner and \
+         remove them.",
+        plain(&accounts.join(", "))
+    )
+}

@@ -145,13 +145,20 @@ impl Bridge {
         let Some(portal) = self.store.portal(rid)? else {
             return Ok(Mirrored::NoPortal);
         };
-        match document {
+        let done = match document {
             Document::Message(message) => {
                 self.mirror_message(&portal, message, attempt, brought)
                     .await
             }
             Document::Deleted { id, .. } => self.mirror_deletion(&portal, id).await,
-        }?;
+        };
+        if let Err(failure) = &done
+            && self.has_lost_direct_room(&portal, failure).await?
+        {
+            // Read back from there, and so brought into the room of the next portal.
+            return Err(Failure::NotYet("the room that the conversation goes on in"));
+        }
+        done?;
         // It may have been set aside before.
         let (room, id) = (&portal.room_id, document.id().as_str());
         if self.store.dead_letter_of(room, id)?.is_some() {

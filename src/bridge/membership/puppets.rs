@@ -420,10 +420,51 @@ impl Bridge {
             // They want no invitations, or the bot lacks the power.
             Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {
                 tracing::warn!(%room, %user, %error, "cannot be invited");
-                return Ok(());
+                return self
+                    .say_uninvited(portal, user, &Failure::from(error))
+                    .await;
             }
             Err(error) => return Err(error.into()),
         }
         self.note_puppet_in(portal, user)
+    }
+
+    /// Says once as the puppet, in the room into which it was brought, that its user is not
+    /// there: Rocket.Chat does not always tell who did it.
+    async fn say_uninvited(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let puppet = self.puppet_of(user).await?;
+        let about = RocketMessageId::new(format!("{} {user}", portal.rid));
+        let id = derived::telling_id(&about, "uninvited");
+        let text = crate::convert::to_rocketchat::plain(&format!(
+            "I cannot be invited into this room on Matrix, so I read nothing of what is written here. {}",
+            failure.person_text()
+        ));
+        let (id, text) = (&id, &text);
+        let told = self
+            .as_puppet(&puppet, |session| async move {
+                let message = OutgoingMessage {
+                    id,
+                    rid: &portal.rid,
+                    msg: text,
+                    tmid: None,
+                    alias: None,
+                    avatar: None,
+                    emoji: None,
+                };
+                session.send_message(&message).await
+            })
+            .await;
+        match told {
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(rid = %portal.rid, %user, %failure, "nobody could be told");
+                Ok(())
+            }
+            outcome => outcome.map(drop),
+        }
     }
 }

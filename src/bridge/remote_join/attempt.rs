@@ -95,6 +95,8 @@ impl Bridge {
                 Err(outcome) => return outcome,
             },
         };
+        self.add_others(&mut via, candidates::server_in(&room));
+        let asked = via.len();
         let error = match intent.join_by_alias_or_id((&*room).into(), &via).await {
             Ok(entered) => return Outcome::Entered(entered),
             Err(error) => error,
@@ -110,7 +112,7 @@ impl Bridge {
         self.ask_directory(&intent, join, &room, &mut via).await;
         match via.as_slice() {
             [] => answers.add(&self.config.homeserver.server_name, &error),
-            [only] if join.via.len() == 1 => answers.add(only, &error),
+            [only] if asked == 1 => answers.add(only, &error),
             _ => {
                 for server in &via {
                     let alone = std::slice::from_ref(server);
@@ -178,7 +180,11 @@ impl Bridge {
         }
     }
 
-    fn add_others(&self, via: &mut Vec<OwnedServerName>, servers: Vec<OwnedServerName>) {
+    fn add_others(
+        &self,
+        via: &mut Vec<OwnedServerName>,
+        servers: impl IntoIterator<Item = OwnedServerName>,
+    ) {
         let ours = &self.config.homeserver.server_name;
         candidates::add(via, servers.into_iter().filter(|server| server != ours));
     }

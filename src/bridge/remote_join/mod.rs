@@ -357,11 +357,10 @@ impl Bridge {
             Outcome::Entered(room) => self.entered_elsewhere(&join, room).await,
             Outcome::Refused(answers) => {
                 tracing::info!(user = %join.user, target = %join.target, answers = %in_words(&answers), "a room elsewhere cannot be entered");
-                self.store
-                    .change()
-                    .no_remote_join(&join.user, &join.target)
-                    .commit()?;
-                self.told_refused(&join, &answers).await
+                // First of all: whoever asked must hear of it.
+                self.told_refused(&join, &answers).await?;
+                let change = self.store.change();
+                Ok(change.no_remote_join(&join.user, &join.target).commit()?)
             }
             Outcome::Later(answers) => {
                 tracing::info!(user = %join.user, target = %join.target, tries = join.tries + 1, answers = %in_words(&answers), "a room elsewhere cannot be entered yet");

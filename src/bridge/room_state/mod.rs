@@ -39,6 +39,7 @@ use tokio::sync::Notify;
 pub(super) use aspects::agreed_states;
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
+pub(super) use places::CANONICAL;
 
 use super::look_queue::Queue;
 use super::power::PowerLevels;
@@ -138,7 +139,10 @@ impl Bridge {
         is_closed: bool,
     ) -> Result<(), StoreError> {
         self.store.amend_room_state(&portal.rid, |state| {
-            *state = RoomState::default();
+            *state = RoomState {
+                making: state.making,
+                ..RoomState::default()
+            };
             for aspect in [Aspect::Access, Aspect::Name, Aspect::Topic] {
                 let value = aspect.on_rocketchat(room);
                 state.agreed.insert(aspect.key().to_owned(), value);

@@ -8,7 +8,8 @@ use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::RoomType;
 use crate::store::{Portal, RoomState};
 
-const CANONICAL: &str = "m.room.canonical_alias";
+/// The state that has the addresses of a room.
+pub(in crate::bridge) const CANONICAL: &str = "m.room.canonical_alias";
 
 impl Bridge {
     /// Keeps alias and directory as the room is: a private room has neither.
@@ -64,6 +65,13 @@ impl Bridge {
                             tracing::warn!(alias = %wanted, "an alias belongs to another room");
                             return Ok(());
                         };
+                        // Two names may differ in what aliases do not tell apart.
+                        let now = self.room_now(&other.rid).await?;
+                        if now.is_some_and(|now| self.alias_of(&now.room).as_ref() == Some(wanted))
+                        {
+                            tracing::info!(alias = %wanted, "an alias belongs to another channel that is called almost the same");
+                            return Ok(());
+                        }
                         self.compare_room(&other.rid);
                         return Err(Failure::NotYet("another room to give up its alias"));
                     }

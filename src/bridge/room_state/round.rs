@@ -38,6 +38,9 @@ impl Bridge {
             if let Err(failure) = self.tidy_spaces().await {
                 tracing::warn!(%failure, "spaces may show rooms that are not mirrored");
             }
+            if let Err(failure) = self.compare_teams().await {
+                tracing::warn!(%failure, "teams cannot be compared now");
+            }
             if let Err(failure) = self.compare_all_rooms().await {
                 tracing::warn!(%failure, "rooms cannot be compared now");
             }

@@ -1,15 +1,18 @@
 //! Teams: a space for each team of which a room is mirrored.
 
+use std::collections::BTreeSet;
+
 use ruma::api::client::room::create_room;
 use ruma::api::client::room::create_room::v3::RoomPreset;
 use ruma::serde::Raw;
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId};
 use serde_json::{Value, json};
 
+use super::aspects::{Aspect, PRIVATE, PUBLIC};
 use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::Room;
 use crate::rocketchat::rest::Team;
-use crate::store::{Portal, TeamSpace};
+use crate::store::{Portal, PortalKind, TeamSpace};
 
 const CHILD: &str = "m.space.child";
 const PARENT: &str = "m.space.parent";
@@ -87,6 +90,42 @@ impl Bridge {
         self.store.amend_team_space(team, |noted| {
             noted.rooms.remove(room);
         })?;
+        // Who is in that room only may not enter any more.
+        if let Some(space) = &known.space {
+            let is_public = known.entry == entry_of(true, &known.rooms).to_string();
+            self.keep_entry(team, space, is_public).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the teams that have spaces: that one has become private, or public, shows
+    /// in no list of rooms.
+    pub(super) async fn compare_teams(&self) -> Result<(), Failure> {
+        for known in self.store.team_spaces() {
+            let id = &known.team;
+            let team = self
+                .persevere(async |_| Ok(self.rocket().await.bot.team(id).await?))
+                .await?;
+            if let (Some(team), Some(space)) = (&team, &known.space) {
+                let _one_at_a_time = self.making_space.lock(id).await;
+                self.persevere(|_| self.keep_space(id, space, team)).await?;
+            }
+            // Of a team that is not known nobody is a member.
+            let wanted = match team.is_some_and(|team| team.is_public()) {
+                true => PUBLIC,
+                false => PRIVATE,
+            };
+            for room in &known.rooms {
+                let Some(portal) = self.store.portal_of_room(room)? else {
+                    continue;
+                };
+                let state = self.store.room_state(&portal.rid)?;
+                let agreed = state.agreed.get(Aspect::Access.key()).map(String::as_str);
+                if portal.kind == PortalKind::Channel && agreed != Some(wanted) {
+                    self.compare_room(&portal.rid);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -171,18 +210,20 @@ impl Bridge {
             self.store
                 .amend_team_space(id, |noted| noted.name.clone_from(&team.name))?;
         }
-        let entry = match team.is_public() {
-            true => json!({ "join_rule": "public" }),
-            false => {
-                let rooms = known.rooms.iter();
-                let allow: Vec<Value> = rooms
-                    .map(|room| json!({ "type": "m.room_membership", "room_id": room }))
-                    .collect();
-                json!({ "join_rule": "restricted", "allow": allow })
-            }
-        };
+        self.keep_entry(id, space, team.is_public()).await
+    }
+
+    async fn keep_entry(
+        &self,
+        id: &str,
+        space: &OwnedRoomId,
+        is_public: bool,
+    ) -> Result<(), Failure> {
+        let known: TeamSpace = self.store.team_space(id)?;
+        let entry = entry_of(is_public, &known.rooms);
         let said = entry.to_string();
         if known.entry != said {
+            let bot = self.matrix.bot();
             bot.send_state(space, "m.room.join_rules", "", &entry, None)
                 .await?;
             self.store
@@ -190,4 +231,16 @@ impl Bridge {
         }
         Ok(())
     }
+}
+
+/// Who may enter the space of a team with these rooms.
+fn entry_of(is_public: bool, rooms: &BTreeSet<OwnedRoomId>) -> Value {
+    if is_public {
+        return json!({ "join_rule": "public" });
+    }
+    let allow: Vec<Value> = rooms
+        .iter()
+        .map(|room| json!({ "type": "m.room_membership", "room_id": room }))
+        .collect();
+    json!({ "join_rule": "restricted", "allow": allow })
 }

@@ -20,7 +20,8 @@ use super::Intent;
 use crate::matrix::error::Error;
 
 impl Intent {
-    /// Makes a room. Not safe to repeat: give it an alias to find it by.
+    /// Makes a room. Not safe to repeat: note that it is made, and give it state to find it
+    /// by. An alias in the request leads there before the room is complete (Synapse 1.163).
     ///
     /// # Errors
     /// [`Error::is_alias_in_use`] if the alias is taken.

@@ -27,6 +27,7 @@ pub const ROUTES: &[Route] = &[
     post("teams.leave", leave),
     post("teams.addRooms", add_rooms),
     post("teams.removeRoom", remove_room),
+    post("teams.update", update),
     post("teams.delete", delete),
 ];
 
@@ -62,6 +63,20 @@ fn seen<'a>(state: &'a State, call: &Call) -> Result<&'a Team, Failure> {
         return Err(Failure::Forbidden);
     }
     Ok(team)
+}
+
+/// Of `data` only `type`: whether the team is private.
+fn update(state: &mut State, call: &Call) -> Answer {
+    let (id, _) = with(state, call, "edit-team")?;
+    let kind = call.body.get("data").and_then(|data| data.get("type"));
+    let Some(kind @ (0 | 1)) = kind.and_then(Value::as_i64) else {
+        return Err(missing("data/type"));
+    };
+    if let Some(mut team) = state.teams.get(&id).cloned() {
+        team.doc.insert("type".to_owned(), json!(kind));
+        state.save_team(team);
+    }
+    done()
 }
 
 fn create(state: &mut State, call: &Call) -> Answer {
