@@ -39,7 +39,7 @@ fn with_environment(text: &str, pairs: &[(&str, &str)]) -> Result<Config, Config
 fn the_example_shows_the_defaults() {
     let filled = EXAMPLE
         .replace("user_id: \"\"", "user_id: abc")
-        .replace("token: \"\"", "token: s3cret-token");
+        .replace("  token: \"\"", "  token: s3cret-token");
     let (example, smallest) = (parse(&filled).unwrap(), parse(SMALLEST).unwrap());
     assert_eq!(format!("{example:?}"), format!("{smallest:?}"));
 }

@@ -1,7 +1,7 @@
 //! What was agreed last of who is in a portal and what they may do there, so that it is
 //! known on which side something changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use ruma::{OwnedEventId, OwnedUserId};
@@ -65,6 +65,9 @@ pub struct RoomRights {
     /// Who has left the Matrix room and has to stay on Rocket.Chat, and the event by which
     /// they left, when people were told so.
     pub staying: BTreeMap<RocketUserId, OwnedEventId>,
+    /// Who was removed from a private room on Rocket.Chat and could not be removed from the
+    /// Matrix room.
+    pub reading_along: BTreeSet<OwnedUserId>,
     /// What the bot was last found to lack in the Matrix room.
     pub lacking: Vec<String>,
 }

@@ -45,6 +45,8 @@ pub struct RoomState {
     /// Who on Matrix may write was changed there, to be carried over: the bridge itself
     /// changes the event that has it.
     pub wish: Option<StateWish>,
+    /// The tombstone of the Matrix room that was looked into and is not followed.
+    pub refused_tombstone: Option<OwnedEventId>,
     /// How often something was said about the room.
     pub said: u64,
     /// How often something on Matrix seemed to have changed since the last comparison.

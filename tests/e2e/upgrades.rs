@@ -191,6 +191,42 @@ async fn a_tombstone_that_leads_nowhere_changes_nothing() -> Result<()> {
     tell(moved(""), "names no other").await?;
     tell(moved("!nowhere:matrix.test"), "no such room").await?;
     talks(&general, room, "not moved").await?;
+    // Where it is for something else it stays.
+    let office = alice.create_direct(&[&bot]).await?;
+    alice
+        .wait_for_members(&office, &[&alice.user_id, &bot])
+        .await?;
+    alice
+        .wait_for_message(&office, "a greeting", |event| event.sender == bot)
+        .await?;
+    let refused = alice
+        .send_state(room, "m.room.tombstone", "", moved(&office))
+        .await?;
+    alice
+        .wait_for_message(room, "why not", |event| {
+            event.in_reply_to() == Some(&*refused)
+        })
+        .await?;
+    alice.send_text(&office, "help").await?;
+    alice
+        .wait_until(&office, "an answer", |events| {
+            let said = events
+                .iter()
+                .filter(|event| event.sender == bot && event.kind == "m.room.message");
+            (said.count() > 1).then_some(())
+        })
+        .await?;
+    // A tombstone that is not followed holds nothing up.
+    let name = json!({ "name": "renamed" });
+    alice.send_state(room, "m.room.name", "", name).await?;
+    let channel = &general.channel;
+    world
+        .eventually("the new name", async || {
+            let path = format!("rooms.info?roomId={channel}");
+            let info = general.carol.get(&path).await?;
+            Ok((info["room"]["fname"] == "renamed").then_some(()))
+        })
+        .await?;
 
     // Let in later, it follows.
     tell(moved(&closed), "I am not let in there").await?;
@@ -225,6 +261,53 @@ async fn a_direct_message_follows_its_room() -> Result<()> {
     carol.send(&dm, "here I am").await?;
     alice.wait_for_text(&new, "here I am").await?;
     alice.wait_for_members(&room, &[&alice.user_id]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_direct_message_does_not_go_on_where_others_are() -> Result<()> {
+    let Direct {
+        world,
+        alice,
+        carol,
+        room,
+        dm,
+    } = in_direct().await?;
+    let ghost = world.ghost("carol");
+    let bob = world.matrix_user("bob").await?;
+    let is_not_followed = async |to: &str| {
+        let told = alice
+            .wait_for_message(&room, "that an invitation is needed", |event| {
+                event.body().contains(to) && event.body().contains("I am not let in")
+            })
+            .await?;
+        alice.invite(to, &ghost).await?;
+        alice
+            .wait_for_message(&room, "why it is not followed", |event| {
+                event.body().contains("is to follow this direct message")
+                    && event.origin_server_ts > told.origin_server_ts
+            })
+            .await?;
+        alice.wait_for_members(to, &[&alice.user_id]).await
+    };
+    let predecessor = json!({ "predecessor": { "room_id": room } });
+    let follows = async |settings: Value| {
+        let mut settings = settings;
+        settings["creation_content"] = predecessor.clone();
+        let new = alice.create_room(settings).await?;
+        let moved = json!({ "body": "moved", "replacement_room": new });
+        alice
+            .send_state(&room, "m.room.tombstone", "", moved)
+            .await?;
+        Ok::<_, anyhow::Error>(new)
+    };
+    let new = follows(json!({ "preset": "private_chat", "invite": [bob.user_id] })).await?;
+    is_not_followed(&new).await?;
+    // Nobody's ghost comes because of a name.
+    let new = follows(json!({ "preset": "public_chat" })).await?;
+    is_not_followed(&new).await?;
+    carol.send(&dm, "between us").await?;
+    alice.wait_for_text(&room, "between us").await?;
     Ok(())
 }
 
@@ -404,6 +487,33 @@ async fn an_upgrade_takes_and_gives_no_rights_and_removes_nobody() -> Result<()>
     carol.send(&group, "among ourselves").await?;
     boss.wait_for_text(&twelfth, "among ourselves").await?;
     boss.wait_for_members(&open, &[&boss.user_id]).await?;
+
+    // Whoever was removed and cannot be removed here reads no more.
+    dora.join(&twelfth).await?;
+    let id = id_of(&carol, &bosses).await?;
+    let body = json!({ "roomId": group, "userId": id });
+    carol.post("groups.kick", body).await?;
+    wait_for_notice(&dora, &twelfth, "nothing from Rocket.Chat arrives").await?;
+    carol
+        .wait_for_message(&group, "word of it", |message| {
+            message.text.contains("reaches Matrix")
+        })
+        .await?;
+    carol.send(&group, "not for the boss").await?;
+    boss.leave(&twelfth).await?;
+    wait_for_membership(&dora, &twelfth, &boss.user_id, "leave").await?;
+    world
+        .eventually("messages to arrive again", async || {
+            carol.send(&group, "without the boss").await?;
+            let texts = dora.room_texts(&twelfth).await?;
+            Ok(texts
+                .iter()
+                .any(|text| text == "without the boss")
+                .then_some(()))
+        })
+        .await?;
+    let texts = dora.room_texts(&twelfth).await?;
+    assert!(!texts.iter().any(|text| text == "not for the boss"));
     Ok(())
 }
 

@@ -203,6 +203,11 @@ impl Bridge {
         if is_for_matrix && self.take_command_of(portal, message).await? {
             return Ok(());
         }
+        if is_for_matrix && self.is_read_along(portal)? {
+            // Both rooms were told.
+            tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
+            return Ok(());
+        }
         if is_for_matrix && self.is_kept_out(portal, message).await? {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use super::rights::stand_at;
 use crate::bridge::power::{POWER_LEVELS, PowerLevels};
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::TimelineEvent;
-use crate::store::Portal;
+use crate::store::{Portal, Stand};
 
 /// How many changes of somebody's membership are looked back through for their
 /// invitation: a join is made anew for every new name and picture.
@@ -41,8 +41,11 @@ impl Bridge {
         for _ in 0..MOST_JOINS {
             let Some(found) = event else { return Ok(None) };
             let membership = found.content.get("membership").and_then(Value::as_str);
-            if membership == Some("invite") {
-                return Ok(Some(found.sender));
+            match membership {
+                Some("invite") => return Ok(Some(found.sender)),
+                Some("join") => {}
+                // What was before they left, or were removed, counts no more.
+                _ => return Ok(None),
             }
             event = match replaced(&found) {
                 Some(before) => bot.event(&portal.room_id, &before).await?,
@@ -58,6 +61,7 @@ impl Bridge {
         &self,
         portal: &Portal,
         user: &UserId,
+        wished: Stand,
     ) -> Result<Option<TimelineEvent>, Failure> {
         let bot = self.matrix.bot();
         let room = &portal.room_id;
@@ -70,6 +74,9 @@ impl Bridge {
         };
         let mut event = bot.event(room, &now.event_id).await?;
         let wanted = stand_in(&now);
+        if wanted != wished {
+            return Err(Failure::NotYet("rights that are just changing"));
+        }
         for _ in 0..MOST_CHANGES {
             let Some(found) = event else { return Ok(None) };
             let before = match replaced(&found) {

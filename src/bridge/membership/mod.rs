@@ -12,11 +12,13 @@
 //! * [`puppets`]: people of Matrix and their puppets.
 //! * [`joins`]: ghosts that come although their person has not spoken.
 //! * [`rights`]: owners and moderators, and levels of power.
+//! * [`along`]: who cannot be removed and would read along.
 //! * [`authors`]: who did something on Matrix.
 //! * [`lacking`]: what the bridge has not the power for.
 //! * [`permissions`]: what roles may do on Rocket.Chat.
 //! * [`round`]: comparing everything.
 
+mod along;
 pub(super) mod authors;
 mod events;
 mod ghosts;

@@ -44,6 +44,9 @@ impl Bridge {
                 _ => {}
             }
         }
+        if is_member || seat.membership() != "join" {
+            self.no_longer_along(portal, user)?;
+        }
         match (seat.membership(), is_member, was_member) {
             ("join" | "invite", true, true) => self.no_longer_staying(
                 portal,
@@ -55,10 +58,13 @@ impl Bridge {
                     return Ok(());
                 }
                 // While it cannot be done here it is not agreed.
-                if self.put_out(portal, user, why.by()).await? {
-                    self.note_puppet_out(portal, user)?;
+                match self.put_out(portal, user, why.by()).await? {
+                    true => {
+                        self.no_longer_along(portal, user)?;
+                        self.note_puppet_out(portal, user)
+                    }
+                    false => self.note_reading_along(portal, user, &seat).await,
                 }
-                Ok(())
             }
             ("join", false, false) => self.let_in(portal, user, &seat).await,
             ("invite" | "knock", false, false) => Ok(()),

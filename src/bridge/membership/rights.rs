@@ -116,7 +116,7 @@ impl Bridge {
         self.set_levels(portal, from_rocketchat).await?;
         // After the levels were read: whoever upgrades a room closes it before they change
         // it.
-        if !from_matrix.is_empty() && self.is_being_replaced(portal).await? {
+        if !from_matrix.is_empty() && self.is_being_replaced(portal, false).await? {
             return Ok(());
         }
         for (person, wished) in from_matrix {
@@ -321,7 +321,7 @@ impl Bridge {
         person: &Person,
         wished: Stand,
     ) -> Result<(), Failure> {
-        let author = self.author_of_level(portal, &person.user).await?;
+        let author = self.author_of_level(portal, &person.user, wished).await?;
         let is_known = author.is_some();
         let author = match author {
             Some(event) => Some(event),

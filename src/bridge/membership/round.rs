@@ -176,10 +176,11 @@ impl Bridge {
         for id in there {
             users.extend(self.store.behind_puppet(id)?);
         }
+        let is_private = self.is_private(portal)?;
         for (user, membership) in here {
             if *membership == MembershipState::Join
                 && !self.config.is_ours(user)
-                && self.store.puppet(user)?.is_some()
+                && (is_private || self.store.puppet(user)?.is_some())
             {
                 users.insert(user.clone());
             }

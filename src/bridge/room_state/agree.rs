@@ -156,7 +156,13 @@ impl Bridge {
             return self.agreed(rid, aspect, &there, seen.event);
         }
         // After it was read: whoever upgrades a room closes it before they change it.
-        if agreed.as_ref() == Some(&there) && self.is_being_replaced(portal).await? {
+        // Who may enter is no part of that, and must never stay open.
+        if aspect != Aspect::Access
+            && agreed.as_ref() == Some(&there)
+            && self
+                .is_being_replaced(portal, aspect == Aspect::Writing)
+                .await?
+        {
             return Ok(());
         }
         let hint = self.room_states.hint(rid, aspect);
@@ -438,13 +444,23 @@ impl Bridge {
         actor: Option<&Intent>,
     ) -> Result<Option<OwnedEventId>, Failure> {
         let content = Aspect::Access.as_state(there);
+        // Who reads a private group is not for every member to decide.
+        let invite = if there == PUBLIC { 0 } else { 50 };
+        let set_invite =
+            self.change_power_levels(portal, None, |levels| levels.set_level("invite", invite));
+        if there == PUBLIC {
+            let event = self
+                .set_state(portal, Aspect::Access.state(), &content, actor)
+                .await?;
+            set_invite.await?;
+            return Ok(event);
+        }
+        // One of them must not keep the other from being closed.
+        let closed = set_invite.await;
         let event = self
             .set_state(portal, Aspect::Access.state(), &content, actor)
             .await?;
-        // Who reads a private group is not for every member to decide.
-        let invite = if there == PUBLIC { 0 } else { 50 };
-        self.change_power_levels(portal, None, |levels| levels.set_level("invite", invite))
-            .await?;
+        closed?;
         Ok(event)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::bridge::membership::authors::replaced;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::TimelineEvent;
-use crate::store::{Portal, PortalKind};
+use crate::store::Portal;
 
 /// How many changes of who may read a room are looked back through.
 const MOST_CHANGES: usize = 10;
@@ -51,7 +51,7 @@ impl Bridge {
     /// which they cannot see: somebody opened the room, and has taken the power to close it
     /// from the bridge or never gave it. `event` is what opened it.
     pub(super) async fn tell_open(&self, portal: &Portal, event: &EventId) -> Result<(), Failure> {
-        if portal.kind != PortalKind::Group {
+        if !self.is_private(portal)? {
             return Ok(());
         }
         let text = "The room of this group on Matrix has been opened to people who are not in \

@@ -165,6 +165,14 @@ impl Bridge {
         self.room_states.queue.add(rid.clone());
     }
 
+    /// Whether only those who are in it may read a room: a group, or a channel of a private
+    /// team.
+    pub(super) fn is_private(&self, portal: &Portal) -> Result<bool, StoreError> {
+        let state = self.store.room_state(&portal.rid)?;
+        let access = state.agreed.get(Aspect::Access.key()).map(String::as_str);
+        Ok(portal.kind == PortalKind::Group || access == Some(PRIVATE))
+    }
+
     /// Compares all rooms soon.
     pub(super) fn compare_rooms(&self) {
         self.room_states.round.notify_one();

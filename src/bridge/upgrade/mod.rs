@@ -23,11 +23,13 @@ mod settle;
 
 use std::sync::Arc;
 
+use ruma::events::room::member::MembershipState;
 use ruma::{OwnedRoomId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure, remote_join};
 use crate::matrix::{self, Intent};
+use crate::retry::{Advice, Retryable as _};
 use crate::store::{Accepted, InboxEvent, Portal, PortalKind};
 use settle::leave;
 
@@ -41,7 +43,9 @@ enum Way {
     In,
     /// It comes in later; the tombstone is worked again then.
     Later,
-    /// What to tell people: it does not come in.
+    /// What to tell people: it does not come in before somebody invites it.
+    Waits(String),
+    /// What to tell people: there is nowhere to go.
     No(String),
 }
 
@@ -93,15 +97,31 @@ impl Bridge {
         let Some(portal) = self.store.portal_of_room(&tombstone.room_id)? else {
             return Ok(false);
         };
-        if self.reader(&portal).await?.user_id() != invited {
+        let reader = self.reader(&portal).await?;
+        if reader.user_id() != invited {
             return Ok(false);
         }
+        if portal.kind.is_direct() {
+            match reader.join(room, None).await {
+                Ok(()) => {}
+                // Withdrawn, or in a room elsewhere: as any other invitation.
+                Err(error) if matches!(error.advice(), Advice::GiveUp) => return Ok(false),
+                Err(error)
+                    if matches!(error.kind(), matrix::Kind::Server { .. })
+                        && self.is_there(super::failure::Side::Matrix).await =>
+                {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         let number = self.store.number();
-        self.store
-            .change()
-            .no_awaited_upgrade(room)
-            .again(number, &tombstone)
-            .commit()?;
+        let mut change = self.store.change().again(number, &tombstone);
+        // By the note it is known there why the ghost is in that room.
+        if !portal.kind.is_direct() {
+            change = change.no_awaited_upgrade(room);
+        }
+        change.commit()?;
         self.take_in(&[Accepted {
             number,
             event: tombstone,
@@ -121,7 +141,19 @@ impl Bridge {
             && member
                 .and_then(|member| UserId::parse(member).ok())
                 .is_some_and(|member| self.config.is_ours(&member));
-        Ok(!is_of_ours && self.store.awaited_upgrade(&event.room_id)?.is_some())
+        let room = &event.room_id;
+        let Some(tombstone) = self.store.awaited_upgrade(room)? else {
+            return Ok(false);
+        };
+        // Anybody can name any room as the one that follows theirs.
+        if self.store.portal_of_room(&tombstone.room_id)?.is_none()
+            || self.store.portal_of_room(room)?.is_some()
+            || self.store.is_bot_room(room)?
+        {
+            self.store.change().no_awaited_upgrade(room).commit()?;
+            return Ok(false);
+        }
+        Ok(!is_of_ours)
     }
 
     /// Moves the portal if that is right, and gives it as it is then.
@@ -148,20 +180,36 @@ impl Bridge {
             let why = "The room that is to follow this one is mirrored already.";
             return self.not_followed(portal, event, why).await.map(|()| None);
         }
-        match self.way_into(&reader, portal, event, new).await? {
+        // Entered because of this tombstone, or for another reason.
+        let is_noted = self.store.awaited_upgrade(new)?;
+        let is_noted = is_noted.is_some_and(|noted| noted.event_id == event.event_id);
+        let was_in = !is_noted && reader.joined_rooms().await?.contains(new);
+        let way = match was_in {
+            true => Way::In,
+            false => self.way_into(&reader, portal, event, new).await?,
+        };
+        match way {
             Way::In => {}
             Way::Later => return Ok(None),
+            Way::Waits(why) => {
+                self.say_not_followed(portal, event, "waits", &why).await?;
+                return Ok(None);
+            }
             Way::No(why) => {
                 return self.not_followed(portal, event, &why).await.map(|()| None);
             }
         }
         let unfit = match unfit(&reader, old, new).await? {
+            None if portal.kind.is_direct() => self.unfit_for_direct(&reader, portal, new).await?,
             None => self.keep_closed(&reader, portal, new).await?,
             unfit => unfit,
         };
         if let Some(why) = unfit {
             self.not_followed(portal, event, why).await?;
-            leave(&reader, new, why).await?;
+            // What it is in for another reason, it stays in: a space, a room for commands.
+            if !was_in {
+                leave(&reader, new, why).await?;
+            }
             self.store.change().no_awaited_upgrade(new).commit()?;
             return Ok(None);
         }
@@ -203,6 +251,11 @@ impl Bridge {
         let ours = &self.config.homeserver.server_name;
         let mut via = vec![event.sender.server_name().to_owned()];
         remote_join::add(&mut via, remote_join::server_in(new));
+        // Nobody's ghost is led into a room by words alone.
+        if portal.kind.is_direct() && !reader.joined_rooms().await?.contains(new) {
+            self.store.change().awaited_upgrade(new, event).commit()?;
+            return Ok(Way::Waits(not_let_in(new, reader)));
+        }
         let members = reader.joined_members(&portal.room_id).await?;
         remote_join::add(
             &mut via,
@@ -216,11 +269,7 @@ impl Bridge {
             Err(error) => error,
         };
         if error.is_forbidden() {
-            return Ok(Way::No(format!(
-                "This room goes on in {new}, and I am not let in there. Please invite {} into \
-                 it; until then nothing moves.",
-                reader.user_id()
-            )));
+            return Ok(Way::Waits(not_let_in(new, reader)));
         }
         let is_elsewhere = error.is_not_found()
             || matches!(error.kind(), matrix::Kind::Server { .. })
@@ -240,6 +289,52 @@ impl Bridge {
         }
     }
 
+    /// What is wrong with a room that is to follow that of a direct message: others read
+    /// there, or could.
+    async fn unfit_for_direct(
+        &self,
+        reader: &Intent,
+        portal: &Portal,
+        new: &OwnedRoomId,
+    ) -> Result<Option<&'static str>, Failure> {
+        let rule = reader.state(new, "m.room.join_rules", "").await?;
+        let rule = rule
+            .as_ref()
+            .and_then(|rule| rule.get("join_rule")?.as_str());
+        let history = reader.state(new, "m.room.history_visibility", "").await?;
+        let history = history.as_ref();
+        let history = history.and_then(|shown| shown.get("history_visibility")?.as_str());
+        if !matches!(rule, None | Some("invite" | "knock" | "private"))
+            || history == Some("world_readable")
+        {
+            return Ok(Some(
+                "The room that is to follow this direct message is open to others.",
+            ));
+        }
+        for (member, membership) in reader.members(new).await? {
+            if !matches!(membership, MembershipState::Join | MembershipState::Invite) {
+                continue;
+            }
+            let is_of_it = if self.config.is_ghost(&member) {
+                let ghost = self.store.ghost_by_localpart(member.localpart())?;
+                ghost.is_some_and(|ghost| {
+                    portal
+                        .kind
+                        .direct_peers()
+                        .any(|peer| *peer == ghost.rocket_id)
+                })
+            } else {
+                portal.kind.direct_users().any(|user| *user == member)
+            };
+            if !is_of_it {
+                return Ok(Some(
+                    "In the room that is to follow this direct message are others.",
+                ));
+            }
+        }
+        Ok(None)
+    }
+
     /// Sees to it that nobody reads a private group who is not in it, before it goes on in
     /// a new room; why it cannot go on there, when that cannot be seen to.
     async fn keep_closed(
@@ -248,7 +343,7 @@ impl Bridge {
         portal: &Portal,
         new: &OwnedRoomId,
     ) -> Result<Option<&'static str>, Failure> {
-        if portal.kind != PortalKind::Group {
+        if !self.is_private(portal)? {
             return Ok(None);
         }
         for (kind, key, closed) in [
@@ -281,13 +376,22 @@ impl Bridge {
     /// Whether somebody has closed a portal's room and named another in which it goes on.
     /// Until the portal is there, or the tombstone is taken back, what is done in the room
     /// is part of that and nobody's wish for Rocket.Chat.
-    pub(super) async fn is_being_replaced(&self, portal: &Portal) -> Result<bool, Failure> {
+    ///
+    /// That somebody closed the room for writing is part of it (`is_lock`) also when the
+    /// tombstone was looked into and is not followed.
+    pub(super) async fn is_being_replaced(
+        &self,
+        portal: &Portal,
+        is_lock: bool,
+    ) -> Result<bool, Failure> {
+        let refused = self.store.room_state(&portal.rid)?.refused_tombstone;
         let reader = self.reader(portal).await?;
         let tombstone = reader.state_event(&portal.room_id, TOMBSTONE, "").await?;
         Ok(tombstone.is_some_and(|tombstone| {
             let new = tombstone.content.get("replacement_room");
             let new = new.and_then(Value::as_str);
             !self.config.is_ours(&tombstone.sender)
+                && (is_lock || refused.as_ref() != Some(&tombstone.event_id))
                 && new.is_some_and(|new| RoomId::parse(new).is_ok() && new != portal.room_id)
         }))
     }
@@ -319,21 +423,37 @@ impl Bridge {
         Ok(rooms)
     }
 
-    /// Says why a tombstone is not followed. Nothing else changes.
+    /// Notes that a tombstone is not followed, and says why. Nothing else changes.
     async fn not_followed(
         &self,
         portal: &Portal,
         event: &InboxEvent,
         why: &str,
     ) -> Result<(), Failure> {
+        self.store.amend_room_state(&portal.rid, |state| {
+            state.refused_tombstone = Some(event.event_id.clone());
+        })?;
+        self.compare_room(&portal.rid);
+        self.say_not_followed(portal, event, "refused", why).await
+    }
+
+    /// `outcome` tells what is said of one tombstone from each other: it may first wait.
+    async fn say_not_followed(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+        outcome: &str,
+        why: &str,
+    ) -> Result<(), Failure> {
         tracing::warn!(rid = %portal.rid, room = %event.room_id, sender = %event.sender, why, "a tombstone is not followed");
         let reader = self.reader(portal).await?;
+        let purpose = format!("tombstone {outcome}");
         let text = format!(
-            "{why} This room stays the one that is mirrored; what is changed of it or of \
-             people's rights here does not reach Rocket.Chat while it counts as closed."
+            "{why} This room stays the one that is mirrored; who may write in it does not \
+             change on Rocket.Chat while it counts as closed."
         );
         match self
-            .say(&reader, &event.room_id, &event.event_id, "tombstone", &text)
+            .say(&reader, &event.room_id, &event.event_id, &purpose, &text)
             .await
         {
             // Closed rooms are often quiet ones.
@@ -341,6 +461,14 @@ impl Bridge {
             outcome => outcome,
         }
     }
+}
+
+fn not_let_in(new: &RoomId, reader: &Intent) -> String {
+    format!(
+        "This room goes on in {new}, and I am not let in there. Please invite {} into it; until \
+         then nothing moves, and changes of the room and of people's rights wait.",
+        reader.user_id()
+    )
 }
 
 /// What is wrong with a room that is to follow another, seen from inside.

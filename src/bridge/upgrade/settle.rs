@@ -100,7 +100,7 @@ impl Bridge {
     /// Invites those into the room of a private group who were in the one before and are
     /// in the group: they cannot come by themselves.
     async fn invite_members(&self, portal: &Portal, old: &RoomId) -> Result<(), Failure> {
-        if portal.kind != PortalKind::Group {
+        if !self.is_private(portal)? {
             return Ok(());
         }
         let bot = self.matrix.bot();
