@@ -47,6 +47,9 @@ impl Handler for BridgeHandler {
         // They are in the inbox whatever the disk said: worked now or at the next
         // start, and recognised when they are repeated.
         bridge.take_in(&accepted);
+        for new in &accepted {
+            bridge.close_at_once(&new.event);
+        }
         flushed
     }
 

@@ -68,6 +68,9 @@ pub struct RoomRights {
     /// Who was removed from a private room on Rocket.Chat and could not be removed from the
     /// Matrix room.
     pub reading_along: BTreeSet<OwnedUserId>,
+    /// Whose puppet was brought in on Rocket.Chat although they cannot be invited, which
+    /// was said there.
+    pub uninvited: BTreeSet<OwnedUserId>,
     /// What the bot was last found to lack in the Matrix room.
     pub lacking: Vec<String>,
 }

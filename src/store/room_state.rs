@@ -45,6 +45,8 @@ pub struct RoomState {
     /// Who on Matrix may write was changed there, to be carried over: the bridge itself
     /// changes the event that has it.
     pub wish: Option<StateWish>,
+    /// Somebody on Matrix opened a private room. It is closed until Rocket.Chat lets them.
+    pub opening: Option<StateWish>,
     /// The tombstone of the Matrix room that was looked into and is not followed.
     pub refused_tombstone: Option<OwnedEventId>,
     /// How often something was said about the room.

@@ -197,6 +197,18 @@ async fn where_channels_do_not_federate_nobody_of_another_homeserver_comes_in() 
         })
         .await?;
     assert_eq!(said.username, puppet);
+    // Each time that it is tried.
+    let body = json!({ "roomId": tea, "userId": id });
+    carol.post("channels.kick", body).await?;
+    carol.invite_to_channel(&tea, id).await?;
+    carol
+        .wait_until(&tea, "it to be said again", |messages| {
+            let said = messages
+                .iter()
+                .filter(|said| said.text.contains("I cannot be invited into this room"));
+            (said.count() == 2).then_some(())
+        })
+        .await?;
     carol.send(&tea, "only for us").await?;
     alice.wait_for_text(&tea_room, "only for us").await?;
     let members = alice.joined_members(&tea_room).await?;

@@ -396,6 +396,23 @@ async fn who_has_no_rights_changes_nothing_from_either_side() -> Result<()> {
     wait_for_notice(alice, room, "did not change on Rocket.Chat").await?;
     wait_for_level(world, alice, room, &ghost, None).await?;
     wait_for_role(world, carol, channel, "dave", "moderator", false).await?;
+    // What she may do is not taken back with that, when she did it meanwhile.
+    let control = world.rocketchat.control();
+    let promotion = Rule::on("/api/v1/channels.addModerator");
+    control.add_rule(promotion.times(1).delay(2000)).await?;
+    set_level(alice, room, &ghost, Some(50)).await?;
+    world
+        .eventually("the promotion to be asked for", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok((asked == Some(1)).then_some(()))
+        })
+        .await?;
+    set_level(alice, room, &ghost, Some(-1)).await?;
+    wait_for_notice(alice, room, "were changed here again since").await?;
+    wait_for_muted(&general, "dave", true).await?;
+    control.clear_rules().await?;
+    set_level(alice, room, &ghost, None).await?;
+    wait_for_muted(&general, "dave", false).await?;
     assert!(
         set_level(alice, room, &ghost, Some(100)).await.is_err(),
         "nobody gives what they have not"

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use testbed::{MatrixUser, RocketUser, World, WorldOptions};
+use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions};
 
 use crate::{BRIDGE, Direct, in_direct, world_with_general};
 
@@ -307,12 +307,31 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
     tea.on_rocketchat("/t", json!("c")).await?;
 
-    // With an owner's rights on both sides it does.
+    // With an owner's rights on both sides it does, also while another's is being refused.
     tea.alice_rules().await?;
+    let bob = world.matrix_user("bob").await?;
+    bob.join(room).await?;
+    bob.send_text(room, "hello").await?;
+    carol.wait_for_text(rid, "hello").await?;
+    let control = world.rocketchat.control();
+    let saving = Rule::on("/api/v1/rooms.saveRoomSettings");
+    control.add_rule(saving.times(1).delay(2000)).await?;
+    let name = bob
+        .send_state(room, NAME, "", json!({ "name": "bobs-tea" }))
+        .await?;
+    world
+        .eventually("the name to be asked for", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok((asked == Some(1)).then_some(()))
+        })
+        .await?;
     alice
         .send_state(room, NAME, "", json!({ "name": "green-tea" }))
         .await?;
+    tea.told(&name, "does not allow").await?;
     tea.on_rocketchat("/fname", json!("green-tea")).await?;
+    tea.on_matrix(NAME, "/name", json!("green-tea")).await?;
+    control.clear_rules().await?;
     alice
         .send_state(room, TOPIC, "", json!({ "topic": "Sencha" }))
         .await?;
@@ -332,10 +351,37 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     tea.on_rocketchat("/t", json!("p")).await?;
     // Nobody reads it who is not in it, whatever somebody sets.
     tea.opened_and_closed("shared").await?;
+    // Nor do all of them decide who that is.
+    let mut rights = alice
+        .state_content(room, RIGHTS, "")
+        .await?
+        .context("rights")?;
+    rights["invite"] = json!(0);
+    alice.send_state(room, RIGHTS, "", rights).await?;
     alice
-        .send_state(room, ENTRY, "", json!({ "join_rule": "public" }))
+        .wait_for_message(room, "who can invite", |event| {
+            event
+                .body()
+                .contains("Only owners and moderators can invite")
+        })
         .await?;
+    tea.on_matrix(RIGHTS, "/invite", json!(50)).await?;
+    let open = json!({ "join_rule": "public" });
+    let entry = bob.send_state(room, ENTRY, "", open.clone()).await?;
+    tea.told(&entry, "does not allow").await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
+    // Who opens it waits for Rocket.Chat, and it is closed meanwhile.
+    world.rocketchat.kill().await?;
+    alice.send_text(room, "before the doors open").await?;
+    alice.send_state(room, ENTRY, "", open).await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
+    let stranger = world.matrix_user("stranger").await?;
+    assert!(stranger.join(room).await.is_err(), "nobody has granted it");
+    world.rocketchat.restart().await?;
     tea.on_rocketchat("/t", json!("c")).await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("public")).await?;
+    stranger.join(room).await?;
+    carol.wait_for_text(rid, "before the doors open").await?;
 
     // What Rocket.Chat does not know is not kept.
     let name = alice

@@ -8,7 +8,7 @@
 //! it was, above all of one that somebody else's later event took along: then nothing is
 //! carried over, it is as it was again, and that is said.
 
-use ruma::{EventId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use serde_json::Value;
 
 use super::Seat;
@@ -40,16 +40,10 @@ impl Bridge {
         let mut event = bot.event(&portal.room_id, &now.event_id).await?;
         for _ in 0..MOST_JOINS {
             let Some(found) = event else { return Ok(None) };
-            let membership = found.content.get("membership").and_then(Value::as_str);
-            match membership {
-                Some("invite") => return Ok(Some(found.sender)),
-                Some("join") => {}
-                // What was before they left, or were removed, counts no more.
-                _ => return Ok(None),
-            }
-            event = match replaced(&found) {
-                Some(before) => bot.event(&portal.room_id, &before).await?,
-                None => None,
+            event = match step(&found) {
+                Step::Invited(host) => return Ok(Some(host)),
+                Step::Before(before) => bot.event(&portal.room_id, &before).await?,
+                Step::Nothing => return Ok(None),
             };
         }
         Ok(None)
@@ -68,15 +62,8 @@ impl Bridge {
         let Some(now) = bot.state_event(room, POWER_LEVELS, "").await? else {
             return Ok(None);
         };
-        let stand_in = |event: &TimelineEvent| {
-            let levels = PowerLevels::of(event.content.clone());
-            stand_at(levels.level_of(user), &levels)
-        };
+        is_still(&now, user, wished)?;
         let mut event = bot.event(room, &now.event_id).await?;
-        let wanted = stand_in(&now);
-        if wanted != wished {
-            return Err(Failure::NotYet("rights that are just changing"));
-        }
         for _ in 0..MOST_CHANGES {
             let Some(found) = event else { return Ok(None) };
             let before = match replaced(&found) {
@@ -85,7 +72,7 @@ impl Bridge {
                 None => return Ok(None),
             };
             match before {
-                Some(before) if stand_in(&before) == wanted => event = Some(before),
+                Some(before) if stand_in(&before, user) == wished => event = Some(before),
                 Some(_) => return Ok(Some(found)),
                 None => return Ok(None),
             }
@@ -94,9 +81,96 @@ impl Bridge {
     }
 }
 
+/// A step back through what somebody's membership was.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// They came at this one's invitation.
+    Invited(OwnedUserId),
+    /// They were in the room already: this event was before.
+    Before(OwnedEventId),
+    /// They came by themselves. What was before they left, or were removed, counts no more.
+    Nothing,
+}
+
+fn step(found: &TimelineEvent) -> Step {
+    match found.content.get("membership").and_then(Value::as_str) {
+        Some("invite") => Step::Invited(found.sender.clone()),
+        Some("join") => replaced(found).map_or(Step::Nothing, Step::Before),
+        _ => Step::Nothing,
+    }
+}
+
+fn stand_in(event: &TimelineEvent, user: &UserId) -> Stand {
+    let levels = PowerLevels::of(event.content.clone());
+    stand_at(levels.level_of(user), &levels)
+}
+
+/// Fails when somebody may do something else than what was looked at: whoever made that of
+/// it is not who is looked for.
+fn is_still(now: &TimelineEvent, user: &UserId, wished: Stand) -> Result<(), Failure> {
+    match stand_in(now, user) == wished {
+        true => Ok(()),
+        false => Err(Failure::NotYet("rights that are just changing")),
+    }
+}
+
 /// The event of the same state that stood before this one (Synapse says so; the
 /// specification does not).
-pub(in crate::bridge) fn replaced(event: &TimelineEvent) -> Option<ruma::OwnedEventId> {
+pub(in crate::bridge) fn replaced(event: &TimelineEvent) -> Option<OwnedEventId> {
     let before = event.json.pointer("/unsigned/replaces_state")?;
     EventId::parse(before.as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ruma::user_id;
+    use serde_json::json;
+
+    use super::*;
+
+    /// An event of somebody's, after which another stood in its place.
+    fn event(sender: &str, content: Value, before: Option<&str>) -> TimelineEvent {
+        TimelineEvent {
+            event_id: EventId::parse("$now").unwrap(),
+            sender: UserId::parse(sender).unwrap(),
+            kind: "m.room.member".into(),
+            state_key: Some("@bob:example.org".into()),
+            content,
+            origin_server_ts: 0,
+            json: json!({ "unsigned": { "replaces_state": before } }),
+        }
+    }
+
+    #[test]
+    fn an_invitation_from_before_somebody_was_gone_lets_nobody_in() {
+        let of = |membership: &str, before| {
+            let content = json!({ "membership": membership });
+            step(&event("@alice:example.org", content, before))
+        };
+        let before = Some("$before");
+        let alice = user_id!("@alice:example.org").to_owned();
+        assert_eq!(of("invite", before), Step::Invited(alice));
+        let event = EventId::parse("$before").unwrap();
+        assert_eq!(of("join", before), Step::Before(event), "a new name");
+        assert_eq!(of("join", None), Step::Nothing, "without an invitation");
+        for gone in ["leave", "ban", "knock", "odd"] {
+            assert_eq!(of(gone, before), Step::Nothing, "{gone}");
+        }
+    }
+
+    #[test]
+    fn who_changed_rights_is_not_looked_for_when_they_are_others_by_now() {
+        let dora = user_id!("@dora:example.org");
+        let now = |level: i64| {
+            let content = json!({ "users": { "@dora:example.org": level } });
+            event("@alice:example.org", content, None)
+        };
+        assert!(is_still(&now(50), dora, Stand::Moderator).is_ok());
+        for level in [0, 100] {
+            let outcome = is_still(&now(level), dora, Stand::Moderator);
+            assert!(matches!(outcome, Err(Failure::NotYet(_))), "{level}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use ruma::UserId;
 use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::documents::RoomType;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
@@ -71,7 +71,7 @@ impl Bridge {
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
-                    self.invite_person_here(portal, user, why.by()).await
+                    self.invite_person_here(portal, user, why).await
                 } else {
                     self.take_puppet_out(portal, &puppet, &seat).await
                 }
@@ -231,6 +231,7 @@ impl Bridge {
     fn note_puppet_in(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
         let change = self.store.change();
         change.puppet_in_room(&portal.rid, user).commit()?;
+        self.no_longer_uninvited(portal, user)?;
         // They may have rights on either side.
         self.members.looks.add(Look::Rights(portal.rid.clone()));
         Ok(())
@@ -238,7 +239,8 @@ impl Bridge {
 
     fn note_puppet_out(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
         let change = self.store.change();
-        Ok(change.puppet_not_in_room(&portal.rid, user).commit()?)
+        change.puppet_not_in_room(&portal.rid, user).commit()?;
+        self.no_longer_uninvited(portal, user)
     }
 
     /// Whether the bridge itself removed somebody from the Matrix room.
@@ -402,16 +404,17 @@ impl Bridge {
         &self,
         portal: &Portal,
         user: &UserId,
-        by: Option<&UserRef>,
+        why: Why<'_>,
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
-        if let Some(by) = by
+        if let Some(by) = why.by()
             && let Some(ghost) = self.store.ghost(&by.id)?
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
             match self.as_ghost(&ghost).invite(room, user, None).await {
                 Ok(()) => return self.note_puppet_in(portal, user),
-                Err(error) if error.is_forbidden() => {}
+                // Perhaps the bot can.
+                Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -421,7 +424,7 @@ impl Bridge {
             Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {
                 tracing::warn!(%room, %user, %error, "cannot be invited");
                 return self
-                    .say_uninvited(portal, user, &Failure::from(error))
+                    .say_uninvited(portal, user, why, &Failure::from(error))
                     .await;
             }
             Err(error) => return Err(error.into()),
@@ -429,28 +432,38 @@ impl Bridge {
         self.note_puppet_in(portal, user)
     }
 
-    /// Says once as the puppet, in the room into which it was brought, that its user is not
-    /// there: Rocket.Chat does not always tell who did it.
+    /// Says as the puppet, in the room into which it was brought, that its user is not
+    /// there, once each time: Rocket.Chat does not always tell who did it. Where the puppet
+    /// may not speak, the bridge says so to who did it, or in the room.
     async fn say_uninvited(
         &self,
         portal: &Portal,
         user: &UserId,
+        why: Why<'_>,
         failure: &Failure,
     ) -> Result<(), Failure> {
+        let known = self.store.room_rights(&portal.rid)?;
+        let is_tried = matches!(why, Why::News { came: true, .. });
+        if known.uninvited.contains(user) && !is_tried {
+            return Ok(());
+        }
         let puppet = self.puppet_of(user).await?;
-        let about = RocketMessageId::new(format!("{} {user}", portal.rid));
+        let about = match why {
+            Why::News { message, .. } => message.clone(),
+            Why::Look => RocketMessageId::new(format!("{} {user}", portal.rid)),
+        };
         let id = derived::telling_id(&about, "uninvited");
+        let reason = failure.person_text();
         let text = crate::convert::to_rocketchat::plain(&format!(
-            "I cannot be invited into this room on Matrix, so I read nothing of what is written here. {}",
-            failure.person_text()
+            "I cannot be invited into this room on Matrix, so I read nothing of what is written here. {reason}"
         ));
-        let (id, text) = (&id, &text);
+        let (id, msg) = (&id, &text);
         let told = self
             .as_puppet(&puppet, |session| async move {
                 let message = OutgoingMessage {
                     id,
                     rid: &portal.rid,
-                    msg: text,
+                    msg,
                     tmid: None,
                     alias: None,
                     avatar: None,
@@ -461,10 +474,28 @@ impl Bridge {
             .await;
         match told {
             Err(failure) if failure.is_permanent() => {
-                tracing::info!(rid = %portal.rid, %user, %failure, "nobody could be told");
-                Ok(())
+                tracing::info!(rid = %portal.rid, %user, %failure, "their puppet cannot say that they are not there");
+                let text = crate::convert::to_rocketchat::plain(&format!(
+                    "{} cannot be invited into the room {} on Matrix, and reads nothing of what is written here. {reason}",
+                    puppet.username, portal.name
+                ));
+                match why.by() {
+                    Some(by) => self.tell_directly(&by.id, id, &text).await?,
+                    None => self.tell_room(portal, id, &text).await?,
+                }
             }
-            outcome => outcome.map(drop),
+            outcome => drop(outcome?),
         }
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            rights.uninvited.insert(user.to_owned());
+        })?)
+    }
+
+    /// Somebody is invited, or is not to be: when they cannot be another time, it is said
+    /// again.
+    fn no_longer_uninvited(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
+        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+            rights.uninvited.remove(user);
+        })?)
     }
 }

@@ -363,10 +363,15 @@ impl Bridge {
         };
         let before = known.stands.get(&person.id).copied().unwrap_or_default();
         let stand = self.stand_there(&now, person, before)?;
+        let mut is_another = false;
         let put_back = self
             .change_power_levels(portal, None, |levels| {
-                let level = level_for(stand, levels);
-                levels.set_user_level(&person.user, level);
+                // What somebody has given or taken since must not be overwritten.
+                is_another = stand_at(levels.level_of(&person.user), levels) != wished;
+                if !is_another {
+                    let level = level_for(stand, levels);
+                    levels.set_user_level(&person.user, level);
+                }
             })
             .await;
         let is_back = match put_back {
@@ -379,6 +384,7 @@ impl Bridge {
         };
         if let Some((event, why)) = &refused {
             let ending = match is_back {
+                _ if is_another => "and were changed here again since",
                 true => "and are as they were again",
                 false => "and the bridge lacks the power to put them back here",
             };
@@ -390,6 +396,9 @@ impl Bridge {
             let bot = self.matrix.bot();
             self.say(&bot, &portal.room_id, &event.event_id, &purpose, &text)
                 .await?;
+        }
+        if is_another {
+            return Err(Failure::NotYet("rights that are just changing"));
         }
         Ok(self.store.amend_room_rights(&portal.rid, |rights| {
             if is_back {

@@ -1,15 +1,16 @@
 //! A look at a room: both sides compared with what was agreed last.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use serde_json::{Value, json};
 
 use super::Hint;
 use super::aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, PUBLIC, REACTING, writing_of};
+use super::opening::MAY_INVITE;
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
-use crate::store::{Ghost, Portal, PortalKind, RoomState};
+use crate::store::{Ghost, Portal, PortalKind, RoomState, StateWish};
 
 /// A room of Rocket.Chat as it is now.
 pub(super) struct RoomNow {
@@ -22,14 +23,35 @@ pub(super) struct RoomNow {
     pub is_closed: bool,
 }
 
-/// A state on Matrix as it is now.
-struct Seen {
+/// A state on Matrix as it is now, or as somebody wishes it to be.
+pub(super) struct Seen {
     value: String,
     /// Who set it; none who is one of the bridge's own.
     by: Option<OwnedUserId>,
+    /// By which event they did.
     event: Option<OwnedEventId>,
     /// When (ms).
     at: i64,
+    /// The event that stands in the room.
+    standing: Option<OwnedEventId>,
+    /// It was put back already, until Rocket.Chat lets them.
+    is_put_back: bool,
+    /// Who wished for that when it was looked at, if anybody.
+    opening: Option<StateWish>,
+}
+
+impl Seen {
+    /// Takes for what was seen what somebody wishes who opened a private room, which was
+    /// closed until Rocket.Chat lets them. Whoever set it after that has it.
+    fn wish_to_open(&mut self) {
+        if let (None, PRIVATE, Some(wish)) = (&self.by, self.value.as_str(), &self.opening) {
+            self.value = PUBLIC.to_owned();
+            self.by = Some(wish.sender.clone());
+            self.event = Some(wish.event.clone());
+            self.at = wish.at;
+            self.is_put_back = true;
+        }
+    }
 }
 
 impl Bridge {
@@ -77,6 +99,8 @@ impl Bridge {
         if matches!(portal.kind, PortalKind::Direct { .. }) {
             return self.show_bridge_info(&portal, None).await;
         }
+        // Before anything that needs Rocket.Chat, which may be away.
+        self.close_first(&portal).await?;
         let Some(mut now) = self.room_now(rid).await? else {
             return Ok(());
         };
@@ -99,6 +123,7 @@ impl Bridge {
         }
         let portal = self.with_present_kind(portal, &now.room)?;
         self.keep_history_closed(&portal).await?;
+        self.keep_invites_closed(&portal).await?;
         self.let_unmuted_write(&portal, &now.room).await?;
         self.say_texts(&portal, &now).await?;
         self.tell_unreadable(&portal, &now).await?;
@@ -151,9 +176,12 @@ impl Bridge {
         let known = self.store.room_state(rid)?;
         let agreed = known.agreed.get(aspect.key()).cloned();
         let there = self.on_rocketchat(aspect, now, &known);
-        let seen = self.seen_on_matrix(portal, aspect, &known).await?;
+        let mut seen = self.seen_on_matrix(portal, aspect, &known).await?;
+        if aspect == Aspect::Access && there == PRIVATE {
+            seen.wish_to_open();
+        }
         if seen.value == there {
-            return self.agreed(rid, aspect, &there, seen.event);
+            return self.agreed(rid, aspect, &there, seen.event.clone(), &seen);
         }
         // After it was read: whoever upgrades a room closes it before they change it.
         // Who may enter is no part of that, and must never stay open.
@@ -190,17 +218,19 @@ impl Bridge {
             match granted {
                 Ok(()) => {
                     tracing::info!(%rid, ?aspect, "it is on Rocket.Chat as on Matrix");
-                    self.agreed(rid, aspect, &seen.value, Some(event.clone()))?;
+                    if !seen.is_put_back {
+                        self.agreed(rid, aspect, &seen.value, Some(event.clone()), &seen)?;
+                    }
                     let Some(after) = self.room_now(rid).await? else {
                         return Ok(());
                     };
                     *now = after;
                     // Rocket.Chat may have made something else of it.
                     let there = self.on_rocketchat(aspect, now, &known);
-                    if there == seen.value {
+                    if there == seen.value && !seen.is_put_back {
                         return Ok(());
                     }
-                    return self.show(portal, aspect, &there, None, Some(event)).await;
+                    return self.show(portal, aspect, &there, None, &seen).await;
                 }
                 Err(failure) if failure.is_permanent() => {
                     tracing::info!(%rid, ?aspect, %failure, "a change on Matrix is refused");
@@ -212,13 +242,12 @@ impl Bridge {
                     let bot = self.matrix.bot();
                     self.say(&bot, &portal.room_id, event, aspect.key(), &text)
                         .await?;
-                    return self.show(portal, aspect, &there, None, Some(event)).await;
+                    return self.show(portal, aspect, &there, None, &seen).await;
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        self.show(portal, aspect, &there, hint, seen.event.as_deref())
-            .await
+        self.show(portal, aspect, &there, hint, &seen).await
     }
 
     /// What something is on Rocket.Chat; what was left out is as it was.
@@ -257,6 +286,9 @@ impl Bridge {
             by: None,
             event: None,
             at: 0,
+            standing: event.as_ref().map(|event| event.event_id.clone()),
+            is_put_back: false,
+            opening: known.opening.clone(),
         };
         if let Some(event) = event {
             let is_ours = self.config.is_ours(&event.sender);
@@ -272,20 +304,25 @@ impl Bridge {
         Ok(seen)
     }
 
-    /// Notes that both sides are the same.
+    /// Notes that both sides are the same, after what was `seen` was looked at: what
+    /// somebody has wished for since is left for the next look.
     fn agreed(
         &self,
         rid: &RocketRoomId,
         aspect: Aspect,
         value: &str,
         event: Option<OwnedEventId>,
+        seen: &Seen,
     ) -> Result<(), Failure> {
         self.room_states.forget_hint(rid, aspect);
         let key = aspect.key();
         let known = self.store.room_state(rid)?;
         let is_known = known.agreed.get(key).map(String::as_str) == Some(value)
             && known.settled.get(key) == event.as_ref()
-            && (aspect != Aspect::Writing || known.wish.is_none());
+            && (aspect != Aspect::Writing || known.wish.is_none())
+            && (aspect != Aspect::Access
+                || seen.opening.is_none()
+                || known.opening != seen.opening);
         if !is_known {
             self.store.amend_room_state(rid, |state| {
                 state.agreed.insert(key.to_owned(), value.to_owned());
@@ -295,6 +332,9 @@ impl Bridge {
                 };
                 if aspect == Aspect::Writing && state.wish == known.wish {
                     state.wish = None;
+                }
+                if aspect == Aspect::Access && state.opening == seen.opening {
+                    state.opening = None;
                 }
             })?;
         }
@@ -352,22 +392,29 @@ impl Bridge {
     }
 
     /// Shows on Matrix what a room is like on Rocket.Chat: by the ghost of who did it
-    /// where it may, otherwise by the bot. `over` is the event that it takes the place
-    /// of.
+    /// where it may, otherwise by the bot, in the place of what was seen there.
     async fn show(
         &self,
         portal: &Portal,
         aspect: Aspect,
         there: &str,
         hint: Option<Hint>,
-        over: Option<&EventId>,
+        seen: &Seen,
     ) -> Result<(), Failure> {
         let actor = match hint {
             Some(hint) => self.actor_of(portal, &hint).await?,
             None => None,
         };
+        // The rights are looked at as they are changed.
+        if aspect != Aspect::Writing {
+            self.stands_still(&portal.room_id, aspect.state(), seen.standing.as_deref())
+                .await?;
+        }
         let shown = match aspect {
-            Aspect::Writing => self.show_writing(portal, there, actor.as_ref()).await,
+            Aspect::Writing => {
+                self.show_writing(portal, there, &seen.value, actor.as_ref())
+                    .await
+            }
             Aspect::Access => self.show_access(portal, there, actor.as_ref()).await,
             _ => {
                 let content = aspect.as_state(there);
@@ -378,13 +425,13 @@ impl Bridge {
         match shown {
             Ok(event) => {
                 tracing::info!(rid = %portal.rid, ?aspect, "it is on Matrix as on Rocket.Chat");
-                self.agreed(&portal.rid, aspect, there, event)
+                self.agreed(&portal.rid, aspect, there, event, seen)
             }
             Err(Failure::Matrix(error)) if error.is_forbidden() => {
                 // Somebody took the bot's power. What they set is nobody's wish.
                 tracing::warn!(rid = %portal.rid, room = %portal.room_id, ?aspect, "the bridge lacks the power to set {} in a room", aspect.state());
-                self.agreed(&portal.rid, aspect, there, over.map(ToOwned::to_owned))?;
-                match over {
+                self.agreed(&portal.rid, aspect, there, seen.event.clone(), seen)?;
+                match &seen.event {
                     Some(over) if aspect == Aspect::Access && there == PRIVATE => {
                         self.tell_open(portal, over).await
                     }
@@ -393,6 +440,21 @@ impl Bridge {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Fails when another event stands in a room than the one that was looked at: what
+    /// somebody has set since must not be overwritten, and is looked at next.
+    pub(super) async fn stands_still(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        seen: Option<&EventId>,
+    ) -> Result<(), Failure> {
+        let now = self.matrix.bot().state_event(room, kind, "").await?;
+        if now.as_ref().map(|event| &*event.event_id) == seen {
+            return Ok(());
+        }
+        Err(Failure::NotYet("a change that was just made on Matrix"))
     }
 
     /// The ghost of who did something, if it was somebody on Rocket.Chat.
@@ -445,7 +507,7 @@ impl Bridge {
     ) -> Result<Option<OwnedEventId>, Failure> {
         let content = Aspect::Access.as_state(there);
         // Who reads a private group is not for every member to decide.
-        let invite = if there == PUBLIC { 0 } else { 50 };
+        let invite = if there == PUBLIC { 0 } else { MAY_INVITE };
         let set_invite =
             self.change_power_levels(portal, None, |levels| levels.set_level("invite", invite));
         if there == PUBLIC {

@@ -32,6 +32,8 @@ impl Bridge {
             return Ok(());
         }
         let content = json!({ "history_visibility": self.history_before(portal, &event).await? });
+        self.stands_still(&portal.room_id, HISTORY, Some(&event.event_id))
+            .await?;
         match bot
             .send_state(&portal.room_id, HISTORY, "", &content, None)
             .await

@@ -13,6 +13,7 @@
 //! * [`agree`]: a look at a room.
 //! * [`writing`]: who may write.
 //! * [`history`]: who may read.
+//! * [`opening`]: what is not open to everybody stays so.
 //! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
 //! * [`info`]: the state that tells of the bridge.
@@ -23,6 +24,7 @@ mod agree;
 mod aspects;
 mod history;
 mod info;
+mod opening;
 mod places;
 mod round;
 mod teams;
@@ -41,6 +43,7 @@ use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
 pub(super) use places::CANONICAL;
 
+use super::keyed_lock::KeyedLock;
 use super::look_queue::Queue;
 use super::power::PowerLevels;
 use super::{Bridge, Failure};
@@ -77,6 +80,8 @@ struct Hint {
 /// Rooms that are to be looked at.
 pub(super) struct RoomStates {
     queue: Queue<RocketRoomId>,
+    /// Held while a room that somebody opened is closed.
+    closing: KeyedLock<RocketRoomId>,
     round: Notify,
     /// The rows of a list by which rooms were last looked at: one that says the same again
     /// is no reason to look again.
@@ -89,6 +94,7 @@ impl RoomStates {
     pub(super) fn new() -> Self {
         Self {
             queue: Queue::new(BETWEEN_ROOMS),
+            closing: KeyedLock::new(),
             round: Notify::new(),
             rows: Mutex::default(),
             hints: Mutex::default(),

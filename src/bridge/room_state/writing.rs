@@ -2,24 +2,34 @@
 
 use ruma::OwnedEventId;
 
-use super::aspects::{ARCHIVED, Aspect, OPEN, REACTING, READ_ONLY, level_to_write, set_writing};
+use super::aspects::{
+    ARCHIVED, Aspect, OPEN, REACTING, READ_ONLY, level_to_write, set_writing, writing_of,
+};
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::documents::Room;
 use crate::store::{Ghost, Portal};
 
 impl Bridge {
+    /// Lets those write on Matrix who may on Rocket.Chat, in the place of what was `seen`
+    /// there.
     pub(super) async fn show_writing(
         &self,
         portal: &Portal,
         there: &str,
+        seen: &str,
         actor: Option<&Intent>,
     ) -> Result<Option<OwnedEventId>, Failure> {
         let known = self.store.room_state(&portal.rid)?;
         let agreed = known.agreed.get(Aspect::Writing.key()).map(String::as_str);
         let bot = &self.config.appservice.bot;
+        let mut is_another = false;
         let event = self
             .change_power_levels(portal, actor, |levels| {
+                is_another = writing_of(levels, agreed) != seen;
+                if is_another {
+                    return;
+                }
                 set_writing(levels, there, bot);
                 if there != ARCHIVED {
                     for (ghost, level) in &known.raised {
@@ -28,6 +38,9 @@ impl Bridge {
                 }
             })
             .await?;
+        if is_another {
+            return Err(Failure::NotYet("a change that was just made on Matrix"));
+        }
         let news = match (agreed, there) {
             (Some(ARCHIVED), ARCHIVED) => None,
             (_, ARCHIVED) => Some(

@@ -81,6 +81,7 @@ impl Bridge {
             state.published = false;
             state.team = None;
             state.wish = None;
+            state.opening = None;
             state.settled = settled;
         })?;
         let picture = reader.state(room, "m.room.avatar", "").await?;
