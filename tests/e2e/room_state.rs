@@ -352,17 +352,19 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     // Nobody reads it who is not in it, whatever somebody sets.
     tea.opened_and_closed("shared").await?;
     // Nor do all of them decide who that is.
+    tea.on_matrix(RIGHTS, "/invite", json!(50)).await?;
     let mut rights = alice
         .state_content(room, RIGHTS, "")
         .await?
         .context("rights")?;
     rights["invite"] = json!(0);
-    alice.send_state(room, RIGHTS, "", rights).await?;
+    let asked = alice.send_state(room, RIGHTS, "", rights).await?;
     alice
         .wait_for_message(room, "who can invite", |event| {
-            event
-                .body()
-                .contains("Only owners and moderators can invite")
+            event.in_reply_to() == Some(&asked)
+                && event
+                    .body()
+                    .contains("Only owners and moderators can invite")
         })
         .await?;
     tea.on_matrix(RIGHTS, "/invite", json!(50)).await?;

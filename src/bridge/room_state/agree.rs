@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Hint;
 use super::aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, PUBLIC, REACTING, writing_of};
 use super::opening::MAY_INVITE;
+use crate::bridge::power::PowerLevels;
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketRoomId;
@@ -42,9 +43,13 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Takes for what was seen what somebody wishes who opened a private room, which was
-    /// closed until Rocket.Chat lets them. Whoever set it after that has it.
-    fn wish_to_open(&mut self) {
-        if let (None, PRIVATE, Some(wish)) = (&self.by, self.value.as_str(), &self.opening) {
+    /// closed until Rocket.Chat lets them. Whoever set it after that has it; but the event
+    /// that was `settled` before may stand there again, when a homeserver has to choose
+    /// between two that were sent at once (room versions 2 and up put those of people with
+    /// less power last).
+    fn wish_to_open(&mut self, settled: Option<&OwnedEventId>) {
+        let is_nobodys = self.by.is_none() || self.event.as_ref() == settled;
+        if let (true, PRIVATE, Some(wish)) = (is_nobodys, self.value.as_str(), &self.opening) {
             self.value = PUBLIC.to_owned();
             self.by = Some(wish.sender.clone());
             self.event = Some(wish.event.clone());
@@ -178,7 +183,7 @@ impl Bridge {
         let there = self.on_rocketchat(aspect, now, &known);
         let mut seen = self.seen_on_matrix(portal, aspect, &known).await?;
         if aspect == Aspect::Access && there == PRIVATE {
-            seen.wish_to_open();
+            seen.wish_to_open(known.settled.get(aspect.key()));
         }
         if seen.value == there {
             return self.agreed(rid, aspect, &there, seen.event.clone(), &seen);
@@ -270,16 +275,15 @@ impl Bridge {
     ) -> Result<Seen, Failure> {
         let bot = self.matrix.bot();
         let event = bot.state_event(&portal.room_id, aspect.state(), "").await?;
+        // Of this event: another may take its place at any time, and is another's.
+        let content = event.as_ref().map(|event| event.content.clone());
+        let content = content.unwrap_or_default();
         let value = match aspect {
             Aspect::Writing => {
-                let levels = self.power_levels(portal).await?;
                 let agreed = known.agreed.get(aspect.key()).map(String::as_str);
-                writing_of(&levels, agreed)
+                writing_of(&PowerLevels::of(content), agreed)
             }
-            _ => {
-                let content = event.as_ref().map(|event| &event.content);
-                aspect.in_state(content.unwrap_or(&Value::Null))
-            }
+            _ => aspect.in_state(&content),
         };
         let mut seen = Seen {
             value,
