@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::from_rocketchat::{Document, Job};
+use super::from_rocketchat::{Document, Job, is_of_the_system};
 use super::hearing::Outcome;
 use super::{Bridge, Failure};
 use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
-use crate::rocketchat::documents::{RoomType, SyncResult, Timestamp};
+use crate::rocketchat::documents::{Message, Room, RoomType, SyncResult, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
 use crate::store::{Portal, PortalKind};
 
@@ -232,11 +232,7 @@ impl Bridge {
     }
 
     /// Whether the store knows nothing of a message, or not of its last edit.
-    fn is_news(
-        &self,
-        portal: &Portal,
-        message: &crate::rocketchat::documents::Message,
-    ) -> Result<bool, Failure> {
+    fn is_news(&self, portal: &Portal, message: &Message) -> Result<bool, Failure> {
         let known = self.store.message(&portal.rid, &message.id)?;
         Ok(known.is_none_or(|known| super::from_rocketchat::revision(message) > known.revision))
     }
@@ -248,7 +244,7 @@ impl Bridge {
     ) -> Result<SyncResult, Failure> {
         match &portal.kind {
             PortalKind::Direct { .. } => {
-                self.as_one_of(portal, |session| async move {
+                self.as_one_of(&portal.kind, |session| async move {
                     session.sync_messages(&portal.rid, since).await
                 })
                 .await
@@ -258,6 +254,41 @@ impl Bridge {
                 Ok(rocket.bot.sync_messages(&portal.rid, since).await?)
             }
         }
+    }
+
+    /// Whether somebody has written into a direct message that is no portal, since it was
+    /// one. It is opened for that, and not because it has ended.
+    pub(super) async fn goes_on(&self, room: &Room) -> Result<bool, Failure> {
+        // What keeps old messages from coming again (see the end of portals).
+        let Some(cursor) = self.store.cursor(&room.id)? else {
+            return Ok(true);
+        };
+        let Some(kind) = self.direct_people(room).await? else {
+            return Ok(true);
+        };
+        let (rid, since) = (&room.id, Timestamp(cursor - OVERLAP_MS));
+        let read = self
+            .as_one_of(&kind, |session| async move {
+                session.sync_messages(rid, since).await
+            })
+            .await;
+        let read = match read {
+            // Whoever writes is told why it does not arrive.
+            Err(failure) if failure.is_permanent() => return Ok(true),
+            read => read?,
+        };
+        if read.unreadable > 0 {
+            return Ok(true);
+        }
+        for message in &read.updated {
+            if is_by_people(message)
+                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && self.store.message(rid, &message.id)?.is_none()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Queues documents of a room, in their order.
@@ -282,6 +313,15 @@ impl Bridge {
             // An older cursor only means that more is read back.
             tracing::error!(%rid, %error, "the cursor could not be stored");
         }
+    }
+}
+
+/// Whether somebody said something, and it still stands.
+fn is_by_people(message: &Message) -> bool {
+    match message.t.as_deref() {
+        Some("rm") => false,
+        Some("discussion-created") => true,
+        _ => !message.hidden && !is_of_the_system(message),
     }
 }
 
