@@ -710,15 +710,21 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     wait_until_gone(&alice, &rooms[0].0, &dave).await?;
     let again = alice.create_direct(&[&dave]).await?;
     wait_until_gone(&alice, &again, &dave).await?;
-    set_active(&world, &people[0].id, true).await?;
-    reconnect(&world).await?;
-    let dave_again = RocketUser::login(
-        world.rocketchat.base_url(),
-        "dave",
-        "dave-password",
-        world.rocketchat.control().clone(),
-    )
-    .await?;
+    let operator = world.synapse.register_admin("operator").await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &dave).await?, 0);
+    let come_back = async || {
+        set_active(&world, &people[0].id, true).await?;
+        reconnect(&world).await?;
+        RocketUser::login(
+            world.rocketchat.base_url(),
+            "dave",
+            "dave-password",
+            world.rocketchat.control().clone(),
+        )
+        .await
+    };
+    let dave_again = come_back().await?;
     dave_again.send(&channel, "here again").await?;
     let event = alice.wait_for_text(&room, "here again").await?;
     assert_eq!(event.sender, dave);
@@ -729,6 +735,32 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     alice.join(&invite.room_id).await?;
     alice.wait_for_text(&invite.room_id, "and here").await?;
     assert_eq!(alice.room_texts(&invite.room_id).await?, ["and here"]);
+
+    // Whose account is not in use begins nothing; what was written before comes later.
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    bob.send_text(&room, "bob is here").await?;
+    carol.wait_for_text(&channel, "bob is here").await?;
+    let dm = dave_again.open_dm(&world.puppet("bob")).await?;
+    world.bridge.stop().await?;
+    dave_again.send(&dm, "for bob").await?;
+    set_active(&world, &people[0].id, false).await?;
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+    wait_until_gone(&alice, &room, &dave).await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &dave).await?, 1);
+    let dave_again = come_back().await?;
+    dave_again.send(&dm, "me again").await?;
+    let invite = bob
+        .wait_for_invite("the conversation", |invite| invite.sender == dave)
+        .await?;
+    bob.join(&invite.room_id).await?;
+    bob.wait_for_text(&invite.room_id, "me again").await?;
+    let texts = bob.room_texts(&invite.room_id).await?;
+    assert_eq!(texts, ["for bob", "me again"]);
+    dave_again.send(&channel, "for everybody").await?;
+    alice.wait_for_text(&room, "for everybody").await?;
 
     // Deleted: for good, and what was deleted along is gone as well.
     let event = alice.wait_for_text(&room, "I am erin").await?;
