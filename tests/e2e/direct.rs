@@ -349,7 +349,7 @@ async fn clients_of_matrix_know_direct_messages_as_such() -> Result<()> {
     wait_for_marks(&bob, marks).await?;
     let bobs = bob.join(&invite.room_id).await?;
     // What clients call it, and show for it.
-    assert_eq!(bob.heroes(&bobs).await?, [ghost_carol.clone()]);
+    assert_eq!(bob.heroes(&bobs).await?, std::slice::from_ref(&ghost_carol));
     let members = bob.joined_members(&bobs).await?;
     assert_eq!(members[&ghost_carol]["display_name"], "Carol C.");
 

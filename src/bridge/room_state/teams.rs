@@ -92,7 +92,8 @@ impl Bridge {
         })?;
         // Who is in that room only may not enter any more.
         if let Some(space) = &known.space {
-            let is_public = known.entry == entry_of(true, &known.rooms).to_string();
+            let public = entry_of(true, &known.rooms).to_string();
+            let is_public = known.entry == public;
             self.keep_entry(team, space, is_public).await?;
         }
         Ok(())
