@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::from_rocketchat::{Document, Job};
+use super::from_rocketchat::{Document, Job, is_of_the_system};
 use super::hearing::Outcome;
 use super::{Bridge, Failure};
 use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
-use crate::rocketchat::documents::{RoomType, SyncResult, Timestamp};
+use crate::rocketchat::documents::{Message, Room, RoomType, SyncResult, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
 use crate::store::{Portal, PortalKind};
 
@@ -26,10 +26,11 @@ pub(super) const READ_BACKS_AT_ONCE: usize = 6;
 /// while their turn had not come: with thousands of rooms that takes minutes.
 pub(super) const FIRST_AT_ONCE: usize = 2;
 
-/// How many pages of rooms are asked for, those with the newest messages first, and how
-/// many rooms a page has.
-const PAGES_OF_LAST: usize = 5;
-const ROOMS_A_PAGE: usize = 100;
+/// How many rooms are asked for that have the newest messages.
+const LAST_TALKED: usize = 100;
+
+/// How many rooms are read back before rounds over everything begin: messages come first.
+const BEFORE_ROUNDS: usize = 100;
 
 impl Bridge {
     /// Reads a portal's room back from its cursor, in a task of its own, and again
@@ -61,12 +62,15 @@ impl Bridge {
     /// who speaks in one does not wait for that (see [`Bridge::read_back_first`]).
     pub(super) fn read_back_all(self: &Arc<Self>, rids: Vec<RocketRoomId>) {
         let bridge = Arc::clone(self);
-        let connection = self.rooms.connection();
+        let (connection, count) = (self.rooms.connection(), rids.len());
         tokio::spawn(async move {
             let rids = bridge.last_talked_first(rids).await;
             // A task for each of ten thousand rooms would take memory for nothing.
             let places = Arc::new(tokio::sync::Semaphore::new(READ_BACKS_AT_ONCE));
-            for rid in rids {
+            for (number, rid) in rids.into_iter().enumerate() {
+                if number == BEFORE_ROUNDS {
+                    bridge.begin_rounds();
+                }
                 // Never closed.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     return;
@@ -83,36 +87,45 @@ impl Bridge {
                     }
                 });
             }
+            if count <= BEFORE_ROUNDS {
+                bridge.begin_rounds();
+            }
         });
+    }
+
+    /// Has everything compared that may have changed unnoticed.
+    fn begin_rounds(&self) {
+        self.unmirrored.look_at_all();
+        self.compare_faces();
+        self.compare_presence();
+        self.compare_all_members();
+        self.compare_rooms();
+        self.compare_portals();
     }
 
     /// These rooms with those first in which people have talked last on Rocket.Chat. The
     /// others keep their order.
     async fn last_talked_first(&self, rids: Vec<RocketRoomId>) -> Vec<RocketRoomId> {
-        let mut first = HashMap::new();
-        for page in 0..PAGES_OF_LAST {
-            if rids.len() <= READ_BACKS_AT_ONCE || first.len() < page * ROOMS_A_PAGE {
-                break;
-            }
-            let rocket = self.rocket().await;
-            let types = [RoomType::Channel, RoomType::Group];
-            let (order, offset) = (RoomOrder::LastMessage, page * ROOMS_A_PAGE);
-            let rooms = rocket
-                .bot
-                .admin_rooms(&types, "", order, offset, ROOMS_A_PAGE);
-            match rooms.await {
-                Ok(rooms) => {
-                    for room in rooms.items {
-                        let place = first.len();
-                        first.entry(room.id).or_insert(place);
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "where people have talked last is not known");
-                    break;
-                }
-            }
+        if rids.len() <= READ_BACKS_AT_ONCE {
+            return rids;
         }
+        let rocket = self.rocket().await;
+        let types = [RoomType::Channel, RoomType::Group];
+        let rooms = rocket
+            .bot
+            .admin_rooms(&types, "", RoomOrder::LastMessage, 0, LAST_TALKED);
+        let first: HashMap<RocketRoomId, usize> = match rooms.await {
+            Ok(rooms) => rooms
+                .items
+                .into_iter()
+                .map(|room| room.id)
+                .zip(0..)
+                .collect(),
+            Err(error) => {
+                tracing::debug!(%error, "where people have talked last is not known");
+                return rids;
+            }
+        };
         let mut rids = rids;
         rids.sort_by_key(|rid| first.get(rid).copied().unwrap_or(usize::MAX));
         rids
@@ -232,11 +245,7 @@ impl Bridge {
     }
 
     /// Whether the store knows nothing of a message, or not of its last edit.
-    fn is_news(
-        &self,
-        portal: &Portal,
-        message: &crate::rocketchat::documents::Message,
-    ) -> Result<bool, Failure> {
+    fn is_news(&self, portal: &Portal, message: &Message) -> Result<bool, Failure> {
         let known = self.store.message(&portal.rid, &message.id)?;
         Ok(known.is_none_or(|known| super::from_rocketchat::revision(message) > known.revision))
     }
@@ -248,7 +257,7 @@ impl Bridge {
     ) -> Result<SyncResult, Failure> {
         match &portal.kind {
             PortalKind::Direct { .. } => {
-                self.as_one_of(portal, |session| async move {
+                self.as_one_of(&portal.kind, |session| async move {
                     session.sync_messages(&portal.rid, since).await
                 })
                 .await
@@ -258,6 +267,41 @@ impl Bridge {
                 Ok(rocket.bot.sync_messages(&portal.rid, since).await?)
             }
         }
+    }
+
+    /// Whether somebody has written into a direct message that is no portal, since it was
+    /// one. It is opened for that, and not because it has ended.
+    pub(super) async fn goes_on(&self, room: &Room) -> Result<bool, Failure> {
+        // What keeps old messages from coming again (see the end of portals).
+        let Some(cursor) = self.store.cursor(&room.id)? else {
+            return Ok(true);
+        };
+        let Some(kind) = self.direct_people(room).await? else {
+            return Ok(true);
+        };
+        let (rid, since) = (&room.id, Timestamp(cursor - OVERLAP_MS));
+        let read = self
+            .as_one_of(&kind, |session| async move {
+                session.sync_messages(rid, since).await
+            })
+            .await;
+        let read = match read {
+            // Whoever writes is told why it does not arrive.
+            Err(failure) if failure.is_permanent() => return Ok(true),
+            read => read?,
+        };
+        if read.unreadable > 0 {
+            return Ok(true);
+        }
+        for message in &read.updated {
+            if is_by_people(message)
+                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && self.store.message(rid, &message.id)?.is_none()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Queues documents of a room, in their order.
@@ -282,6 +326,15 @@ impl Bridge {
             // An older cursor only means that more is read back.
             tracing::error!(%rid, %error, "the cursor could not be stored");
         }
+    }
+}
+
+/// Whether somebody said something, and it still stands.
+fn is_by_people(message: &Message) -> bool {
+    match message.t.as_deref() {
+        Some("rm") => false,
+        Some("discussion-created") => true,
+        _ => !message.hidden && !is_of_the_system(message),
     }
 }
 

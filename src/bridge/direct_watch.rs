@@ -217,6 +217,9 @@ impl Bridge {
         if !missing && self.is_heard(&room.id).await {
             return Ok(());
         }
+        if self.store.portal(&room.id)?.is_none() && !self.goes_on(room).await? {
+            return Ok(());
+        }
         if let Some(portal) = self.open_direct(room).await? {
             self.read_back(portal.rid.clone());
             self.follow_direct(portal);

@@ -118,11 +118,6 @@ impl Bridge {
         tracing::info!("listening to Rocket.Chat");
         self.forget_settings();
         self.forget_emoji();
-        self.compare_faces();
-        self.compare_presence();
-        self.compare_all_members();
-        self.compare_rooms();
-        self.compare_portals();
         // Before anything else that the socket brings is looked at.
         let mut channels = self.channels();
         // Where people have talked last they will talk next; a cursor that cannot be
@@ -133,7 +128,6 @@ impl Bridge {
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
         self.read_back_all(channels.clone());
-        self.unmirrored.look_at_all();
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
             bridge.look_for_commands().await;

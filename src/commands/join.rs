@@ -77,7 +77,9 @@ pub(super) async fn leave(
 }
 
 fn under_way(bridge: &Bridge) -> String {
-    let joins = bridge.store().remote_joins();
+    let mut joins = bridge.store().remote_joins();
+    // Those that somebody here waits for, before invitations, which may be many.
+    joins.sort_by_key(|join| !matches!(join.asked, JoinAsked::Command { .. }));
     if joins.is_empty() {
         return "Which room? For example: `join #room:example.org`".to_owned();
     }

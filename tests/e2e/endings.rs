@@ -171,6 +171,42 @@ async fn close(operator: &MatrixUser, room: &str, purge: bool) -> Result<()> {
     Ok(())
 }
 
+/// How many rooms somebody has made, as an administrator of the homeserver sees it.
+async fn made_by(operator: &MatrixUser, user: &str) -> Result<usize> {
+    let path = "/_synapse/admin/v1/rooms?limit=500";
+    let answer = operator.request("GET", path, None).await?;
+    let rooms = answer.body["rooms"].as_array().cloned().unwrap_or_default();
+    anyhow::ensure!(!rooms.is_empty(), "{}", answer.body);
+    Ok(rooms.iter().filter(|room| room["creator"] == user).count())
+}
+
+/// Waits until a portal has ended whose room nobody of the bridge can say it in.
+async fn wait_until_ended(world: &World, room: &str) -> Result<()> {
+    world
+        .eventually("the end of the portal", async || {
+            let logs = world.bridge.logs();
+            let is_end = |line: &str| line.contains("a portal has ended") && line.contains(room);
+            Ok(logs.lines().any(is_end).then_some(()))
+        })
+        .await
+}
+
+/// Waits until the bridge has looked for new direct messages several times.
+async fn wait_for_looks(world: &World) -> Result<()> {
+    let control = world.rocketchat.control();
+    control.clear_rules().await?;
+    control
+        .add_rule(Rule::on("/api/v1/rooms.adminRooms").delay(1))
+        .await?;
+    world
+        .eventually("several looks", async || {
+            let seen = control.rules().await?[0]["seen"].as_u64();
+            Ok((seen >= Some(6)).then_some(()))
+        })
+        .await?;
+    control.clear_rules().await
+}
+
 #[tokio::test]
 async fn a_puppet_that_cannot_leave_does_not_begin_a_portal_again() -> Result<()> {
     let General {
@@ -578,6 +614,15 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
             Ok((messages.iter().filter(|message| told(message)).count() == 2).then_some(()))
         })
         .await?;
+    // Nobody writes: it stays so, also after a restart.
+    let ghost = world.ghost("carol");
+    wait_until_ended(&world, &dm_room).await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &ghost).await?, 0);
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &ghost).await?, 0);
     // The conversation goes on in a new room, and brings nothing old along.
     carol.send(&dm, "are you there?").await?;
     let invite = alice
@@ -592,6 +637,7 @@ async fn a_room_that_is_closed_or_throws_the_bridge_out_ends_its_portal() -> Res
         .await?;
     let texts = alice.room_texts(&invite.room_id).await?;
     assert_eq!(texts, ["are you there?"]);
+    assert_eq!(made_by(&operator, &ghost).await?, 1);
     Ok(())
 }
 
@@ -664,15 +710,21 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     wait_until_gone(&alice, &rooms[0].0, &dave).await?;
     let again = alice.create_direct(&[&dave]).await?;
     wait_until_gone(&alice, &again, &dave).await?;
-    set_active(&world, &people[0].id, true).await?;
-    reconnect(&world).await?;
-    let dave_again = RocketUser::login(
-        world.rocketchat.base_url(),
-        "dave",
-        "dave-password",
-        world.rocketchat.control().clone(),
-    )
-    .await?;
+    let operator = world.synapse.register_admin("operator").await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &dave).await?, 0);
+    let come_back = async || {
+        set_active(&world, &people[0].id, true).await?;
+        reconnect(&world).await?;
+        RocketUser::login(
+            world.rocketchat.base_url(),
+            "dave",
+            "dave-password",
+            world.rocketchat.control().clone(),
+        )
+        .await
+    };
+    let dave_again = come_back().await?;
     dave_again.send(&channel, "here again").await?;
     let event = alice.wait_for_text(&room, "here again").await?;
     assert_eq!(event.sender, dave);
@@ -683,6 +735,32 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     alice.join(&invite.room_id).await?;
     alice.wait_for_text(&invite.room_id, "and here").await?;
     assert_eq!(alice.room_texts(&invite.room_id).await?, ["and here"]);
+
+    // Whose account is not in use begins nothing; what was written before comes later.
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    bob.send_text(&room, "bob is here").await?;
+    carol.wait_for_text(&channel, "bob is here").await?;
+    let dm = dave_again.open_dm(&world.puppet("bob")).await?;
+    world.bridge.stop().await?;
+    dave_again.send(&dm, "for bob").await?;
+    set_active(&world, &people[0].id, false).await?;
+    world.bridge.restart().await?;
+    world.bridge.ready().await?;
+    wait_until_gone(&alice, &room, &dave).await?;
+    wait_for_looks(&world).await?;
+    assert_eq!(made_by(&operator, &dave).await?, 1);
+    let dave_again = come_back().await?;
+    dave_again.send(&dm, "me again").await?;
+    let invite = bob
+        .wait_for_invite("the conversation", |invite| invite.sender == dave)
+        .await?;
+    bob.join(&invite.room_id).await?;
+    bob.wait_for_text(&invite.room_id, "me again").await?;
+    let texts = bob.room_texts(&invite.room_id).await?;
+    assert_eq!(texts, ["for bob", "me again"]);
+    dave_again.send(&channel, "for everybody").await?;
+    alice.wait_for_text(&room, "for everybody").await?;
 
     // Deleted: for good, and what was deleted along is gone as well.
     let event = alice.wait_for_text(&room, "I am erin").await?;

@@ -100,7 +100,7 @@ impl Bridge {
     }
 
     /// The ghosts of the Rocket.Chat users of a direct message. None when one of them is
-    /// of Rocket.Chat's own federation, or the only one is gone.
+    /// of Rocket.Chat's own federation, or there is nobody whose account is in use.
     async fn ghosts_of(
         &self,
         kind: &crate::store::PortalKind,
@@ -114,6 +114,10 @@ impl Bridge {
             };
             if person.federated {
                 return Ok(None);
+            }
+            if !person.active {
+                // Who comes back is here again when they write.
+                continue;
             }
             ghosts.push(self.ghost_of(&UserRef::from(&person)).await?);
         }

@@ -135,7 +135,7 @@ impl Bridge {
     /// of them may have been switched off.
     pub(in crate::bridge) async fn as_one_of<T, F, Fut>(
         &self,
-        portal: &Portal,
+        kind: &PortalKind,
         act: F,
     ) -> Result<T, Failure>
     where
@@ -143,7 +143,7 @@ impl Bridge {
         Fut: Future<Output = Result<T, rocketchat::Error>>,
     {
         let mut refused = None;
-        for user in portal.kind.direct_users() {
+        for user in kind.direct_users() {
             let outcome = match self.puppet_of(user).await {
                 Ok(puppet) => self.as_puppet(&puppet, &act).await,
                 Err(failure) => Err(failure),

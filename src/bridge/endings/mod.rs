@@ -27,6 +27,7 @@ use serde_json::Value;
 
 pub(super) use rooms::Rounds;
 
+use super::from_matrix::is_for_people;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::Backoff;
@@ -203,8 +204,7 @@ impl Bridge {
         if ending.stage == Stage::Begun && is_there_on_rocketchat(&ending) {
             return Ok(false);
         }
-        let is_said = json.get("state_key").is_none() && event.kind.starts_with("m.room.m");
-        if is_said && is_there_on_matrix(&ending) {
+        if is_said(event, json) && is_there_on_matrix(&ending) {
             let speaker = self.reader(&ending.portal).await?;
             let told = self
                 .say(
@@ -225,6 +225,16 @@ impl Bridge {
     }
 }
 
+/// Whether an event is something that a person does and sees: not state, nor what
+/// programs tell each other.
+fn is_said(event: &InboxEvent, json: &Value) -> bool {
+    let is_known = matches!(
+        event.kind.as_str(),
+        "m.room.message" | "m.room.redaction" | "m.room.encrypted"
+    );
+    json.get("state_key").is_none() && (is_known || is_for_people(&event.kind))
+}
+
 /// Whether the bridge may still do something in the Matrix room.
 fn is_there_on_matrix(ending: &Ending) -> bool {
     ending.reason != Reason::RoomLost
@@ -241,4 +251,48 @@ fn is_there_on_rocketchat(ending: &Ending) -> bool {
 /// Whether a portal is of a direct message.
 fn is_direct(portal: &Portal) -> bool {
     !matches!(portal.kind, PortalKind::Channel | PortalKind::Group)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ruma::{event_id, room_id, user_id};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_people_do_is_answered_and_what_programs_tell_is_not() {
+        let event = |kind: &str| InboxEvent {
+            event_id: event_id!("$one").to_owned(),
+            room_id: room_id!("!r:example.org").to_owned(),
+            sender: user_id!("@alice:example.org").to_owned(),
+            kind: kind.into(),
+            json: serde_json::value::to_raw_value(&json!({})).unwrap(),
+        };
+        for kind in [
+            "m.room.message",
+            "m.room.redaction",
+            "m.room.encrypted",
+            "m.sticker",
+            "m.reaction",
+            "m.poll.start",
+            "org.matrix.msc3381.poll.response",
+            "org.example.anything",
+        ] {
+            assert!(is_said(&event(kind), &json!({})), "{kind}");
+            assert!(
+                !is_said(&event(kind), &json!({ "state_key": "" })),
+                "{kind}"
+            );
+        }
+        for kind in ["m.key.verification.start", "m.call.member", "m.rtc.member"] {
+            assert!(
+                !is_said(&event(kind), &json!({ "state_key": "x" })),
+                "{kind}"
+            );
+        }
+        assert!(!is_said(&event("m.key.verification.start"), &json!({})));
+    }
 }

@@ -4,19 +4,22 @@
 //! member of most channels. So it is asked every few seconds which rooms were deleted;
 //! and after every connection, and now and then, which rooms there are. An answer that
 //! is not the one that was hoped for is no proof: what ends a portal is that two
-//! requests for that very room say that there is none.
+//! requests for that very room say that there is none. Nor is a list of Matrix in which
+//! a room is missing: there it is asked, a little later, for the membership in that room.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ruma::UserId;
+use ruma::{RoomId, UserId};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::is_direct;
 use crate::bridge::keyed_lock::KeyedLock;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
+use crate::matrix::Intent;
 use crate::rocketchat::documents::{RoomType, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
@@ -47,6 +50,11 @@ const BETWEEN_PAGES: Duration = Duration::from_millis(250);
 /// How many pages are looked at, so that a round ends whatever a server answers.
 const MOST_PAGES: usize = 10_000;
 
+/// How long it is waited before the homeserver is asked a second time, in another way,
+/// whether the bridge is in a room that it left out: one of its workers may be behind the
+/// others.
+const BEFORE_BELIEVED: Duration = Duration::from_secs(3);
+
 /// What the tasks share that look whether everything is still there.
 pub(in crate::bridge) struct Rounds {
     wake: Notify,
@@ -72,6 +80,26 @@ enum Found {
     Federated,
     /// It is not there any more.
     Gone,
+}
+
+/// Whether a user of ours is out of a room, by the membership that it has there.
+async fn is_out(intent: &Intent, room: &RoomId) -> Result<bool, Failure> {
+    let own = intent
+        .state(room, "m.room.member", intent.user_id().as_str())
+        .await;
+    match own {
+        Err(error) if error.is_forbidden() => Ok(true),
+        own => Ok(is_no_member(own?.as_ref())),
+    }
+}
+
+/// Whether that is the membership of somebody who is not in the room. What cannot be read
+/// is no sign of it.
+fn is_no_member(own: Option<&Value>) -> bool {
+    own.is_none_or(|content| {
+        let membership = content.get("membership").and_then(Value::as_str);
+        matches!(membership, Some("leave" | "ban" | "invite" | "knock"))
+    })
 }
 
 impl Bridge {
@@ -241,9 +269,20 @@ impl Bridge {
         let joined = self
             .persevere(async |_| Ok(self.matrix.bot().joined_rooms().await?))
             .await?;
-        for portal in portals {
-            if !is_direct(&portal) && !joined.contains(&portal.room_id) {
+        let missing: Vec<_> = portals
+            .into_iter()
+            .filter(|portal| !is_direct(portal) && !joined.contains(&portal.room_id))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(BEFORE_BELIEVED).await;
+        let bot = self.matrix.bot();
+        for portal in missing {
+            if self.persevere(|_| is_out(&bot, &portal.room_id)).await? {
                 self.end_portal(&portal, Reason::RoomLost).await?;
+            } else {
+                tracing::warn!(room = %portal.room_id, "the homeserver left a room out of those that the bridge is in");
             }
         }
         Ok(())
@@ -269,8 +308,12 @@ impl Bridge {
             let Some(ghost) = self.store.ghost(peer)? else {
                 continue;
             };
-            let joined = self.as_ghost(&ghost).joined_rooms().await?;
-            if joined.contains(&portal.room_id) {
+            let intent = self.as_ghost(&ghost);
+            if intent.joined_rooms().await?.contains(&portal.room_id) {
+                return Ok(false);
+            }
+            tokio::time::sleep(BEFORE_BELIEVED).await;
+            if !is_out(&intent, &portal.room_id).await? {
                 return Ok(false);
             }
         }
@@ -285,14 +328,13 @@ impl Bridge {
         if event.kind != "m.room.member" {
             return false;
         }
-        let json: serde_json::Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let json: Value = serde_json::from_str(event.json.get()).unwrap_or_default();
         let is_leave = matches!(
-            json.pointer("/content/membership")
-                .and_then(serde_json::Value::as_str),
+            json.pointer("/content/membership").and_then(Value::as_str),
             Some("leave" | "ban")
         );
-        let is_about_the_sender = json.get("state_key").and_then(serde_json::Value::as_str)
-            == Some(event.sender.as_str());
+        let is_about_the_sender =
+            json.get("state_key").and_then(Value::as_str) == Some(event.sender.as_str());
         if !is_leave || !is_about_the_sender {
             return false;
         }
@@ -332,5 +374,22 @@ impl Bridge {
             return Ok(());
         }
         self.end_portal(&portal, Reason::RoomLost).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_membership_that_is_another_one_ends_a_portal() {
+        assert!(is_no_member(None), "never set, or the room is not there");
+        for membership in ["leave", "ban"] {
+            assert!(is_no_member(Some(&json!({ "membership": membership }))));
+        }
+        assert!(!is_no_member(Some(&json!({ "membership": "join" }))));
+        assert!(!is_no_member(Some(&Value::Null)), "unreadable");
     }
 }

@@ -276,7 +276,7 @@ pub(super) fn place_of(event: &InboxEvent) -> Place {
 
 /// Whether an event of that type, which is no state, says something to people, so
 /// that it must not vanish without a word.
-fn is_for_people(kind: &str) -> bool {
+pub(super) fn is_for_people(kind: &str) -> bool {
     // Verification, the state of a delivery, where somebody is now, who is in a call:
     // sent by programs, often, and for programs.
     const OF_CLIENTS: [&str; 11] = [

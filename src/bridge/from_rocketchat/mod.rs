@@ -285,7 +285,7 @@ impl Bridge {
 /// Whether Rocket.Chat wrote it about the room, by its types up to 8.8. A type
 /// that is not among them may be anything that somebody's client put there, and
 /// must not hide what they wrote.
-fn is_of_the_system(message: &RocketMessage) -> bool {
+pub(super) fn is_of_the_system(message: &RocketMessage) -> bool {
     let Some(kind) = message.t.as_deref() else {
         return false;
     };

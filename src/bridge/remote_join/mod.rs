@@ -8,12 +8,13 @@
 //! succeeds, is withdrawn, or those who could help say no.
 //!
 //! * [`candidates`]: which homeservers may help.
+//! * [`places`]: who may try now, and how many may wait.
 //! * [`attempt`]: one try, and what each of them said.
 
 mod attempt;
 mod candidates;
+mod places;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use ruma::{
     UserId,
 };
 use serde_json::{Value, json};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
@@ -31,16 +32,7 @@ use crate::rocketchat::documents::UserRef;
 use crate::store::{Accepted, InboxEvent, JoinAsked, RemoteJoin, ServerAnswer};
 use attempt::Outcome;
 pub(super) use candidates::{add, server_in};
-
-/// How many rooms are being entered at once: each try may take a minute and more.
-const AT_ONCE: usize = 8;
-
-/// How many joins of invitations from one homeserver are remembered: whoever makes up
-/// homeservers and rooms fills no store.
-const MOST_OF_ONE: usize = 200;
-
-/// How many joins are remembered at all.
-const MOST: usize = 5_000;
+use places::Places;
 
 /// The pause after the first try (ms); each is twice as long as the one before.
 const FIRST_PAUSE_MS: i64 = 1_000;
@@ -52,37 +44,66 @@ const LONGEST_PAUSE_MS: i64 = 3_600_000;
 pub(super) struct RemoteJoins {
     /// Something was asked for, or is done.
     news: Notify,
-    under_way: Mutex<HashSet<(String, String)>>,
-    places: Semaphore,
+    places: Mutex<Places>,
 }
 
 impl RemoteJoins {
     pub(super) fn new() -> Self {
         Self {
             news: Notify::new(),
-            under_way: Mutex::default(),
-            places: Semaphore::new(AT_ONCE),
+            places: Mutex::default(),
         }
     }
 
-    fn begins(&self, join: &RemoteJoin) -> bool {
-        self.under_way().insert(name_of(join))
+    fn begin(&self, due: Vec<RemoteJoin>) -> Vec<RemoteJoin> {
+        self.places().give(due)
     }
 
     fn ended(&self, join: &RemoteJoin) {
-        self.under_way().remove(&name_of(join));
+        self.places().take_back(join);
         self.news.notify_one();
     }
 
-    fn under_way(&self) -> std::sync::MutexGuard<'_, HashSet<(String, String)>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn name_of(join: &RemoteJoin) -> (String, String) {
-    (join.user.to_string(), join.target.to_string())
+/// What is kept of an invitation: its sender decides how long the rest is.
+fn in_short(event: &InboxEvent, json: &Value) -> Result<InboxEvent, Failure> {
+    let mut short = json!({ "content": { "membership": "invite" } });
+    for key in [
+        "event_id",
+        "room_id",
+        "sender",
+        "type",
+        "state_key",
+        "origin_server_ts",
+    ] {
+        if let Some(value) = json.get(key) {
+            short[key] = value.clone();
+        }
+    }
+    if let Some(is_direct) = json.pointer("/content/is_direct").and_then(Value::as_bool) {
+        short["content"]["is_direct"] = is_direct.into();
+    }
+    let json = serde_json::value::to_raw_value(&short)
+        .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
+    Ok(InboxEvent {
+        json,
+        ..event.clone()
+    })
+}
+
+/// For which of the notes of one user and one room a try counts: for the one that it was
+/// made for. Whoever is inside meanwhile stays also when it was asked for anew: somebody
+/// named more homeservers, or invited again.
+fn counts_for(
+    tried: &RemoteJoin,
+    present: Option<RemoteJoin>,
+    has_entered: bool,
+) -> Option<RemoteJoin> {
+    present.filter(|present| has_entered || present.asked_by() == tried.asked_by())
 }
 
 /// How long to wait after so many tries (ms): growing, and never the same for many.
@@ -122,20 +143,17 @@ impl Bridge {
         {
             return Ok(true);
         }
-        let all = self.store.remote_joins();
-        let of_this_server = |join: &&RemoteJoin| match &join.asked {
-            JoinAsked::Invitation(other) => {
-                other.sender.server_name() == event.sender.server_name()
-            }
-            JoinAsked::Tombstone(_) | JoinAsked::Command { .. } => false,
+        let why_full = match known {
+            // It takes the place of that.
+            Some(_) => None,
+            None => places::why_full(&self.store.remote_joins(), event.sender.server_name()),
         };
-        if all.len() >= MOST || all.iter().filter(of_this_server).count() >= MOST_OF_ONE {
+        if let Some(why) = why_full {
             tracing::warn!(%room, %invited, inviter = %event.sender, "too many invitations are waiting; declined");
             let intent = self.matrix.as_user(invited.to_owned());
             if self.config.is_ghost(invited) {
                 intent.register().await?;
             }
-            let why = "Too many invitations from your homeserver are waiting; try again later.";
             return match intent.leave(room, Some(why)).await {
                 Err(error) if error.is_forbidden() || error.is_not_found() => Ok(true),
                 outcome => Ok(outcome.map(|()| true)?),
@@ -156,7 +174,7 @@ impl Bridge {
             target,
             via,
             alias: candidates::alias_in(json),
-            asked: JoinAsked::Invitation(event.clone()),
+            asked: JoinAsked::Invitation(in_short(event, json)?),
             tries: 0,
             next_at: 0,
             answers: Vec::new(),
@@ -200,7 +218,7 @@ impl Bridge {
                 return Ok(());
             }
             candidates::add(&mut join.via, known.via);
-        } else if self.store.remote_joins().len() >= MOST {
+        } else if places::are_commands_full(&self.store.remote_joins()) {
             return Err(Failure::Refused(
                 "Too many rooms are waiting to be entered.".into(),
             ));
@@ -277,6 +295,10 @@ impl Bridge {
     /// An event was redacted: if it was a command to join, that is taken back by whoever
     /// gave it.
     pub(super) fn join_unsaid(&self, by: &UserId, redacted: &EventId) -> Result<(), Failure> {
+        // Others gave none, and redact as often as they like.
+        if !self.config.bridge.admins.iter().any(|admin| admin == by) {
+            return Ok(());
+        }
         for join in self.store.remote_joins() {
             if let JoinAsked::Command { caller, event, .. } = &join.asked
                 && event == redacted
@@ -293,13 +315,12 @@ impl Bridge {
         loop {
             self.matrix_gate.opened().await;
             let now = now_ms();
-            let mut next = None;
-            for join in self.store.remote_joins() {
-                if join.next_at > now {
-                    next = Some(next.map_or(join.next_at, |next: i64| next.min(join.next_at)));
-                } else if self.remote_joins.begins(&join) {
-                    tokio::spawn(Arc::clone(&self).work_join(join));
-                }
+            let joins = self.store.remote_joins().into_iter();
+            let (due, later): (Vec<_>, Vec<_>) = joins.partition(|join| join.next_at <= now);
+            let next = later.iter().map(|join| join.next_at).min();
+            // The others hear of it when one of these is done.
+            for join in self.remote_joins.begin(due) {
+                tokio::spawn(Arc::clone(&self).work_join(join));
             }
             let wait = next.map(|next| Duration::from_millis((next - now).unsigned_abs()));
             let _ = tokio::time::timeout(
@@ -316,8 +337,6 @@ impl Bridge {
             let bridge = Arc::clone(&self);
             let join = join.clone();
             async move {
-                // Never closed.
-                let _place = bridge.remote_joins.places.acquire().await;
                 if let Err(failure) = bridge.try_join(join).await {
                     tracing::error!(%failure, "a join could not be noted");
                     // It is tried again at once otherwise, and the store fails again.
@@ -343,7 +362,9 @@ impl Bridge {
             }
             _ => self.enter_elsewhere(&join).await,
         };
-        let Some(join) = self.still_asked(&join)? else {
+        let present = self.store.remote_join(&join.user, &join.target)?;
+        let has_entered = matches!(outcome, Outcome::Entered(_));
+        let Some(join) = counts_for(&join, present, has_entered) else {
             if let Outcome::Entered(room) = outcome {
                 let intent = self.matrix.as_user(join.user.clone());
                 let left = self.persevere(async |_| Ok(intent.leave(&room, None).await?));
@@ -358,7 +379,18 @@ impl Bridge {
             Outcome::Refused(answers) => {
                 tracing::info!(user = %join.user, target = %join.target, answers = %in_words(&answers), "a room elsewhere cannot be entered");
                 // First of all: whoever asked must hear of it.
-                self.told_refused(&join, &answers).await?;
+                let why = format!("I could not enter; I asked {}.", in_words(&answers));
+                self.told_refused(&join, &answers, &why).await?;
+                let change = self.store.change();
+                Ok(change.no_remote_join(&join.user, &join.target).commit()?)
+            }
+            Outcome::GivenUp(answers) => {
+                tracing::warn!(user = %join.user, target = %join.target, tries = join.tries + 1, answers = %in_words(&answers), "nobody helps into a room elsewhere; an invitation is given up");
+                let why = format!(
+                    "I could not enter for days, and do not try any more; I asked {}. Invite me again when it can be reached.",
+                    in_words(&answers)
+                );
+                self.told_refused(&join, &answers, &why).await?;
                 let change = self.store.change();
                 Ok(change.no_remote_join(&join.user, &join.target).commit()?)
             }
@@ -475,6 +507,7 @@ impl Bridge {
         self: &Arc<Self>,
         join: &RemoteJoin,
         answers: &[ServerAnswer],
+        to_inviter: &str,
     ) -> Result<(), Failure> {
         match &join.asked {
             JoinAsked::Command { .. } | JoinAsked::Tombstone(_) => {
@@ -490,9 +523,8 @@ impl Bridge {
             }
             JoinAsked::Invitation(event) => {
                 let intent = self.matrix.as_user(join.user.clone());
-                let why = format!("I could not enter; I asked {}.", in_words(answers));
                 let declined = self.persevere(async |_| {
-                    match intent.leave(&event.room_id, Some(&why)).await {
+                    match intent.leave(&event.room_id, Some(to_inviter)).await {
                         Err(error) if error.is_forbidden() || error.is_not_found() => Ok(()),
                         outcome => Ok(outcome?),
                     }
@@ -544,7 +576,68 @@ pub fn in_words(answers: &[ServerAnswer]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use ruma::{room_id, user_id};
+
     use super::*;
+
+    fn invited(event: &'static str) -> RemoteJoin {
+        let json = json!({});
+        let event = InboxEvent {
+            event_id: EventId::parse(event).unwrap(),
+            room_id: room_id!("!r:a.org").to_owned(),
+            sender: user_id!("@bob:a.org").to_owned(),
+            kind: "m.room.member".into(),
+            json: serde_json::value::to_raw_value(&json).unwrap(),
+        };
+        RemoteJoin {
+            user: user_id!("@ghost:example.org").to_owned(),
+            target: event.room_id.clone().into(),
+            via: Vec::new(),
+            alias: None,
+            asked: JoinAsked::Invitation(event),
+            tries: 0,
+            next_at: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn who_is_inside_stays_for_whoever_asked_meanwhile() {
+        let (tried, again) = (invited("$one"), invited("$two"));
+        let by = |join: Option<RemoteJoin>| join.map(|join| join.asked_by().to_string());
+        let same = counts_for(&tried, Some(tried.clone()), false);
+        assert_eq!(by(same).as_deref(), Some("$one"));
+        let inside = counts_for(&tried, Some(again.clone()), true);
+        assert_eq!(by(inside).as_deref(), Some("$two"));
+        // What another was asked for is tried for itself.
+        assert_eq!(by(counts_for(&tried, Some(again), false)), None);
+        assert_eq!(by(counts_for(&tried, None, true)), None, "taken back");
+    }
+
+    #[test]
+    fn little_is_kept_of_an_invitation_however_long_it_is() {
+        let long = "x".repeat(60_000);
+        let json = json!({
+            "event_id": "$one", "room_id": "!r:a.org", "sender": "@bob:a.org",
+            "type": "m.room.member", "state_key": "@ghost:example.org",
+            "content": { "membership": "invite", "is_direct": true, "reason": long, "x": long },
+            "unsigned": { "invite_room_state": [{ "type": "m.room.name", "content": { "name": long } }] },
+        });
+        let JoinAsked::Invitation(mut event) = invited("$one").asked else {
+            panic!("an invitation");
+        };
+        event.json = serde_json::value::to_raw_value(&json).unwrap();
+        let short = in_short(&event, &json).unwrap();
+        let kept: Value = serde_json::from_str(short.json.get()).unwrap();
+        let expected = json!({
+            "event_id": "$one", "room_id": "!r:a.org", "sender": "@bob:a.org",
+            "type": "m.room.member", "state_key": "@ghost:example.org",
+            "content": { "membership": "invite", "is_direct": true },
+        });
+        assert_eq!(kept, expected);
+    }
 
     #[test]
     fn pauses_grow_and_end_at_an_hour() {

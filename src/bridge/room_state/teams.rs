@@ -93,7 +93,8 @@ impl Bridge {
         // Who is in that room only may not enter any more.
         if let Some(space) = &known.space {
             let public = entry_of(true, &known.rooms).to_string();
-            self.keep_entry(team, space, known.entry == public).await?;
+            let is_public = known.entry == public;
+            self.keep_entry(team, space, is_public).await?;
         }
         Ok(())
     }

@@ -434,7 +434,7 @@ async fn requests_are_those_of_the_specification() {
         .unwrap();
     assert_eq!(joined, room);
     expect(
-        format!("POST {base}/join/%23a:far.example?via=far.example"),
+        format!("POST {base}/join/%23a:far.example?via=far.example&server_name=far.example"),
         json!({}),
     );
 }

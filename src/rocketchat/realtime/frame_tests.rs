@@ -91,7 +91,8 @@ fn every_recorded_frame_is_understood() {
                 Some(other) => panic!("{line}\nbecame {other:?}"),
             },
             (Some("stream-notify-logged"), Some(Event::Logged(logged))) => {
-                let typed = [Logged::AVATAR, Logged::NAME, Logged::GONE].contains(&name)
+                let typed = [Logged::AVATAR, Logged::NAME, Logged::GONE, Logged::STATUS]
+                    .contains(&name)
                     || Logged::EMOJI.contains(&name);
                 assert_eq!(!typed, matches!(logged, Logged::Other { .. }), "{line}");
             }

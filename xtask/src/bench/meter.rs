@@ -31,13 +31,14 @@ pub(super) async fn metered<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<(T, Cost)> {
     let before = Reading::take(world)?;
-    let mut most_memory = world.bridge.rss_bytes()?;
+    // None while it is being started anew.
+    let mut most_memory = world.bridge.rss_bytes().unwrap_or(0);
     let mut work = std::pin::pin!(work);
     let mut ticks = tokio::time::interval(SAMPLE);
     let done = loop {
         tokio::select! {
             done = &mut work => break done?,
-            _ = ticks.tick() => most_memory = most_memory.max(world.bridge.rss_bytes()?),
+            _ = ticks.tick() => most_memory = most_memory.max(world.bridge.rss_bytes().unwrap_or(0)),
         }
     };
     let after = Reading::take(world)?;
