@@ -175,7 +175,7 @@ impl Bridge {
         let rid = &known.rid;
         for id in known.rocket_ids().chain(&known.surplus) {
             if is_own {
-                let puppet = self.puppet_of(&event.sender).await?;
+                let puppet = self.poster_of(known).await?;
                 self.as_puppet(&puppet, |session| async move {
                     session.delete_message(rid, id, false).await
                 })
