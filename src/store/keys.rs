@@ -360,9 +360,19 @@ pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 
+/// How a room is relayed.
+pub(super) fn room_relay(rid: &RocketRoomId) -> Key {
+    key(b'5', &[rid.as_str()])
+}
+
+/// That somebody without an account on Rocket.Chat is in a private room by right.
+pub(super) fn admitted(rid: &RocketRoomId, user: &UserId) -> Key {
+    key(b'6', &[rid.as_str(), user.as_str()])
+}
+
 /// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
 /// part of their keys. Not those that outlive a portal.
-const OF_ROCKET_ROOMS: [u8; 12] = *b"cPSMVkmoahtF";
+const OF_ROCKET_ROOMS: [u8; 14] = *b"cPSMVkmoahtF56";
 
 /// As [`OF_ROCKET_ROOMS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

@@ -21,6 +21,7 @@ mod marked;
 mod members;
 mod messages;
 mod records;
+mod relay;
 mod remote_joins;
 mod room_state;
 mod teams;
@@ -42,8 +43,9 @@ pub use members::{Ban, RoomRights, Stand, Standing};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
-    Puppet, Reaction, Reactions, Thread, Upload,
+    Puppet, Reaction, ReactionLine, Reactions, Thread, Upload,
 };
+pub use relay::RoomRelay;
 pub use room_state::{RoomState, StateWish};
 pub use teams::TeamSpace;
 
