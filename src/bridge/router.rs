@@ -130,7 +130,6 @@ impl Bridge {
         self.read_back_all(channels.clone());
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            bridge.look_for_commands().await;
             let rocket = bridge.rocket().await;
             for rid in &channels {
                 rocket.follow_deletions(rid).await;
