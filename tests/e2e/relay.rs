@@ -318,11 +318,10 @@ async fn without_a_seat_nothing_is_lost_and_with_one_people_get_their_account() 
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     let world = World::start(options).await?;
-    let control = world.rocketchat.control();
     let full = Rule::on("/api/v1/users.create")
         .username(World::ROCKET_BOT)
         .status_with(400, json!({}), NO_SEAT);
-    control.add_rule(full).await?;
+    world.rocketchat.control().add_rule(full).await?;
     let General {
         world,
         alice,
@@ -330,6 +329,7 @@ async fn without_a_seat_nothing_is_lost_and_with_one_people_get_their_account() 
         room,
         channel,
     } = general_in(world).await?;
+    let control = world.rocketchat.control();
     let name = format!("alice ({})", world.user_id("alice"));
     let mut first = None;
     for number in 0..5 {

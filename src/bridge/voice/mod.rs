@@ -95,7 +95,7 @@ impl Voices {
 }
 
 impl Bridge {
-    fn rule_for(&self, portal: &Portal, user: &UserId) -> Result<Rule, StoreError> {
+    fn speaks_by(&self, portal: &Portal, user: &UserId) -> Result<Rule, StoreError> {
         // Who is in a direct message is fixed, and the bridge's account never is.
         if portal.kind.is_direct() {
             return Ok(Rule::Account);
@@ -124,7 +124,7 @@ impl Bridge {
         portal: &Portal,
         user: &UserId,
     ) -> Result<bool, StoreError> {
-        Ok(self.rule_for(portal, user)? == Rule::Relay)
+        Ok(self.speaks_by(portal, user)? == Rule::Relay)
     }
 
     /// Who speaks for a Matrix user in a room from now on. Their account is made at need.
@@ -136,7 +136,7 @@ impl Bridge {
         portal: &Portal,
         user: &UserId,
     ) -> Result<Voice, Failure> {
-        let rule = self.rule_for(portal, user)?;
+        let rule = self.speaks_by(portal, user)?;
         if rule == Rule::Relay {
             return self.relay_for(user).await;
         }
@@ -244,7 +244,7 @@ impl Bridge {
         user: &UserId,
     ) -> Result<bool, StoreError> {
         Ok(match self.store.portal_of_room(room)? {
-            Some(portal) => self.rule_for(&portal, user)? != Rule::Account,
+            Some(portal) => self.speaks_by(&portal, user)? != Rule::Account,
             None => false,
         })
     }
