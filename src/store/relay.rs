@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::keys;
 use super::records::Record;
-use super::{Store, StoreError};
-use crate::rocketchat::RocketRoomId;
+use super::{PortalId, Store, StoreError};
 
 /// How a room is relayed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +30,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn room_relay(&self, rid: &RocketRoomId) -> Result<RoomRelay, StoreError> {
-        Ok(self.get(&keys::room_relay(rid))?.unwrap_or_default())
+    pub fn room_relay(&self, portal: &PortalId) -> Result<RoomRelay, StoreError> {
+        Ok(self.get(&keys::room_relay(portal))?.unwrap_or_default())
     }
 
     /// Changes how a room is relayed.
@@ -41,36 +40,36 @@ impl Store {
     /// When the store fails; then nothing changed.
     pub fn amend_room_relay(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         amend: impl FnOnce(&mut RoomRelay),
     ) -> Result<(), StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut relay = self.room_relay(rid)?;
+        let mut relay = self.room_relay(portal)?;
         let before = relay.clone();
         amend(&mut relay);
         if relay == before {
             return Ok(());
         }
-        self.change().set(keys::room_relay(rid), &relay).commit()
+        self.change().set(keys::room_relay(portal), &relay).commit()
     }
 
     /// Whether somebody without an account was found to be in a private room by right.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_admitted(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::admitted(rid, user))?)
+    pub fn is_admitted(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::admitted(portal, user))?)
     }
 }
 
 impl Change<'_> {
     /// Notes that somebody without an account is in a private room by right.
-    pub fn admitted(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.mark(keys::admitted(rid, user))
+    pub fn admitted(self, portal: &PortalId, user: &UserId) -> Self {
+        self.mark(keys::admitted(portal, user))
     }
 
     /// Notes that they are not, whatever was noted before.
-    pub fn not_admitted(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.unset(keys::admitted(rid, user))
+    pub fn not_admitted(self, portal: &PortalId, user: &UserId) -> Self {
+        self.unset(keys::admitted(portal, user))
     }
 }

@@ -161,7 +161,7 @@ impl Bridge {
             return Ok(failure);
         };
         if error.is_denied() && error.code() != Some("error-action-not-allowed") {
-            self.compare_members(&portal.rid);
+            self.compare_members(&portal.id);
         }
         if error.code() == Some("error-message-size-exceeded") {
             // The limit is another than was read: it is read anew.

@@ -75,7 +75,7 @@ impl Bridge {
             }
         };
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let is_there = voice.is_relay()
             && (reactions.given.iter()).any(|other| other.relayed && other.emoji == emoji);
         let id = &known.id;
@@ -123,7 +123,7 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let Some(at) = reactions
             .given
             .iter()
@@ -152,6 +152,9 @@ impl Bridge {
             };
             is_same && other.emoji == reaction.emoji
         });
+        let is_given_twice = is_given_twice
+            || reaction.relayed
+                && self.is_given_for_somebody(known, &reaction.emoji, Some(&portal.id))?;
         if !is_given_twice {
             let voice = self.voice_of_reaction(&reaction).await?;
             self.unreact(&voice, &reaction.username, &known.id, &reaction.emoji)

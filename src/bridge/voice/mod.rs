@@ -100,7 +100,7 @@ impl Bridge {
         if portal.kind.is_direct() {
             return Ok(Rule::Account);
         }
-        Ok(match self.store.room_relay(&portal.rid)?.set {
+        Ok(match self.store.room_relay(&portal.id)?.set {
             Some(true) => Rule::Relay,
             Some(false) => Rule::Account,
             None => match self.config.bridge.relay {

@@ -9,7 +9,7 @@ use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
-use crate::store::{Message, Portal, Reaction, ReactionLine, Reactions};
+use crate::store::{Message, Portal, PortalId, Reaction, ReactionLine, Reactions, StoreError};
 
 /// How many people are named for one emoji. Whoever comes after them does not change the
 /// line, so a crowd costs no more than a few.
@@ -79,6 +79,26 @@ impl Bridge {
         Ok(self.store.change().reactions(known, reactions).commit()?)
     }
 
+    /// Whether the bridge's account gives an emoji for anybody, in any Matrix room of the
+    /// channel but that of the portal `but`.
+    pub(in crate::bridge) fn is_given_for_somebody(
+        &self,
+        known: &Message,
+        emoji: &str,
+        but: Option<&PortalId>,
+    ) -> Result<bool, StoreError> {
+        for portal in self.store.portals_of(&known.rid)? {
+            if but == Some(&portal.id) {
+                continue;
+            }
+            let reactions = self.store.reactions(&portal.id, &known.id)?;
+            if (reactions.given.iter()).any(|given| given.relayed && given.emoji == emoji) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn write_line(
         &self,
         portal: &Portal,
@@ -99,7 +119,12 @@ impl Bridge {
         // Follows from what is noted, so that one whose note was lost is found again.
         let id = match &reactions.line {
             Some(line) => line.id.clone(),
-            None => derived::reactions_id(&self.registration.as_token, &known.id, reactions.lines),
+            None => derived::reactions_id(
+                &self.registration.as_token,
+                &known.portal_id(),
+                &known.id,
+                reactions.lines,
+            ),
         };
         let is_there = match &reactions.line {
             Some(_) => true,
@@ -139,7 +164,7 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let Some(line) = reactions.line.take() else {
             return Ok(());
         };

@@ -38,7 +38,7 @@ impl Bridge {
         }
         if self
             .store
-            .room_rights(&portal.rid)?
+            .room_rights(&portal.id)?
             .reading_along
             .contains(user)
         {
@@ -99,7 +99,7 @@ impl Bridge {
         seat: &Seat,
     ) -> Result<(), Failure> {
         if !self.is_private(portal)?
-            || self.store.is_admitted(&portal.rid, user)?
+            || self.store.is_admitted(&portal.id, user)?
             || self.store.is_puppet_in_room(&portal.rid, user)?
         {
             return Ok(());
@@ -128,7 +128,7 @@ impl Bridge {
         }
         self.store
             .change()
-            .admitted(&portal.rid, user)
+            .admitted(&portal.id, user)
             .commit()
             .map_err(Failure::from)
     }

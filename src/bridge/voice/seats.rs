@@ -38,7 +38,7 @@ pub(in crate::bridge) fn is_no_seat(failure: &Failure) -> bool {
 impl Bridge {
     /// Says once in a room that people speak there without an account.
     pub(super) async fn tell_of_seats(&self, portal: &Portal) -> Result<(), Failure> {
-        if self.store.room_relay(&portal.rid)?.told_of_seats {
+        if self.store.room_relay(&portal.id)?.told_of_seats {
             return Ok(());
         }
         let text = "The licence of this Rocket.Chat allows no more users. People of this room who have no account there speak through the bridge's, under their name, until a seat is free.";
@@ -48,7 +48,7 @@ impl Bridge {
             "m.mentions": {},
         });
         crate::bridge::marker::stamp_as_own(&mut content);
-        let txn = derived::state_notice_id(&portal.rid, &["no seat"]);
+        let txn = derived::state_notice_id(&portal.id, &["no seat"]);
         let reader = self.reader(portal).await?;
         let said = reader
             .send(&portal.room_id, "m.room.message", &content, &txn, None)
@@ -62,7 +62,7 @@ impl Bridge {
         }
         Ok(self
             .store
-            .amend_room_relay(&portal.rid, |relay| relay.told_of_seats = true)?)
+            .amend_room_relay(&portal.id, |relay| relay.told_of_seats = true)?)
     }
 }
 

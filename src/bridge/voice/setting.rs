@@ -46,7 +46,7 @@ impl Bridge {
     /// When the store fails.
     pub fn relay_status(&self, portal: &Portal) -> Result<RelayStatus, StoreError> {
         Ok(RelayStatus {
-            set: self.store.room_relay(&portal.rid)?.set,
+            set: self.store.room_relay(&portal.id)?.set,
             configured: self.config.bridge.relay,
         })
     }
@@ -64,12 +64,12 @@ impl Bridge {
                 "In a direct message everybody speaks with an account of their own.".into(),
             ));
         }
-        self.store.amend_room_relay(&portal.rid, |relay| {
+        self.store.amend_room_relay(&portal.id, |relay| {
             relay.set = set;
             relay.told_of_seats = false;
         })?;
         // Who was not a member may have to come in now.
-        self.compare_members(&portal.rid);
+        self.compare_members(&portal.id);
         Ok(())
     }
 }

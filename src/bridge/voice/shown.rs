@@ -173,7 +173,7 @@ impl Bridge {
         let words = to_rocketchat::without_quotes(&words, &site, |id| {
             let id = RocketMessageId::parse(id);
             id.is_ok_and(|id| {
-                let known = self.store.message(&portal.rid, &id);
+                let known = self.store.message(&portal.id, &id);
                 matches!(known, Ok(Some(known)) if known.is_there() && !known.events.is_empty())
             })
         });
