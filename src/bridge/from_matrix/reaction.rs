@@ -129,7 +129,7 @@ impl Bridge {
             .given
             .iter()
             .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
-        if !is_given_twice {
+        if !is_given_twice && !self.is_also_given_elsewhere(portal, known, &reaction)? {
             self.unreact(&reaction.user, &known.id, &reaction.emoji)
                 .await?;
         }
