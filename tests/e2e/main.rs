@@ -40,7 +40,6 @@ mod replies;
 mod rights;
 mod rocketchat_app;
 mod room_state;
-mod several_rooms;
 mod start;
 mod threads;
 mod upgrades;

@@ -180,7 +180,10 @@ impl Bridge {
             (!text.is_empty()).then(|| text.to_owned())
         };
         let name = match of("displayname") {
-            Some(name) => format!("{} ({})", super::content::shortened(&name), them.user),
+            Some(name) => {
+                let name = crate::convert::to_matrix::safe_name(&name);
+                format!("{} ({})", super::content::shortened(&name), them.user)
+            }
             None => them.user.to_string(),
         };
         let picture = of("avatar_url").map(OwnedMxcUri::from);

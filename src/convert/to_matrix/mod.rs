@@ -35,6 +35,7 @@ pub use files::{
 };
 pub use markup::render;
 pub use person::shown_name;
+pub use safe::name as safe_name;
 pub use rendered::{Channel, Directory, Person, Rendered};
 pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};
 
