@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, resend, unbridge};
+use super::{bridge, dm, help, join, list, relay, resend, unbridge};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -73,6 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
     join::LEAVE,
     resend::FAILED,
     resend::RESEND,
+    relay::RELAY,
 ];
 
 impl Command {

@@ -53,16 +53,6 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether a message is to be shown in a portal's Matrix room: somebody on Rocket.Chat
-    /// wrote it, or in another Matrix room of the channel.
-    pub(in crate::bridge) async fn is_news_for(
-        &self,
-        portal: &Portal,
-        message: &RocketMessage,
-    ) -> Result<bool, Failure> {
-        Ok(self.is_for_matrix(message).await? || self.elsewhere(portal, message).await?.is_some())
-    }
-
     /// Who wrote a message in another Matrix room of the channel; none when it comes from
     /// Rocket.Chat, from this portal's own room, or from the bridge itself.
     pub(in crate::bridge) async fn elsewhere(

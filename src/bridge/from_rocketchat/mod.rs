@@ -225,10 +225,8 @@ impl Bridge {
         if is_ours {
             self.note_puppet_name(&message.u)?;
         }
-        if !is_for_matrix {
-            if self.note_own_file(portal, message).await? {
-                return Ok(());
-            }
+        if !is_for_matrix && self.note_own_file(portal, message).await? {
+            return Ok(());
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
             self.adopt_delivered(portal).await?
