@@ -1,6 +1,6 @@
 //! Who may do what in a Matrix room.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure};
@@ -134,12 +134,15 @@ impl PowerLevels {
         self.level_of(user) >= needed.unwrap_or_else(|| self.level("state_default"))
     }
 
+    /// The level that sending events of that type needs, which are no state.
+    pub(super) fn needed_to_send(&self, kind: &str) -> i64 {
+        let named = self.event_level(kind);
+        named.unwrap_or_else(|| self.level("events_default"))
+    }
+
     /// Whether somebody may send events of that type, which are no state.
     pub(super) fn may_send(&self, user: &UserId, kind: &str) -> bool {
-        let events = self.content.get("events");
-        let needed = Self::number(events.and_then(|events| events.get(kind)))
-            .or_else(|| Self::number(self.content.get("events_default")));
-        self.level_of(user) >= needed.unwrap_or(0)
+        self.level_of(user) >= self.needed_to_send(kind)
     }
 
     /// Whether somebody may call everybody in the room.
@@ -208,7 +211,15 @@ impl Bridge {
     /// The rights in a portal's room, as they are now.
     pub(super) async fn power_levels(&self, portal: &Portal) -> Result<PowerLevels, Failure> {
         let reader = self.reader(portal).await?;
-        let room = &portal.room_id;
+        self.power_levels_in(&reader, &portal.room_id).await
+    }
+
+    /// The rights in a room that `reader` is in, as they are now.
+    pub(super) async fn power_levels_in(
+        &self,
+        reader: &Intent,
+        room: &RoomId,
+    ) -> Result<PowerLevels, Failure> {
         let content = reader.state(room, POWER_LEVELS, "").await?;
         // From version 12 on a room is named after the event that made it.
         let creators = match room.as_str().strip_prefix('!') {

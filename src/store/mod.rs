@@ -20,6 +20,7 @@ mod leftovers;
 mod marked;
 mod members;
 mod messages;
+mod plumbing;
 mod records;
 mod remote_joins;
 mod room_state;
@@ -39,6 +40,7 @@ pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use members::{Ban, RoomRights, Stand, Standing};
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
