@@ -143,7 +143,7 @@ impl Bridge {
                     _ => Ok(()),
                 }
             }
-            (false, "invite") if portal.kind == PortalKind::Group => {
+            (false, "invite") if portal.kind == PortalKind::Group && !portal.plumbed => {
                 self.on_person_invited(portal, event, member).await
             }
             (false, "join" | "leave" | "ban") => {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::survey::{RocketSide, Survey};
+use super::survey::{RocketSide, Survey, meaning_of_access};
 use super::{HISTORY_MOST, pair, words};
 use crate::bridge::{Bridge, Failure};
 use crate::retry::Backoff;
-use crate::store::{Portal, Proposal, ProposalStage};
+use crate::store::{Portal, PortalId, Proposal, ProposalStage};
 
 impl Bridge {
     /// Goes on with an agreement until it has taken effect.
@@ -108,14 +108,18 @@ impl Bridge {
             false => survey.rocket.last_message_at,
         };
         let _one_at_a_time = self.making_portal.lock(&proposal.rid).await;
-        self.must_not_be_ending(&proposal.rid)?;
         let portal = Portal {
+            // Not the bridge's own one of that room, which it may still make.
+            id: PortalId::further(&proposal.rid, &proposal.room_id),
             rid: proposal.rid.clone(),
             room_id: proposal.room_id.clone(),
             kind: survey.rocket.kind.clone(),
             name: survey.rocket.name.clone(),
             since,
+            plumbed: true,
         };
+        let access = meaning_of_access(survey.rocket.is_private, survey.matrix.access);
+        self.begin_plumbed_state(&portal.id, access)?;
         self.store.change().portal(&portal).commit()?;
         self.store.flushed().await?;
         self.unmirrored.forget(&portal.rid);
@@ -134,8 +138,8 @@ impl Bridge {
 
     async fn settle_plumbed(self: &Arc<Self>, portal: &Portal) {
         self.rocket().await.follow_deletions(&portal.rid).await;
-        self.read_back(portal.rid.clone());
-        self.compare_members(&portal.rid);
-        self.compare_room(&portal.rid);
+        self.read_back(portal.id.clone());
+        self.compare_members(&portal.id);
+        self.compare_room(&portal.id);
     }
 }

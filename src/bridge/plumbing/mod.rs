@@ -28,6 +28,8 @@ mod rights;
 mod survey;
 mod words;
 
+pub(super) use survey::{Access, access_of, meaning_of_access};
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +44,7 @@ use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::store::{Person, Proposal, ProposalStage};
+use crate::store::{Person, PortalId, Proposal, ProposalStage};
 
 /// How many messages come to Matrix at most that were on Rocket.Chat before: about what
 /// both servers carry over in a minute.
@@ -308,8 +310,9 @@ impl Bridge {
         marker::stamp_as_own(&mut content);
         let room: &RoomId = &proposal.room_id;
         let made = proposal.made.to_string();
-        let parts = ["plumbing", room.as_str(), made.as_str(), purpose];
-        let txn = derived::state_notice_id(&proposal.rid, &parts);
+        let parts = ["plumbing", made.as_str(), purpose];
+        let portal = PortalId::further(&proposal.rid, room);
+        let txn = derived::state_notice_id(&portal, &parts);
         let bot = self.matrix.bot();
         bot.send(room, "m.room.message", &content, &txn, None)
             .await?;

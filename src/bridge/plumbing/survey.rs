@@ -32,7 +32,7 @@ const STATES: [&str; 11] = [
 
 /// Who can read a Matrix room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(in crate::bridge) enum Access {
     /// Everybody.
     Open,
     /// Those who are in another room, of which the bridge does not know who that is.
@@ -100,16 +100,8 @@ impl Survey {
 
     /// What has to be confirmed by its name.
     pub(super) fn consequences(&self) -> BTreeSet<Consequence> {
-        let mut all = BTreeSet::new();
-        match (self.rocket.is_private, self.matrix.access) {
-            (true, Access::Open | Access::Restricted) => {
-                all.insert(Consequence::PrivateIntoMatrix);
-            }
-            (false, Access::Closed | Access::Restricted) => {
-                all.insert(Consequence::PrivateIntoRocketChat);
-            }
-            (true, Access::Closed) | (false, Access::Open) => {}
-        }
+        let (is_private, access) = (self.rocket.is_private, self.matrix.access);
+        let mut all: BTreeSet<_> = meaning_of_access(is_private, access).into_iter().collect();
         // What is on Rocket.Chat is kept by that server alone.
         if self.matrix.may_federate || !self.matrix.others.is_empty() {
             all.insert(Consequence::Federated);
@@ -172,6 +164,29 @@ fn lacking(levels: &PowerLevels, bot: &UserId, access: Access) -> Vec<String> {
     lacking
 }
 
+/// Who can read a Matrix room with these rules.
+pub(in crate::bridge) fn access_of(rule: Option<&str>, history: Option<&str>) -> Access {
+    match rule {
+        _ if history == Some("world_readable") => Access::Open,
+        Some("public") => Access::Open,
+        None | Some("invite" | "knock" | "private") => Access::Closed,
+        // `restricted`, and what is not known yet.
+        Some(_) => Access::Restricted,
+    }
+}
+
+/// Who reads along who could not, when two such rooms are joined.
+pub(in crate::bridge) fn meaning_of_access(
+    is_private: bool,
+    access: Access,
+) -> Option<Consequence> {
+    match (is_private, access) {
+        (true, Access::Open | Access::Restricted) => Some(Consequence::PrivateIntoMatrix),
+        (false, Access::Closed | Access::Restricted) => Some(Consequence::PrivateIntoRocketChat),
+        (true, Access::Closed) | (false, Access::Open) => None,
+    }
+}
+
 /// What a Matrix room's state says of it.
 fn matrix_side(
     room: &RoomId,
@@ -184,13 +199,7 @@ fn matrix_side(
     let rule = text(state(events, "m.room.join_rules"), "join_rule");
     let history = state(events, "m.room.history_visibility");
     let history = text(history, "history_visibility");
-    let access = match rule {
-        _ if history == Some("world_readable") => Access::Open,
-        Some("public") => Access::Open,
-        None | Some("invite" | "knock" | "private") => Access::Closed,
-        // `restricted`, and what is not known yet.
-        Some(_) => Access::Restricted,
-    };
+    let access = access_of(rule, history);
     let create = state(events, "m.room.create");
     let may_federate =
         create.and_then(|create| create.get("m.federate")) != Some(&Value::Bool(false));
@@ -399,16 +408,9 @@ impl Bridge {
             return Err(Failure::Refused(UNSEEN.into()));
         }
         let mut side = rocket_side(&room, self.is_of_private_team(&room).await?);
-        if self.store.portal(rid)?.is_some() {
+        if self.store.is_mirrored(rid)? {
             side.obstacles.push(
                 "The room on Rocket.Chat is mirrored in a room on Matrix already.".to_owned(),
-            );
-        }
-        if self.store.ending(rid)?.is_some() {
-            side.obstacles.push(
-                "The room on Rocket.Chat is just being taken apart from another one; try again \
-                 soon."
-                    .to_owned(),
             );
         }
         Ok(side)
