@@ -61,7 +61,7 @@ impl Bridge {
                 )
                 .await;
         }
-        if let Some(text) = words::unconfirmed(&survey, &wishes.confirmed, &wishes.example()) {
+        if let Some(text) = words::unconfirmed(&survey, &wishes.confirmed, &wishes.command) {
             return Err(Failure::Refused(text));
         }
         tracing::info!(room = %proposal.room_id, rid = %proposal.rid, by = %by.shown(), "two rooms are to be joined");

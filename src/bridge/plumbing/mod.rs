@@ -83,21 +83,8 @@ pub struct Wishes {
     pub history: bool,
     /// The words by which they confirm what it brings with it.
     pub confirmed: BTreeSet<String>,
-    /// What commands begin with where they are, up to the blank: empty where nothing has
-    /// to stand before them.
-    pub prefix: String,
-    /// The command as they gave it, without flags, for examples.
+    /// The command as they would write it, without what confirms something.
     pub command: String,
-}
-
-impl Wishes {
-    /// A command as it would have to be written there.
-    fn example(&self) -> String {
-        match self.prefix.as_str() {
-            "" => self.command.clone(),
-            prefix => format!("{prefix} {}", self.command),
-        }
-    }
 }
 
 /// When people did something lately.

@@ -172,7 +172,7 @@ impl Bridge {
                 words::listed(&obstacles)
             )));
         }
-        if let Some(text) = words::unconfirmed(&survey, &wishes.confirmed, &wishes.example()) {
+        if let Some(text) = words::unconfirmed(&survey, &wishes.confirmed, &wishes.command) {
             return Err(Failure::Refused(text));
         }
         let proposal = Proposal {
