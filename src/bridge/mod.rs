@@ -7,8 +7,10 @@
 //! [`from_rocketchat`].
 
 mod app_door;
+mod audit;
 mod catch_up;
 mod command_line;
+mod context;
 mod cursor;
 mod custom_emoji;
 mod dead_letters;
@@ -36,6 +38,7 @@ mod marker;
 mod membership;
 mod mirrored_rooms;
 mod openings;
+mod pace;
 mod perseverance;
 mod plumbing;
 mod portals;
@@ -49,6 +52,7 @@ mod room_state;
 mod router;
 mod server_settings;
 mod spool;
+mod standing;
 mod third_party;
 mod transactions;
 mod upgrade;
@@ -67,7 +71,8 @@ use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::{PortalId, Store};
 
 pub use app_door::secret as app_secret;
-pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
+pub use command_line::{CommandLine, Reply};
+pub use context::{Context, Door, Who};
 pub use direct::OpenedDirect;
 pub use failure::Failure;
 use from_matrix::Waiting;
@@ -107,6 +112,7 @@ pub struct Bridge {
     to_matrix: Queues<PortalId, Job>,
     /// What the App on Rocket.Chat was answered.
     answered: app_door::Answered,
+    paces: pace::Paces,
     /// Commands given on Rocket.Chat, by who gives them.
     asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
@@ -116,6 +122,8 @@ pub struct Bridge {
     /// Shared by all who move a file; taken before a place among those who try.
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
+    /// Whether the rooms have been read back in which people talked last.
+    newest_read: watch::Sender<bool>,
     read_backs: tokio::sync::Semaphore,
     /// As `read_backs`, for rooms in which somebody speaks before their turn.
     first_read_backs: tokio::sync::Semaphore,
@@ -231,6 +239,7 @@ impl Bridge {
                     }
                 }),
                 answered: app_door::Answered::default(),
+                paces: pace::Paces::default(),
                 config,
                 registration,
                 store,
@@ -246,6 +255,7 @@ impl Bridge {
                 last_readers: file_readers::LastReaders::default(),
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
+                newest_read: watch::Sender::new(false),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 first_read_backs: tokio::sync::Semaphore::new(catch_up::FIRST_AT_ONCE),
                 reading_first: Mutex::default(),

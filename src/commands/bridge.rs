@@ -59,11 +59,10 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
         && bridge.store().portal_of_room(room)?.is_none()
         && !bridge.is_between_us(context).await?
     {
-        return bridge
-            .propose_from_matrix(user, room, name, &wishes)
-            .await;
+        return bridge.propose_from_matrix(user, room, name, &wishes).await;
     }
-    if !bridge.is_admin(context) {
+    // A rule of the configuration may allow it to others.
+    if !bridge.is_admin(context) && bridge.rule_for(context, "bridge") != Some(true) {
         return Err(Failure::Refused(NOT_ADMIN.into()));
     }
     if wishes.dry_run || wishes.history {

@@ -1,16 +1,24 @@
 //! `list`: what is mirrored.
 
-use super::Usage;
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::Bridge;
 use crate::store::PortalKind;
 
-pub(super) const USAGE: Usage = Usage {
-    words: "list",
-    what: "shows which channels are mirrored, and what waits or was given up",
-    for_everybody: false,
+pub(super) const LIST: Command = Command {
+    name: "list",
+    on_matrix: Some(Usage {
+        arguments: "",
+        what: "shows which channels are mirrored, and what waits or was given up",
+        example: "list",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Admin,
+    audit: Audit::Nothing,
+    private: true,
+    run: |bridge, _, _| Box::pin(async { Ok(text(bridge)) }),
 };
 
-pub(super) fn text(bridge: &Bridge) -> String {
+fn text(bridge: &Bridge) -> String {
     let store = bridge.store();
     let portals = store.portals();
     let (direct, named): (Vec<_>, Vec<_>) =

@@ -446,6 +446,14 @@ pub(super) fn marked_direct(room: &RoomId, user: &UserId) -> Key {
 /// All of them.
 pub(super) const MARKED_DIRECT: &[u8] = b"A";
 
+/// What somebody did by a command, by its number.
+pub(super) fn audit(number: u64) -> Key {
+    numbered(b'9', number)
+}
+
+/// All of it, in order.
+pub(super) const AUDIT: &[u8] = b"9";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

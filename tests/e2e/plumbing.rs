@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, World, WorldOptions};
 
-use crate::membership::{id_of, level_of, wait_for_member, wait_for_membership, wait_for_notice};
 use crate::BRIDGE;
+use crate::membership::{id_of, level_of, wait_for_member, wait_for_membership, wait_for_notice};
 
 /// A world in which nothing is mirrored.
 async fn world(change: impl FnOnce(&mut WorldOptions)) -> Result<World> {
@@ -73,7 +73,10 @@ async fn ask_there(user: &RocketUser, rid: &str, command: &str, part: &str) -> R
 /// The code in a notice.
 fn code_in(notice: &str) -> Result<String> {
     let (_, rest) = notice.split_once("approve ").context("no code")?;
-    Ok(rest.chars().take_while(char::is_ascii_alphanumeric).collect())
+    Ok(rest
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect())
 }
 
 /// Waits for a proposal in a channel and gives its code.
@@ -124,7 +127,13 @@ async fn a_room_and_a_channel_that_exist_are_joined_when_both_sides_agree() -> R
 
     // What it would mean can be asked first.
     let dry = ask(&alice, &room, "bridge tea --dry-run", "Nothing was done").await?;
-    for part in ["Hall", "tea", "by invitation only", "public", "--confirm public"] {
+    for part in [
+        "Hall",
+        "tea",
+        "by invitation only",
+        "public",
+        "--confirm public",
+    ] {
         assert!(dry.contains(part), "{part}: {dry}");
     }
     // Who does not administer the room proposes nothing.
@@ -165,7 +174,10 @@ async fn a_room_and_a_channel_that_exist_are_joined_when_both_sides_agree() -> R
     assert_eq!(told(carol.room_texts(&tea).await?), 1);
     // What was before stays where it is, and neither room has become like the other.
     let texts = alice.room_texts(&room).await?;
-    assert!(!texts.iter().any(|text| text == "from long ago"), "{texts:?}");
+    assert!(
+        !texts.iter().any(|text| text == "from long ago"),
+        "{texts:?}"
+    );
     let texts = carol.room_texts(&tea).await?;
     assert!(!texts.iter().any(|text| text == "also from long ago"));
     let name = name_of(&alice, &room).await?.context("a name")?;
@@ -174,12 +186,12 @@ async fn a_room_and_a_channel_that_exist_are_joined_when_both_sides_agree() -> R
     assert!(shown.iter().any(|event| event.kind == "m.bridge"));
 
     // Nobody is more in one than they were by what they are in the other.
-    assert_eq!(
-        level_of(&alice, &room, &world.ghost("carol")).await?,
-        None
-    );
+    assert_eq!(level_of(&alice, &room, &world.ghost("carol")).await?, None);
     carol
-        .post("rooms.saveRoomSettings", json!({ "rid": tea, "roomTopic": "tea only" }))
+        .post(
+            "rooms.saveRoomSettings",
+            json!({ "rid": tea, "roomTopic": "tea only" }),
+        )
         .await?;
     alice
         .send_state(&room, "m.room.topic", "", json!({ "topic": "halls only" }))
@@ -196,7 +208,12 @@ async fn a_room_and_a_channel_that_exist_are_joined_when_both_sides_agree() -> R
         })
         .await?;
     wait_for_member(&world, &carol, &tea, &puppet, true).await?;
-    assert!(alice.joined_members(&room).await?.contains_key(&*guest.user_id));
+    assert!(
+        alice
+            .joined_members(&room)
+            .await?
+            .contains_key(&*guest.user_id)
+    );
     talk((&guest, &room), (&carol, &tea), "still here").await?;
     let topic = alice.state_content(&room, "m.room.topic", "").await?;
     assert_eq!(topic.context("a topic")?["topic"], "halls only");
@@ -244,7 +261,8 @@ async fn a_channel_is_joined_with_a_room_of_another_homeserver() -> Result<()> {
     assert!(refused.contains(&bot), "{refused}");
     wait_for_membership(&bob, &room, &bot, "leave").await?;
     let levels = json!({ "users": { (bob.user_id.as_str()): 100, (bot.as_str()): 50 } });
-    bob.send_state(&room, "m.room.power_levels", "", levels).await?;
+    bob.send_state(&room, "m.room.power_levels", "", levels)
+        .await?;
     let unconfirmed = format!("bridge {alias}");
     ask_there(&carol, &tea, &unconfirmed, "--confirm federated").await?;
     let confirmed = format!("bridge {alias} --history --confirm federated");
@@ -252,7 +270,13 @@ async fn a_channel_is_joined_with_a_room_of_another_homeserver() -> Result<()> {
     ask_there(&carol, &tea, &confirmed, "Proposed").await?;
     let (code, notice) = proposal_here(&bob, &room).await?;
     assert!(notice.contains("carol"), "{notice}");
-    ask(&bob, &room, &format!("approve {code}"), "--confirm federated").await?;
+    ask(
+        &bob,
+        &room,
+        &format!("approve {code}"),
+        "--confirm federated",
+    )
+    .await?;
     let approve = format!("approve {code} --confirm federated");
     ask(&bob, &room, &approve, "Approved").await?;
     wait_for_notice(&bob, &room, "is joined with tea").await?;
@@ -362,11 +386,11 @@ async fn what_cannot_be_joined_is_refused_with_the_reason() -> Result<()> {
     carol.create_group("secret", &[]).await?;
     ask(&alice, &room, "bridge secret", "no channel named secret").await?;
     let other = json!({ "protocol": { "id": "irc", "displayname": "IRC" } });
-    alice
-        .send_state(&room, "m.bridge", "irc", other)
-        .await?;
+    alice.send_state(&room, "m.bridge", "irc", other).await?;
     refused("Another bridge (IRC)").await?;
-    alice.send_state(&room, "m.bridge", "irc", json!({})).await?;
+    alice
+        .send_state(&room, "m.bridge", "irc", json!({}))
+        .await?;
     admin
         .post("channels.archive", json!({ "roomId": tea }))
         .await?;
@@ -394,11 +418,20 @@ async fn what_cannot_be_joined_is_refused_with_the_reason() -> Result<()> {
     let rid = world.channel("general")?.to_owned();
     let desk = carol.open_dm(World::ROCKET_BOT).await?;
     ask_there(&carol, &tea, &format!("bridge {general}"), "already").await?;
-    ask_there(&carol, &desk, &format!("bridge {room}"), "Which of your rooms").await?;
+    ask_there(
+        &carol,
+        &desk,
+        &format!("bridge {room}"),
+        "Which of your rooms",
+    )
+    .await?;
     ask_there(&carol, &rid, &format!("bridge {room}"), "for owners").await?;
     // Nothing was asked of anybody.
     let texts = carol.room_texts(&tea).await?;
-    assert!(texts.iter().all(|text| !text.contains("proposes")), "{texts:?}");
+    assert!(
+        texts.iter().all(|text| !text.contains("proposes")),
+        "{texts:?}"
+    );
 
     // What is encrypted stays among its people.
     alice
@@ -439,7 +472,10 @@ async fn an_agreement_takes_effect_once_although_the_bridge_is_killed() -> Resul
     world.bridge.kill_and_restart().await?;
     world.bridge.ready().await?;
     talk((&alice, &room), (&carol, &tea), "and again").await?;
-    for texts in [alice.room_texts(&room).await?, carol.room_texts(&tea).await?] {
+    for texts in [
+        alice.room_texts(&room).await?,
+        carol.room_texts(&tea).await?,
+    ] {
         let told = texts.iter().filter(|text| text.contains("joined with"));
         assert_eq!(told.count(), 1, "{texts:?}");
     }

@@ -2,76 +2,41 @@
 //!
 //! On Matrix whoever may change the power levels of the room (level 100 unless the room
 //! says otherwise) and is in it: joining it with another lets others read and write there,
-//! which is no less than changing who may do what. On Rocket.Chat an owner of the room, or
-//! who has the role `admin` on the server.
+//! which is no less than changing who may do what. On Rocket.Chat whoever may do what
+//! owners of the room may: they, and administrators of the server.
 
 use ruma::{RoomId, UserId};
-use serde_json::Value;
 
-use crate::bridge::power::POWER_LEVELS;
-use crate::bridge::{Bridge, Failure};
-use crate::rocketchat::documents::RoomType;
+use crate::bridge::{Bridge, Context, Failure, Who};
 use crate::rocketchat::{RocketRoomId, RocketUserId};
-use crate::store::Person;
-
-/// Whoever may do everything on the server.
-const ADMIN: &str = "admin";
+use crate::store::{Person, Portal};
 
 impl Bridge {
-    /// Whether somebody administers a Matrix room that the bot is in.
-    pub(in crate::bridge) async fn administers_matrix_room(
+    /// Whether somebody administers a Matrix room; nobody one that the bot is not in.
+    pub(super) async fn administers_matrix_room(
         &self,
         room: &RoomId,
         user: &UserId,
     ) -> Result<bool, Failure> {
-        let bot = self.matrix.bot();
-        let member = match bot.state(room, "m.room.member", user.as_str()).await {
-            Err(error) if error.is_forbidden() => return Ok(false),
-            member => member?,
-        };
-        // Who has left may still be named in the levels.
-        let membership = member.as_ref().and_then(|member| member.get("membership"));
-        if membership.and_then(Value::as_str) != Some("join") || self.config.is_ours(user) {
+        if self.config.is_ours(user) {
             return Ok(false);
         }
-        let levels = self.power_levels_in(&bot, room).await?;
-        Ok(levels.may_set_state(user, POWER_LEVELS))
+        match self.may_change_matrix_room(room, user).await {
+            Err(Failure::Matrix(error)) if error.is_forbidden() => Ok(false),
+            outcome => outcome,
+        }
     }
 
-    /// Whether somebody administers a channel or group.
-    pub(in crate::bridge) async fn administers_rocketchat_room(
+    /// Whether somebody administers a channel or group. Puppets are those of Matrix.
+    pub(super) async fn administers_rocketchat_room(
         &self,
         rid: &RocketRoomId,
         user: &RocketUserId,
     ) -> Result<bool, Failure> {
-        let rocket = self.rocket().await;
-        let account = rocket.bot.user_by_id(user).await?;
-        let Some(account) = account.filter(|account| account.active && !account.federated) else {
-            return Ok(false);
-        };
-        if account.roles.iter().any(|role| role == ADMIN) {
-            return Ok(true);
-        }
-        let Some(room) = rocket.bot.room_as_admin(rid).await? else {
-            return Ok(false);
-        };
-        if !matches!(room.t, RoomType::Channel | RoomType::Group) {
+        if self.store.behind_puppet(user)?.is_some() {
             return Ok(false);
         }
-        match rocket.bot.owners(rid, &room.t).await {
-            Ok(owners) => Ok(owners.contains(user)),
-            // The bridge's account does not see the room, so nobody there is known.
-            Err(error)
-                if error.is_denied()
-                    || matches!(
-                        error.code(),
-                        Some("error-room-not-found" | "error-invalid-room")
-                    ) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.may_change_rocket_room(rid, user).await
     }
 
     /// Whether somebody administers the room of their own side.
@@ -85,5 +50,30 @@ impl Bridge {
             Person::Matrix(user) => self.administers_matrix_room(room, user).await,
             Person::RocketChat { id, .. } => self.administers_rocketchat_room(rid, id).await,
         }
+    }
+
+    /// Whether whoever asks may end that two rooms are joined: who administers either.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with what to tell them when they may not.
+    pub(in crate::bridge) async fn must_administer_either(
+        &self,
+        context: &Context,
+        portal: &Portal,
+    ) -> Result<(), Failure> {
+        let may = match &context.who {
+            _ if self.is_admin(context) => true,
+            Who::Matrix(user) => self.administers_matrix_room(&portal.room_id, user).await?,
+            Who::RocketChat { id, .. } => self.administers_rocketchat_room(&portal.rid, id).await?,
+            Who::Api(_) => false,
+        };
+        if may {
+            return Ok(());
+        }
+        Err(Failure::Refused(
+            "That is for whoever administers one of the two rooms: on Matrix who may change its \
+             power levels, on Rocket.Chat its owners and the administrators of the server."
+                .into(),
+        ))
     }
 }
