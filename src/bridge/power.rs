@@ -221,23 +221,21 @@ impl Bridge {
         room: &RoomId,
     ) -> Result<PowerLevels, Failure> {
         let content = reader.state(room, POWER_LEVELS, "").await?;
-        // From version 12 on a room is named after the event that made it.
-        let creators = match room.as_str().strip_prefix('!') {
-            Some(hash) if !hash.contains(':') => match EventId::parse(format!("${hash}")) {
-                Ok(id) => reader
-                    .event(room, &id)
-                    .await?
-                    .map_or_else(Vec::new, |event| {
-                        let more = event.content.get("additional_creators");
-                        let more = more.and_then(Value::as_array).into_iter().flatten();
-                        more.filter_map(|user| UserId::parse(user.as_str()?).ok())
-                            .chain(std::iter::once(event.sender.clone()))
-                            .collect()
-                    }),
-                Err(_) => Vec::new(),
-            },
-            _ => Vec::new(),
+        // From version 12 on a room is named after the event that made it. That is read as
+        // a state: of a room elsewhere homeservers do not show it as an event.
+        let is_above_all = (room.as_str().strip_prefix('!'))
+            .is_some_and(|hash| !hash.contains(':') && EventId::parse(format!("${hash}")).is_ok());
+        let create = match is_above_all {
+            true => reader.state_event(room, "m.room.create", "").await?,
+            false => None,
         };
+        let creators = create.map_or_else(Vec::new, |event| {
+            let more = event.content.get("additional_creators");
+            let more = more.and_then(Value::as_array).into_iter().flatten();
+            more.filter_map(|user| UserId::parse(user.as_str()?).ok())
+                .chain(std::iter::once(event.sender.clone()))
+                .collect()
+        });
         Ok(PowerLevels {
             content: content.unwrap_or_default(),
             creators,
