@@ -128,12 +128,29 @@ pub struct BridgeOptions {
     pub late_after: std::time::Duration,
     /// How long a proposal to join rooms that exist waits for an answer.
     pub proposals_hold: std::time::Duration,
+    /// Who speaks on Rocket.Chat through the bridge's own account.
+    pub relay: Relaying,
     /// Where it is shown that somebody of the other side is typing.
     pub typing: Direction,
     /// Where it is shown who of the other side is there.
     pub presence: Direction,
     /// Where it is shown how far somebody of the other side has read.
     pub receipts: Direction,
+}
+
+/// Who of Matrix speaks on Rocket.Chat through the bridge's own account, under their name,
+/// in place of an account of their own. Of rooms; direct messages need accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relaying {
+    /// Nobody: who gets no account is not heard.
+    Never,
+    /// Who gets no account because the licence of Rocket.Chat allows no more.
+    NoSeat,
+    /// People of other homeservers; besides as [`Relaying::NoSeat`].
+    OtherHomeservers,
+    /// Everybody.
+    Everybody,
 }
 
 /// To which side something is carried.
@@ -167,6 +184,8 @@ impl Direction {
 pub struct MediaOptions {
     /// How browsers of people on both sides reach the listener.
     pub public_url: Url,
+    /// Whether somebody has said so: otherwise it is the address for the homeserver.
+    pub has_public_url: bool,
     /// Whether a file that does not fit is linked to.
     pub links: bool,
     /// How long a link works.
@@ -315,6 +334,7 @@ struct BridgeSection {
     publish: bool,
     late_after_seconds: u64,
     proposals_hold_seconds: u64,
+    relay: Relaying,
     typing: Direction,
     presence: Direction,
     receipts: Direction,
@@ -331,6 +351,7 @@ impl Default for BridgeSection {
             publish: false,
             late_after_seconds: 600,
             proposals_hold_seconds: 72 * 3600,
+            relay: Relaying::NoSeat,
             typing: Direction::Both,
             presence: Direction::Off,
             receipts: Direction::Off,
@@ -602,6 +623,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
         proposals_hold: std::time::Duration::from_secs(section.proposals_hold_seconds),
+        relay: section.relay,
         typing: section.typing,
         presence: section.presence,
         receipts: section.receipts,
@@ -621,6 +643,7 @@ fn media(section: MediaSection, listener: &Url) -> Result<MediaOptions, ConfigPr
         ));
     }
     Ok(MediaOptions {
+        has_public_url: !section.public_url.is_empty(),
         public_url,
         links: section.links,
         link_lifetime: std::time::Duration::from_secs(section.link_days * 24 * 3600),

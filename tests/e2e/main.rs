@@ -37,6 +37,7 @@ mod mentions;
 mod mirrored_rooms;
 mod plumbing;
 mod reactions;
+mod relay;
 mod replies;
 mod rights;
 mod rocketchat_app;
