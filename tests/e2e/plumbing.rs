@@ -268,20 +268,20 @@ async fn a_channel_is_joined_with_a_room_of_another_homeserver() -> Result<()> {
     let dry = format!("bridge {alias} --dry-run");
     ask_there(&carol, &tea, &dry, "I am not in that room").await?;
     assert!(!bob.joined_members(&room).await?.contains_key(&bot));
-    // The bot has no power there, and says what it needs before it asks anybody.
-    let refused = ask_there(&carol, &tea, &format!("bridge {alias}"), "level 50").await?;
-    assert!(refused.contains(&bot), "{refused}");
-    wait_for_membership(&bob, &room, &bot, "leave").await?;
-    let levels = json!({ "users": { (bot.as_str()): 50 } });
-    bob.send_state(&room, "m.room.power_levels", "", levels)
-        .await?;
     let unconfirmed = format!("bridge {alias}");
     ask_there(&carol, &tea, &unconfirmed, "--confirm federated").await?;
+    wait_for_membership(&bob, &room, &bot, "leave").await?;
     let confirmed = format!("bridge {alias} --history --confirm federated");
     carol.send(&tea, "written before").await?;
     ask_there(&carol, &tea, &confirmed, "Proposed").await?;
     let (code, notice) = proposal_here(&bob, &room).await?;
     assert!(notice.contains("carol"), "{notice}");
+    // The bot has no power there yet, and says what it needs.
+    assert!(notice.contains("level 50"), "{notice}");
+    ask(&bob, &room, &format!("approve {code}"), "level 50").await?;
+    let levels = json!({ "users": { (bot.as_str()): 50 } });
+    bob.send_state(&room, "m.room.power_levels", "", levels)
+        .await?;
     ask(
         &bob,
         &room,

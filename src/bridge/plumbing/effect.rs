@@ -108,6 +108,12 @@ impl Bridge {
             false => survey.rocket.last_message_at,
         };
         let _one_at_a_time = self.making_portal.lock(&proposal.rid).await;
+        // Another agreement may be about the same Matrix room.
+        let of_room = (proposal.room_id.to_string(), String::new());
+        let _one_of_this_room = self.plumbing.deciding.lock(&of_room).await;
+        if self.store.portal_of_room(&proposal.room_id)?.is_some() {
+            return Err(Failure::NotYet("the room to be free"));
+        }
         let portal = Portal {
             // Not the bridge's own one of that room, which it may still make.
             id: PortalId::further(&proposal.rid, &proposal.room_id),

@@ -56,8 +56,9 @@ const OPEN_OF_A_PERSON: usize = 3;
 /// How many proposals may be open at once to one room: each is a notice there.
 const OPEN_TO_A_ROOM: usize = 3;
 
-/// How many proposals one person may make in [`A_DAY_MS`], in one run of the bridge.
-const A_DAY_OF_A_PERSON: usize = 6;
+/// How often one person may propose something in [`A_DAY_MS`], or have the bot enter a room
+/// for that, in one run of the bridge.
+const A_DAY_OF_A_PERSON: usize = 12;
 
 /// See [`A_DAY_OF_A_PERSON`].
 const A_DAY_MS: i64 = 24 * 3600 * 1000;
@@ -178,7 +179,7 @@ impl Bridge {
             // What is to be said needs both servers.
             self.rocket().await;
             for proposal in self.store.proposals() {
-                let done = self.look_at_proposal(&proposal).await;
+                let done = self.persevere(|_| self.look_at_proposal(&proposal)).await;
                 if let Err(failure) = done {
                     tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, %failure, "a proposal could not be looked after");
                 }
@@ -188,7 +189,7 @@ impl Bridge {
             let next = self.store.proposals().iter().map(|one| one.until).min();
             let wait = next.map_or(BETWEEN_LOOKS, |next| {
                 let wait = u64::try_from(next - now).unwrap_or_default();
-                Duration::from_millis(wait.max(100)).min(BETWEEN_LOOKS)
+                Duration::from_millis(wait.max(1000)).min(BETWEEN_LOOKS)
             });
             let _ = tokio::time::timeout(wait, self.plumbing.news.notified()).await;
         }

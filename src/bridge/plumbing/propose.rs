@@ -109,6 +109,7 @@ impl Bridge {
         let entering = self.new_proposal(&by, &room, &rid, ProposalStage::Entering);
         self.store.change().proposal(&entering).commit()?;
         self.store.flushed().await?;
+        self.plumbing.proposed.note(&key_of(&by), entering.made);
         let bot = self.matrix.bot();
         let entered = bot.join_by_alias_or_id((&*room).into(), via).await;
         if let Err(error) = entered {
@@ -165,7 +166,11 @@ impl Bridge {
             return self.proposed_already(known, &by, &survey).await;
         }
         self.may_propose(&by, &room, &rid)?;
-        let obstacles = survey.obstacles();
+        // Those on Matrix can give the bot what it lacks when they are asked.
+        let obstacles = match for_matrix {
+            true => survey.obstacles_to_ask(),
+            false => survey.obstacles(),
+        };
         if !obstacles.is_empty() {
             return Err(Failure::Refused(format!(
                 "These two rooms cannot be joined:\n{}",

@@ -27,15 +27,12 @@ impl Bridge {
         }
     }
 
-    /// Whether somebody administers a channel or group. Puppets are those of Matrix.
+    /// Whether somebody administers a channel or group.
     pub(super) async fn administers_rocketchat_room(
         &self,
         rid: &RocketRoomId,
         user: &RocketUserId,
     ) -> Result<bool, Failure> {
-        if self.store.behind_puppet(user)?.is_some() {
-            return Ok(false);
-        }
         self.may_change_rocket_room(rid, user).await
     }
 

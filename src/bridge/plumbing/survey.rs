@@ -56,6 +56,8 @@ pub(super) struct MatrixSide {
     pub people: usize,
     /// What stands in the way, in full sentences.
     pub obstacles: Vec<String>,
+    /// What the bot has not the power for and needs, as a sentence.
+    pub lacking: Option<String>,
 }
 
 /// A room of Rocket.Chat as it is now.
@@ -94,6 +96,12 @@ pub(super) struct Survey {
 impl Survey {
     /// Why the rooms cannot be joined.
     pub(super) fn obstacles(&self) -> Vec<String> {
+        let lacking = self.matrix.lacking.iter().cloned();
+        self.obstacles_to_ask().into_iter().chain(lacking).collect()
+    }
+
+    /// As [`Survey::obstacles`], without what can be mended when it is approved.
+    pub(super) fn obstacles_to_ask(&self) -> Vec<String> {
         let (here, there) = (&self.matrix.obstacles, &self.rocket.obstacles);
         here.iter().chain(there).cloned().collect()
     }
@@ -251,13 +259,13 @@ fn matrix_side(
         ));
     }
     let lacking = lacking(levels, bot, access);
-    if !lacking.is_empty() {
-        obstacles.push(format!(
+    let lacking = (!lacking.is_empty()).then(|| {
+        format!(
             "The bridge's user {bot} lacks the power in the room on Matrix to {}. Whoever may \
              change that there can give it level 50.",
             lacking.join(", and to ")
-        ));
-    }
+        )
+    });
     if levels.level("users_default") < levels.needed_to_send("m.room.message") {
         obstacles.push(
             "Not everybody may write in the room on Matrix, so nobody of Rocket.Chat could: the \
@@ -273,6 +281,7 @@ fn matrix_side(
         others,
         people,
         obstacles,
+        lacking,
     }
 }
 
@@ -473,6 +482,7 @@ mod tests {
         ];
         let matrix = side(&open);
         assert_eq!(matrix.obstacles, Vec::<String>::new());
+        assert_eq!(matrix.lacking, None);
         assert_eq!((matrix.people, matrix.access), (2, Access::Open));
         assert_eq!(matrix.name, "Hall");
         assert_eq!(matrix.others.len(), 1);

@@ -203,6 +203,9 @@ pub(super) fn notice(proposal: &Proposal, survey: &Survey, prefix: &str) -> Stri
         who_decides(proposal),
         clock::shown(proposal.until),
     );
+    if let Some(lacking) = &survey.matrix.lacking {
+        text.push_str(&format!(" Before it can be approved: {lacking}"));
+    }
     if !proposal.consequences.is_empty() {
         text.push_str(&format!(
             " To approve, what it brings with it has to be confirmed: `{prefix} approve {code} \

@@ -70,6 +70,7 @@ impl Bridge {
         })?;
         let is_private = now.is_closed || now.room.t == RoomType::Group;
         self.tell_who_reads_along(&portal, is_private).await?;
+        self.tell_unreadable(&portal, &now).await?;
         // It may have ended meanwhile: what was taken back must not come again.
         if self.store.portal(&portal.id)?.is_none() {
             return Ok(());
