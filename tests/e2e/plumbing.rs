@@ -317,7 +317,8 @@ async fn a_channel_is_joined_with_a_room_of_another_homeserver() -> Result<()> {
             all.find(|other| *other != code)
         })
         .await?;
-    ask(&bob, &room, &format!("reject {code}"), "Declined").await?;
+    bob.send_text(&room, &format!("!rc reject {code}")).await?;
+    wait_for_notice(&bob, &room, "Declined").await?;
     carol
         .wait_for_message(&tea, "the no", |message| {
             message.text.contains("has declined")

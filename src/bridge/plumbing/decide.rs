@@ -103,8 +103,14 @@ impl Bridge {
         );
         self.tell_proposer(&proposal, "declined", &text).await?;
         tracing::info!(room = %proposal.room_id, rid = %proposal.rid, by = %by.shown(), "a proposal to join two rooms is declined");
+        if proposal.is_for_matrix() && proposal.entered {
+            // Whoever has left can answer nobody.
+            let text = format!("{DECLINED} I leave now.");
+            let told = self.tell_plumbed_room(&proposal, "farewell", &text).await;
+            self.as_far_as_told(told)?;
+        }
         self.drop_proposal(&proposal).await?;
-        Ok("Declined. Nothing changes, and they cannot propose it again for a month.".to_owned())
+        Ok(DECLINED.to_owned())
     }
 
     /// The proposal with that code which those of this person's side decide.
@@ -174,6 +180,8 @@ impl Bridge {
         Err(Failure::Refused(why.to_owned()))
     }
 }
+
+const DECLINED: &str = "Declined. Nothing changes, and they cannot propose it again for a month.";
 
 const APPROVED: &str =
     "Approved. The rooms are being joined; both are told when it has taken effect.";

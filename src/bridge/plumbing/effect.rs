@@ -64,15 +64,15 @@ impl Bridge {
         let by = by.shown();
         let there = format!("{} on Rocket.Chat", words::bounded(&portal.name));
         let text = words::joined(proposal, &by, &there, "!rc");
-        self.tell_either(self.tell_plumbed_room(proposal, "joined", &text).await)?;
+        self.as_far_as_told(self.tell_plumbed_room(proposal, "joined", &text).await)?;
         let here = format!("the room {} on Matrix", proposal.room_id);
         let text = words::joined(proposal, &by, &here, "!matrix");
-        self.tell_either(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
+        self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
         Ok(self.store.change().no_proposal(proposal).commit()?)
     }
 
     /// What cannot be told holds nothing up.
-    fn tell_either(&self, told: Result<(), Failure>) -> Result<(), Failure> {
+    pub(super) fn as_far_as_told(&self, told: Result<(), Failure>) -> Result<(), Failure> {
         match told {
             Err(failure) if failure.is_permanent() => {
                 tracing::info!(%failure, "a room could not be told something");
@@ -97,8 +97,8 @@ impl Bridge {
             words::listed(why)
         );
         tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, "an agreement cannot take effect");
-        self.tell_either(self.tell_plumbed_room(proposal, "failed", &text).await)?;
-        self.tell_either(self.tell_plumbed_channel(proposal, "failed", &text).await)?;
+        self.as_far_as_told(self.tell_plumbed_room(proposal, "failed", &text).await)?;
+        self.as_far_as_told(self.tell_plumbed_channel(proposal, "failed", &text).await)?;
         self.drop_proposal(proposal).await
     }
 
