@@ -71,6 +71,10 @@ pub(super) struct RocketSide {
     /// How many members it has.
     pub people: u64,
     pub read_only: bool,
+    /// In how many other Matrix rooms it is mirrored: their people read along.
+    pub elsewhere: usize,
+    /// Not only those who are invited can read one of these, although it is private.
+    pub open_elsewhere: bool,
     /// When something was written in it last (ms).
     pub last_message_at: i64,
     /// What stands in the way, in full sentences.
@@ -110,6 +114,9 @@ impl Survey {
     pub(super) fn consequences(&self) -> BTreeSet<Consequence> {
         let (is_private, access) = (self.rocket.is_private, self.matrix.access);
         let mut all: BTreeSet<_> = meaning_of_access(is_private, access).into_iter().collect();
+        if access == Access::Closed && self.rocket.open_elsewhere {
+            all.insert(Consequence::PrivateIntoRocketChat);
+        }
         // What is on Rocket.Chat is kept by that server alone.
         if self.matrix.may_federate || !self.matrix.others.is_empty() {
             all.insert(Consequence::Federated);
@@ -317,6 +324,8 @@ fn rocket_side(room: &Room, is_of_private_team: bool) -> RocketSide {
         kind,
         people: room.users_count,
         read_only: room.read_only || room.broadcast,
+        elsewhere: 0,
+        open_elsewhere: false,
         last_message_at: room.last_message_at.map_or(0, |at| at.0),
         obstacles,
     }
@@ -417,10 +426,10 @@ impl Bridge {
             return Err(Failure::Refused(UNSEEN.into()));
         }
         let mut side = rocket_side(&room, self.is_of_private_team(&room).await?);
-        if self.store.is_mirrored(rid)? {
-            side.obstacles.push(
-                "The room on Rocket.Chat is mirrored in a room on Matrix already.".to_owned(),
-            );
+        // It may be mirrored in other rooms on Matrix: they hear each other from then on.
+        for portal in self.store.portals_of(rid)? {
+            side.elsewhere += 1;
+            side.open_elsewhere |= side.is_private && self.is_read_openly(&portal)?;
         }
         Ok(side)
     }

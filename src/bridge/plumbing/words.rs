@@ -62,6 +62,11 @@ pub(super) fn meaning(consequence: Consequence, survey: &Survey) -> String {
                 rocket.name
             )
         }
+        Consequence::PrivateIntoRocketChat if rocket.is_private => format!(
+            "What is written in the room {} on Matrix, which not everybody may enter, can be \
+             read in another room on Matrix that is open to more people.",
+            matrix.name
+        ),
         Consequence::PrivateIntoRocketChat => format!(
             "What is written in the room {} on Matrix, which not everybody may enter, can be \
              read by everybody who has an account on Rocket.Chat.",
@@ -163,6 +168,13 @@ pub(super) fn what_it_means(survey: &Survey, history: bool) -> String {
         ),
         false => "What was written before stays where it is.".to_owned(),
     });
+    if survey.rocket.elsewhere > 0 {
+        lines.push(format!(
+            "The room on Rocket.Chat is mirrored in {} more on Matrix: their people read along \
+             and are heard, too.",
+            survey.rocket.elsewhere
+        ));
+    }
     if survey.rocket.read_only {
         lines.push(
             "The room on Rocket.Chat is read-only: what people of Matrix write is refused there, \

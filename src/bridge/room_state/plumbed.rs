@@ -37,6 +37,14 @@ impl Bridge {
         })
     }
 
+    /// Whether more people than those who are invited read a room that is joined with a
+    /// private one.
+    pub(in crate::bridge) fn is_read_openly(&self, portal: &Portal) -> Result<bool, StoreError> {
+        let known = self.store.room_state(&portal.id)?;
+        let open = kept(Some(Consequence::PrivateIntoMatrix));
+        Ok(portal.plumbed && known.agreed.get(JOINED).map(String::as_str) == Some(open))
+    }
+
     /// Whether a row of a list says of a room that it is as it was when looked at last.
     pub(super) fn is_as_joined(&self, portal: &Portal, row: &Room) -> Result<bool, StoreError> {
         let known = self.store.room_state(&portal.id)?;
