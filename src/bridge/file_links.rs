@@ -4,7 +4,8 @@
 //! passes on. So a link cannot be guessed (its signature is keyed by the `as_token`), it
 //! ends by itself, and it ends when its message is deleted on either side.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -33,6 +34,13 @@ const FACE: &str = "face.";
 /// Until when such links work (ms): old messages show them as well.
 const FACES_END: i64 = 4_102_444_800_000;
 
+/// How many of them are fetched at once; the others wait.
+const FACES_AT_ONCE: usize = 4;
+
+/// How many are kept in memory, and how large one of them may be, in bytes.
+const KEPT_FACES: usize = 256;
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// How wide and high such a picture is, in pixels.
 const FACE_EDGE: u32 = 96;
 
@@ -50,11 +58,22 @@ const PATIENCE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The files that are being handed out.
 #[derive(Debug)]
-pub(super) struct Downloads(Arc<Semaphore>);
+pub(super) struct Downloads {
+    files: Arc<Semaphore>,
+    /// For pictures of people, which must not keep anybody from a file.
+    faces: Semaphore,
+    /// Small pictures that were asked for lately, by their link: every client that opens a
+    /// room asks for all of them.
+    seen: Mutex<HashMap<String, (&'static str, Vec<u8>)>>,
+}
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)))
+        Self {
+            files: Arc::new(Semaphore::new(DOWNLOADS_AT_ONCE)),
+            faces: Semaphore::new(FACES_AT_ONCE),
+            seen: Mutex::default(),
+        }
     }
 }
 
@@ -114,7 +133,7 @@ impl Bridge {
         let link = link
             .filter(|link| link.until >= now_ms())
             .ok_or(FileRefusal::Ended)?;
-        let place = Arc::clone(&self.file_downloads.0)
+        let place = Arc::clone(&self.file_downloads.files)
             .try_acquire_owned()
             .map_err(|_| FileRefusal::Busy)?;
         let opening = self.open_linked(&link.file);
@@ -167,26 +186,23 @@ impl Bridge {
 
     /// The picture behind such a link, as the homeserver makes it small.
     async fn face(&self, mxc: &MxcUri, tag: String) -> Result<ServedFile, FileRefusal> {
-        let _place = Arc::clone(&self.file_downloads.0)
-            .try_acquire_owned()
-            .map_err(|_| FileRefusal::Busy)?;
-        let bot = self.matrix.bot();
-        let loading = async {
-            let small =
-                bot.thumbnail(mxc, FACE_EDGE)
-                    .await
-                    .map_err(|error| match error.advice() {
-                        Advice::Retry { .. } => FileRefusal::NotNow,
-                        Advice::GiveUp => FileRefusal::Ended,
-                    })?;
-            let bytes = small.body.collect(FACE_BYTES).await;
-            bytes.map_err(|_| FileRefusal::NotNow)
+        let seen = self.faces_seen().get(&tag).cloned();
+        let (media_type, bytes) = match seen {
+            Some(seen) => seen,
+            None => {
+                let loading = self.load_face(mxc);
+                let loaded = tokio::time::timeout(PATIENCE_TO_OPEN, loading).await;
+                let loaded = loaded.map_err(|_| FileRefusal::NotNow)??;
+                if loaded.1.len() <= KEPT_BYTES {
+                    let mut seen = self.faces_seen();
+                    if seen.len() >= KEPT_FACES {
+                        seen.clear();
+                    }
+                    seen.insert(tag.clone(), loaded.clone());
+                }
+                loaded
+            }
         };
-        let bytes = tokio::time::timeout(PATIENCE_TO_OPEN, loading)
-            .await
-            .map_err(|_| FileRefusal::NotNow)??;
-        // Whatever the homeserver calls it: never SVG, which is a program.
-        let media_type = image_type(&bytes).ok_or(FileRefusal::Ended)?;
         Ok(ServedFile {
             tag,
             name: name::clean_of_type("avatar", media_type),
@@ -195,6 +211,26 @@ impl Bridge {
             shown_elsewhere: true,
             body: Body::of(bytes),
         })
+    }
+
+    fn faces_seen(&self) -> MutexGuard<'_, HashMap<String, (&'static str, Vec<u8>)>> {
+        let seen = self.file_downloads.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn load_face(&self, mxc: &MxcUri) -> Result<(&'static str, Vec<u8>), FileRefusal> {
+        // Never closed.
+        let _place = self.file_downloads.faces.acquire().await;
+        let small = self.matrix.bot().thumbnail(mxc, FACE_EDGE).await;
+        let small = small.map_err(|error| match error.advice() {
+            Advice::Retry { .. } => FileRefusal::NotNow,
+            Advice::GiveUp => FileRefusal::Ended,
+        })?;
+        let bytes = small.body.collect(FACE_BYTES).await;
+        let bytes = bytes.map_err(|_| FileRefusal::NotNow)?;
+        // Whatever the homeserver calls it: never SVG, which is a program.
+        let media_type = image_type(&bytes).ok_or(FileRefusal::Ended)?;
+        Ok((media_type, bytes))
     }
 
     async fn open_linked(&self, file: &LinkedFile) -> Result<Download, Failure> {

@@ -19,6 +19,8 @@ pub struct RoomRelay {
     pub set: Option<bool>,
     /// The Matrix room was told what it means that Rocket.Chat has no seat left.
     pub told_of_seats: bool,
+    /// How often it has been told.
+    pub tellings: u32,
 }
 
 impl Record for RoomRelay {

@@ -25,6 +25,7 @@ use crate::bridge::perseverance::Attempt;
 use crate::bridge::voice::{Shown, Voice};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
+use crate::convert::to_rocketchat;
 use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Message as RocketMessage, Timestamp};
 use crate::rocketchat::rest::Beside;
@@ -479,6 +480,13 @@ impl Bridge {
                 && message.ts.0 >= upload.at - BEFORE_MS
         });
         if !alike {
+            return Ok(false);
+        }
+        // The bridge's account posts the files of many: for whom says the name.
+        let is_relayed = self.store.behind_puppet(&post.puppet)?.is_none();
+        if is_relayed
+            && !to_rocketchat::is_named(message.alias.as_deref(), &message.msg, &post.draft.sender)
+        {
             return Ok(false);
         }
         // Another one of that name, sent earlier.

@@ -132,12 +132,15 @@ impl Bridge {
         let membership = content.get("membership").and_then(Value::as_str);
         if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
         {
-            match self.wake_puppet(&event.sender).await {
-                // What they write goes out through the bridge's account meanwhile.
-                Err(failure)
-                    if is_no_seat(&failure)
-                        && self.can_be_relayed(&event.room_id, &event.sender)? => {}
-                outcome => outcome?,
+            let can_wait = self.can_be_relayed(&event.room_id, &event.sender)?;
+            if !(can_wait && self.voices.seats_are_taken()) {
+                match self.wake_puppet(&event.sender).await {
+                    // What they write goes out through the bridge's account meanwhile.
+                    Err(failure) if is_no_seat(&failure) && can_wait => {
+                        self.voices.no_seat_for_now();
+                    }
+                    outcome => outcome?,
+                }
             }
         }
         match event.kind.as_str() {

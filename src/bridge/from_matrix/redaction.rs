@@ -153,6 +153,7 @@ impl Bridge {
                 .amend_message(&known.portal_id(), &known.id, |stored| {
                     stored.deleted = false
                 })?;
+            self.say_again_who_reacts(portal, known).await?;
         }
         deleted?;
         // A message in several events goes as one.

@@ -177,7 +177,13 @@ impl Bridge {
                 self.on_person_invited(portal, event, member).await
             }
             (false, "join" | "leave" | "ban") => {
-                self.settle_puppet(portal, member, Why::Look).await
+                self.settle_puppet(portal, member, Why::Look).await?;
+                if membership == "join" {
+                    return Ok(());
+                }
+                // Here and not in a round: what they said before it is done by now.
+                let change = self.store.change();
+                Ok(change.not_admitted(&portal.id, member).commit()?)
             }
             _ => Ok(()),
         }

@@ -48,10 +48,7 @@ impl Bridge {
         if is_member || seat.membership() != "join" {
             self.no_longer_along(portal, user)?;
         }
-        if seat.membership() != "join" {
-            let change = self.store.change();
-            change.not_admitted(&portal.id, user).commit()?;
-        }
+
         if portal.plumbed
             && matches!(seat.membership(), "join" | "invite")
             && !is_member

@@ -104,6 +104,16 @@ impl Voices {
         self.seats.may_be_free();
     }
 
+    /// Whether Rocket.Chat has said lately that it has no seat.
+    pub(super) fn seats_are_taken(&self) -> bool {
+        self.seats.are_taken()
+    }
+
+    /// Rocket.Chat says that it has no seat.
+    pub(super) fn no_seat_for_now(&self) {
+        self.seats.note_taken();
+    }
+
     /// Rocket.Chat has no seat for an account that was deleted.
     pub(super) fn account_is_gone(&self, user: &UserId) {
         self.seats.note_taken();
@@ -171,7 +181,12 @@ impl Bridge {
             return self.relay_for(user).await;
         }
         match self.puppet_of(user).await {
-            Ok(puppet) => Ok(Voice::Puppet(puppet)),
+            Ok(puppet) => {
+                if !is_there {
+                    self.no_longer_told_of_seats(portal)?;
+                }
+                Ok(Voice::Puppet(puppet))
+            }
             Err(failure) if seats::is_no_seat(&failure) => {
                 self.voices.seats.note_taken();
                 self.tell_of_seats(portal).await?;

@@ -157,6 +157,17 @@ impl Bridge {
         Ok(rocket.bot.send_message(&message).await?)
     }
 
+    /// The same of a message that was to be deleted, and is there still.
+    pub(in crate::bridge) async fn say_again_who_reacts(
+        &self,
+        portal: &Portal,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let _one_at_a_time = self.reacting.lock(&known.id).await;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        self.say_who_reacts(portal, known, &mut reactions).await
+    }
+
     /// Takes the line away before its message is deleted: with something in its thread
     /// Rocket.Chat would keep the message as one that was deleted.
     pub(in crate::bridge) async fn end_reactions_line(

@@ -31,11 +31,8 @@ impl Bridge {
         user: &UserId,
         only_reacts: bool,
     ) -> Result<(), Failure> {
-        let seat = self.seat(portal, user).await?;
-        // Who has left spoke before that.
-        if seat.membership() != "join" && seat.by_another().is_some() {
-            return refused("You are not in this room any more.");
-        }
+        // Who is not in the Matrix room cannot speak there, and who is no longer in it spoke
+        // before they went: what they did stands in the room's order.
         if self
             .store
             .room_rights(&portal.id)?
@@ -44,7 +41,10 @@ impl Bridge {
         {
             return refused("You were removed from this room on Rocket.Chat.");
         }
-        self.admit_without_account(portal, user, &seat).await?;
+        if !self.is_admitted(portal, user)? {
+            let seat = self.seat(portal, user).await?;
+            self.admit_without_account(portal, user, &seat).await?;
+        }
         let rocket = self.rocket().await;
         let Some(room) = rocket.bot.room_info(&portal.rid).await? else {
             return refused("There is no such room on Rocket.Chat any more.");
@@ -86,7 +86,16 @@ impl Bridge {
         }
     }
 
-    /// Whether somebody without an account is in a room by right. In a private one they
+    /// Whether it is known that somebody is in a room by right.
+    fn is_admitted(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
+        // Whoever plumbed two rooms has let each one's people read the other.
+        Ok(portal.plumbed
+            || !self.is_private(portal)?
+            || self.store.is_admitted(&portal.id, user)?
+            || self.store.is_puppet_in_room(&portal.id, user)?)
+    }
+
+    /// Makes sure that somebody without an account is in a room by right. In a private one they
     /// must have been invited by who may do so on Rocket.Chat, which is noted: who lets
     /// somebody in may lose that right later.
     ///
@@ -98,12 +107,7 @@ impl Bridge {
         user: &UserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
-        // Whoever plumbed them has let each room's people read the other.
-        if portal.plumbed
-            || !self.is_private(portal)?
-            || self.store.is_admitted(&portal.id, user)?
-            || self.store.is_puppet_in_room(&portal.id, user)?
-        {
+        if self.is_admitted(portal, user)? {
             return Ok(());
         }
         let Some(host) = self.host_of(portal, seat).await? else {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, Failure, derived};
-use crate::store::Portal;
+use crate::store::{Portal, StoreError};
 
 /// How long after a refusal it is not asked again, by anybody's message.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -38,7 +38,8 @@ pub(in crate::bridge) fn is_no_seat(failure: &Failure) -> bool {
 impl Bridge {
     /// Says once in a room that people speak there without an account.
     pub(super) async fn tell_of_seats(&self, portal: &Portal) -> Result<(), Failure> {
-        if self.store.room_relay(&portal.id)?.told_of_seats {
+        let relay = self.store.room_relay(&portal.id)?;
+        if relay.told_of_seats {
             return Ok(());
         }
         let text = "The licence of this Rocket.Chat allows no more users. People of this room who have no account there speak through the bridge's, under their name, until a seat is free.";
@@ -48,7 +49,9 @@ impl Bridge {
             "m.mentions": {},
         });
         crate::bridge::marker::stamp_as_own(&mut content);
-        let txn = derived::state_notice_id(&portal.id, &["no seat"]);
+        // Another time it is another notice.
+        let number = relay.tellings.to_string();
+        let txn = derived::state_notice_id(&portal.id, &["no seat", &number]);
         let reader = self.reader(portal).await?;
         let said = reader
             .send(&portal.room_id, "m.room.message", &content, &txn, None)
@@ -60,9 +63,16 @@ impl Bridge {
             }
             outcome => drop(outcome?),
         }
-        Ok(self
-            .store
-            .amend_room_relay(&portal.id, |relay| relay.told_of_seats = true)?)
+        Ok(self.store.amend_room_relay(&portal.id, |relay| {
+            relay.told_of_seats = true;
+            relay.tellings = relay.tellings.wrapping_add(1);
+        })?)
+    }
+
+    /// There was a seat: when there is none again, the room is told again.
+    pub(super) fn no_longer_told_of_seats(&self, portal: &Portal) -> Result<(), StoreError> {
+        self.store
+            .amend_room_relay(&portal.id, |relay| relay.told_of_seats = false)
     }
 }
 

@@ -37,6 +37,20 @@ pub fn alias(display_name: Option<&str>, user: &UserId) -> String {
     }
 }
 
+/// Whether a message bears the name of this person: as its alias, or, where it has none, in
+/// the first line of its text.
+pub fn is_named(alias: Option<&str>, text: &str, user: &UserId) -> bool {
+    let id = self::alias(None, user);
+    let in_brackets = format!("({id})");
+    match alias {
+        Some(alias) => alias == id || alias.ends_with(&format!(" {in_brackets}")),
+        None => {
+            let first = text.lines().next().unwrap_or_default();
+            first == super::plain(&id) || first.ends_with(&super::plain(&in_brackets))
+        }
+    }
+}
+
 /// A text without the links by which Rocket.Chat would quote a message: it shows what its
 /// author may read, and the bridge's account reads more than the person it speaks for.
 /// Every address with the server's name in it and the parameter `msg` is such a link,
@@ -110,6 +124,20 @@ mod tests {
         }
         let long = alias(Some(&"n".repeat(5000)), mallory);
         assert_eq!(long.chars().count(), 60 + " (@mallory:evil.org)".len());
+    }
+
+    #[test]
+    fn a_message_is_known_by_the_name_that_it_bears() {
+        let (alice, bob) = (user_id!("@alice:example.org"), user_id!("@bob:example.org"));
+        for name in [Some("Alice (bob)"), None] {
+            let shown = alias(name, alice);
+            assert!(is_named(Some(&shown), "", alice), "{shown}");
+            assert!(!is_named(Some(&shown), "", bob), "{shown}");
+            let text = format!("{}\na caption", super::super::plain(&shown));
+            assert!(is_named(None, &text, alice), "{text}");
+            assert!(!is_named(None, &text, bob), "{text}");
+        }
+        assert!(!is_named(None, "", alice));
     }
 
     #[test]

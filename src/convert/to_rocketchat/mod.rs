@@ -22,7 +22,7 @@ mod urls;
 mod write;
 
 pub use absent::absent;
-pub use alias::{alias, without_quotes};
+pub use alias::{alias, is_named, without_quotes};
 pub use kinds::{caption, event};
 pub use late::late;
 pub use person::allowed_name;
