@@ -39,6 +39,7 @@ impl Bridge {
             matrix_id: user.to_owned(),
             credentials: self.log_in(&rocket, user, &account.id, &username).await?,
             username: username.into_string(),
+            own: false,
         };
         self.store.change().puppet(&puppet).commit()?;
         // On disk before it speaks: a bridge that has forgotten its puppet would take

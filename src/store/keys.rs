@@ -426,6 +426,27 @@ pub(super) fn marked_direct(room: &RoomId, user: &UserId) -> Key {
 /// All of them.
 pub(super) const MARKED_DIRECT: &[u8] = b"A";
 
+/// The link of a Matrix user to an account of theirs on Rocket.Chat.
+pub(super) fn link(user: &UserId) -> Key {
+    key(b'@', &["user", user.as_str()])
+}
+
+/// All of them.
+pub(super) const LINKS: &[u8] = b"@user\0";
+
+/// Whose account on Rocket.Chat that is.
+pub(super) fn link_of_account(id: &RocketUserId) -> Key {
+    key(b'@', &["account", id.as_str()])
+}
+
+/// A code by which somebody proves an account, by its digest.
+pub(super) fn login_code(digest: &str) -> Key {
+    key(b'@', &["code", digest])
+}
+
+/// All of them.
+pub(super) const LOGIN_CODES: &[u8] = b"@code\0";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

@@ -17,6 +17,7 @@ mod flush;
 mod inbox;
 mod keys;
 mod leftovers;
+mod links;
 mod marked;
 mod members;
 mod messages;
@@ -38,6 +39,7 @@ pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
+pub use links::{Asker, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
@@ -370,15 +372,15 @@ impl Store {
         }
     }
 
-    /// The puppet of a Matrix user.
+    /// The account that the bridge has made for a Matrix user.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn puppet(&self, user: &UserId) -> Result<Option<Puppet>, StoreError> {
+    pub fn made_puppet(&self, user: &UserId) -> Result<Option<Puppet>, StoreError> {
         self.get(&keys::puppet(user))
     }
 
-    /// Every puppet that can be read.
+    /// Every account that the bridge has made, if it can be read.
     pub fn puppets(&self) -> Vec<Puppet> {
         self.scan(keys::PUPPETS)
             .filter_map(|item| readable(item, "puppet"))
@@ -386,11 +388,11 @@ impl Store {
             .collect()
     }
 
-    /// The Matrix user behind a puppet, by the puppet's Rocket.Chat id.
+    /// The Matrix user for whom the bridge has made an account on Rocket.Chat.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn behind_puppet(&self, user: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
+    pub fn behind_made_puppet(&self, user: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
         let found = self.get::<Text>(&keys::puppet_by_rocket_id(user))?;
         Ok(found.and_then(|id| UserId::parse(id.0).ok()))
     }

@@ -227,7 +227,7 @@ impl Record for Ghost {
     const NAME: &'static str = "ghost";
 }
 
-/// The Rocket.Chat user that stands for a Matrix user.
+/// The Rocket.Chat user that acts for a Matrix user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Puppet {
     /// Who it stands for.
@@ -236,6 +236,10 @@ pub struct Puppet {
     pub username: String,
     /// How the bridge acts as it; holds its id.
     pub credentials: Credentials,
+    /// It is the person's own account, which the bridge did not make and does not change.
+    /// Such a one is never stored as a puppet, and has no token in it.
+    #[serde(skip)]
+    pub own: bool,
 }
 
 impl Record for Puppet {
