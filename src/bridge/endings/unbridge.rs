@@ -67,7 +67,7 @@ impl Bridge {
             None => rocket.bot.group_by_name(name).await?,
         };
         let by_room = match room {
-            Some(room) => self.store.portal(&room.id)?,
+            Some(room) => self.store.own_portal(&room.id)?,
             None => None,
         };
         let found = by_room.or_else(|| {
