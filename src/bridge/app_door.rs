@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::command_line::RocketCaller;
+use super::context::{Context, Door, Who};
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::matrix::listener::{AppAnswer, AppCall};
-use crate::rocketchat::RocketUserId;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
 
 /// What people write before a command that the App brings.
@@ -53,6 +53,9 @@ struct Asked {
     /// Another for every command that somebody gives.
     id: String,
     user_id: RocketUserId,
+    /// The room that they have before them.
+    #[serde(default)]
+    room_id: Option<RocketRoomId>,
     #[serde(default)]
     words: String,
 }
@@ -190,21 +193,32 @@ impl Bridge {
 
     /// What came of a command, in words.
     async fn carry_out(self: &Arc<Self>, asked: &Asked) -> String {
-        let caller = RocketCaller {
-            user: asked.user_id.clone(),
-            prefix: PREFIX,
-        };
         let done = self
             .persevere(async |_| {
                 // A puppet's user has the door on Matrix.
-                if self.store.behind_puppet(&caller.user)?.is_some() {
+                if self.store.behind_puppet(&asked.user_id)?.is_some() {
                     return Err(Failure::Refused(
                         "This account belongs to somebody on Matrix.".into(),
                     ));
                 }
-                self.commands
-                    .run_from_rocketchat(self, &caller, asked.words.trim())
-                    .await
+                let rocket = self.rocket().await;
+                let Some(account) = rocket.bot.user_by_id(&asked.user_id).await? else {
+                    return Err(Failure::Refused(
+                        "You have no account here any more.".into(),
+                    ));
+                };
+                // In the direct message with the bridge's account there is no room around.
+                let to_bot = super::direct::direct_id(rocket.bot.user_id(), &asked.user_id);
+                let context = Context {
+                    who: Who::of_account(&account),
+                    door: Door::App,
+                    room: None,
+                    rid: asked.room_id.clone().filter(|rid| *rid != to_bot),
+                    id: asked.id.clone(),
+                    event: None,
+                    prefix: PREFIX,
+                };
+                self.commands.run(self, &context, asked.words.trim()).await
             })
             .await;
         let answer = match done {
@@ -238,6 +252,7 @@ mod tests {
         Asked {
             id: id.into(),
             user_id: RocketUserId::new(user),
+            room_id: None,
             words: String::new(),
         }
     }

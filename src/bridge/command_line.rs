@@ -5,10 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::UserId;
 
+use super::context::{Context, Door, Who};
 use super::{Bridge, Failure};
-use crate::rocketchat::RocketUserId;
 use crate::store::InboxEvent;
 
 /// What makes a message a command outside the bot's own rooms.
@@ -17,27 +17,6 @@ const PREFIX: &str = "!rc";
 /// The answer to a command, on its way.
 pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send + 'a>>;
 
-/// Who gives a command, and where.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// Who.
-    pub user: OwnedUserId,
-    /// In which room.
-    pub room: OwnedRoomId,
-    /// By which event.
-    pub event: OwnedEventId,
-}
-
-/// Who gives a command on Rocket.Chat, and where.
-#[derive(Debug, Clone)]
-pub struct RocketCaller {
-    /// Who.
-    pub user: RocketUserId,
-    /// What stands before a command where it was given; nothing in the direct message with
-    /// the bridge's account.
-    pub prefix: &'static str,
-}
-
 /// The commands, as the bridge needs them.
 pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
@@ -45,13 +24,10 @@ pub trait CommandLine: Send + Sync + 'static {
 
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
-    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a>;
-
-    /// The same for somebody on Rocket.Chat.
-    fn run_from_rocketchat<'a>(
+    fn run<'a>(
         &'a self,
         bridge: &'a Arc<Bridge>,
-        caller: &'a RocketCaller,
+        context: &'a Context,
         words: &'a str,
     ) -> Reply<'a>;
 }
@@ -84,12 +60,18 @@ impl Bridge {
         event: &InboxEvent,
         words: &str,
     ) -> Result<(), Failure> {
-        let caller = Caller {
-            user: event.sender.clone(),
-            room: event.room_id.clone(),
-            event: event.event_id.clone(),
+        let is_in_portal = self.store.portal_of_room(&event.room_id)?.is_some();
+        let needs_prefix = is_in_portal || !self.store.is_bot_room(&event.room_id)?;
+        let context = Context {
+            who: Who::Matrix(event.sender.clone()),
+            door: Door::Matrix,
+            room: Some(event.room_id.clone()),
+            rid: None,
+            id: event.event_id.to_string(),
+            event: Some(event.event_id.clone()),
+            prefix: if needs_prefix { PREFIX } else { "" },
         };
-        let answer = match self.commands.run(self, &caller, words).await {
+        let answer = match self.commands.run(self, &context, words).await {
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => return Err(failure),

@@ -9,6 +9,7 @@
 mod app_door;
 mod catch_up;
 mod command_line;
+mod context;
 mod cursor;
 mod custom_emoji;
 mod dead_letters;
@@ -48,6 +49,7 @@ mod room_state;
 mod router;
 mod server_settings;
 mod spool;
+mod standing;
 mod third_party;
 mod transactions;
 mod upgrade;
@@ -66,7 +68,8 @@ use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::{PortalId, Store};
 
 pub use app_door::secret as app_secret;
-pub use command_line::{Caller, CommandLine, Reply, RocketCaller};
+pub use command_line::{CommandLine, Reply};
+pub use context::{Context, Door, Who};
 pub use direct::OpenedDirect;
 pub use failure::Failure;
 use from_matrix::Waiting;

@@ -1,6 +1,6 @@
 //! Who may do what in a Matrix room.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure};
@@ -208,7 +208,15 @@ impl Bridge {
     /// The rights in a portal's room, as they are now.
     pub(super) async fn power_levels(&self, portal: &Portal) -> Result<PowerLevels, Failure> {
         let reader = self.reader(portal).await?;
-        let room = &portal.room_id;
+        self.power_levels_in(&reader, &portal.room_id).await
+    }
+
+    /// The rights in a room, as `reader`, who is in it, sees them now.
+    pub(super) async fn power_levels_in(
+        &self,
+        reader: &Intent,
+        room: &RoomId,
+    ) -> Result<PowerLevels, Failure> {
         let content = reader.state(room, POWER_LEVELS, "").await?;
         // From version 12 on a room is named after the event that made it.
         let creators = match room.as_str().strip_prefix('!') {

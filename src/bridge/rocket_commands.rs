@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::command_line::RocketCaller;
+use super::context::{Context, Door, Who};
 use super::lane::Place;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
@@ -239,16 +239,16 @@ impl Bridge {
         let answer = match instead {
             Some(why) => why.to_owned(),
             None => {
-                let caller = RocketCaller {
-                    user: asked.by.clone(),
+                let context = Context {
+                    who: Who::of_account(&account),
+                    door: Door::Text,
+                    room: None,
+                    rid: (!asked.to_bot).then(|| asked.rid.clone()),
+                    id: asked.message.to_string(),
+                    event: None,
                     prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
-                let words = &asked.words;
-                match self
-                    .commands
-                    .run_from_rocketchat(self, &caller, words)
-                    .await
-                {
+                match self.commands.run(self, &context, &asked.words).await {
                     Ok(answer) => answer,
                     Err(Failure::Refused(why)) => why,
                     Err(failure) => return Err(failure),

@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
-use super::Usage;
-use crate::bridge::{Bridge, Caller, Failure};
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure};
 
-pub(super) const USAGE: Usage = Usage {
-    words: "bridge <channel>",
-    what: "mirrors a Rocket.Chat channel into a new room and invites you there",
-    for_everybody: false,
+pub(super) const BRIDGE: Command = Command {
+    name: "bridge",
+    on_matrix: Some(Usage {
+        arguments: "<channel>",
+        what: "mirrors a Rocket.Chat channel into a new room and invites you there",
+        example: "bridge general",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Admin,
+    run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),
 };
 
-pub(super) async fn run(
-    bridge: &Arc<Bridge>,
-    caller: &Caller,
-    arguments: &str,
-) -> Result<String, Failure> {
+async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
     let name = arguments.trim_start_matches('#');
     if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err(Failure::Refused(
-            "Which channel? For example: `bridge general`".into(),
-        ));
+        return Err(Failure::Refused(format!(
+            "Which channel? For example: `{}`",
+            context.written("bridge general")
+        )));
     }
-    let portal = bridge.open_channel(name, Some(&caller.user)).await?;
+    let portal = bridge.open_channel(name, context.matrix_user()).await?;
     Ok(format!(
         "#{} is mirrored in {}; you are invited there.",
         portal.name, portal.room_id

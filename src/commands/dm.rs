@@ -6,46 +6,66 @@ use std::sync::Arc;
 use ruma::matrix_uri::MatrixId;
 use ruma::{MatrixToUri, MatrixUri, OwnedUserId, UserId};
 
-use super::Usage;
-use crate::bridge::{Bridge, Caller, Failure, RocketCaller};
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure, Who};
+use crate::rocketchat::RocketUserId;
 
-pub(super) const USAGE: Usage = Usage {
-    words: "dm <username> [more…]",
-    what: "opens a direct message with somebody on Rocket.Chat, or with several, and invites you there",
-    for_everybody: true,
+pub(super) const DM: Command = Command {
+    name: "dm",
+    on_matrix: Some(Usage {
+        arguments: "<username> [more…]",
+        what: "opens a direct message with somebody on Rocket.Chat, or with several, and invites you there",
+        example: "dm carol",
+    }),
+    on_rocketchat: Some(Usage {
+        arguments: "<@user:server> [more…]",
+        what: "opens a direct message with somebody on Matrix, or with several, and invites them",
+        example: "dm @alice:example.org",
+    }),
+    needs: Needs::Nothing,
+    run: |bridge, context, arguments| Box::pin(dm(bridge, context, arguments)),
 };
 
-pub(super) const ON_ROCKETCHAT: Usage = Usage {
-    words: "dm <@user:server> [more…]",
-    what: "opens a direct message with somebody on Matrix, or with several, and invites them",
-    for_everybody: true,
-};
+async fn dm(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
+    match &context.who {
+        Who::Matrix(user) => with_people_of_rocketchat(bridge, context, user, arguments).await,
+        Who::RocketChat { id, .. } => with_people_of_matrix(bridge, id, arguments).await,
+        Who::Api(_) => Err(Failure::Refused("A program has no direct messages.".into())),
+    }
+}
 
-pub(super) async fn run(
+async fn with_people_of_rocketchat(
     bridge: &Arc<Bridge>,
-    caller: &Caller,
+    context: &Context,
+    user: &UserId,
     arguments: &str,
 ) -> Result<String, Failure> {
-    let usernames: Vec<&str> = arguments.split_whitespace().collect();
+    let names = arguments.split(|c: char| c.is_whitespace() || c == ',');
+    // As people are mentioned there.
+    let usernames: Vec<&str> = names
+        .map(|name| name.trim_start_matches('@'))
+        .filter(|name| !name.is_empty())
+        .collect();
     if usernames.is_empty() {
-        return Err(Failure::Refused(
-            "With whom? Give their user name on Rocket.Chat, for example: `dm carol`".into(),
-        ));
+        return Err(Failure::Refused(format!(
+            "With whom? Give their user name on Rocket.Chat, for example: `{}`",
+            context.written("dm carol")
+        )));
     }
-    let portal = bridge.open_direct_with(&caller.user, &usernames).await?;
+    let portal = bridge.open_direct_with(user, &usernames).await?;
     Ok(format!(
         "Your direct message with {} is https://matrix.to/#/{}; you are invited there if you are not in it.",
         portal.name, portal.room_id
     ))
 }
 
-pub(super) async fn run_from_rocketchat(
+async fn with_people_of_matrix(
     bridge: &Arc<Bridge>,
-    caller: &RocketCaller,
+    caller: &RocketUserId,
     arguments: &str,
 ) -> Result<String, Failure> {
     let users = users_in(arguments)?;
-    let opened = bridge.open_direct_from(&caller.user, &users).await?;
+    let opened = bridge.open_direct_from(caller, &users).await?;
     let names: Vec<_> = users.iter().map(|user| format!("`{user}`")).collect();
     let mut answer = format!(
         "Your direct message with {} is {}",

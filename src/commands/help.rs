@@ -1,48 +1,119 @@
 //! `help`: what there is for whoever asks, where they ask.
 
-use super::{ON_ROCKETCHAT, USAGES, Usage};
-use crate::bridge::{Bridge, RocketCaller};
+use std::fmt::Write as _;
+use std::sync::Arc;
 
-pub(super) const USAGE: Usage = Usage {
-    words: "help",
-    what: "shows this",
-    for_everybody: true,
+use ruma::UserId;
+
+use super::table::{self, COMMANDS, Command, Needs, Usage};
+use super::{may_give, not_here, unknown_command};
+use crate::bridge::{Bridge, Context, Door, Failure, Who};
+
+pub(super) const HELP: Command = Command {
+    name: "help",
+    on_matrix: Some(USAGE),
+    on_rocketchat: Some(USAGE),
+    needs: Needs::Nothing,
+    run: |bridge, context, arguments| Box::pin(help(bridge, context, arguments)),
 };
 
-/// What the caller may do. In a shared room commands need their prefix.
-pub(super) fn text(is_admin: bool, is_shared: bool) -> String {
-    let mut text = String::from("I am the bridge to Rocket.Chat. ");
-    text.push_str(if is_shared {
-        "In this room put `!rc` before a command: `!rc help`."
+const USAGE: Usage = Usage {
+    arguments: "[command]",
+    what: "shows what you may ask of me here, or how a command is used",
+    example: "help dm",
+};
+
+async fn help(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
+    if let Some(name) = arguments.split_whitespace().next() {
+        return of_command(bridge, context, &name.to_lowercase());
+    }
+    let has_room_rights = match bridge.portals_here(context)?.first() {
+        Some(portal) => {
+            bridge.is_admin(context) || bridge.may_change_on_both(context, portal).await?
+        }
+        None => bridge.is_admin(context),
+    };
+    Ok(text(bridge, context, has_room_rights))
+}
+
+/// What the bot says to whoever invites it.
+pub(super) fn greeting(bridge: &Bridge, inviter: &UserId) -> String {
+    let context = Context {
+        who: Who::Matrix(inviter.to_owned()),
+        door: Door::Matrix,
+        room: None,
+        rid: None,
+        id: String::new(),
+        event: None,
+        prefix: "",
+    };
+    text(bridge, &context, bridge.is_admin(&context))
+}
+
+/// What whoever asks may do here.
+fn text(bridge: &Bridge, context: &Context, has_room_rights: bool) -> String {
+    let is_on_matrix = context.matrix_user().is_some();
+    let other = if is_on_matrix {
+        "Rocket.Chat"
     } else {
-        "Here I take commands; in rooms that we share with others put `!rc` before them."
+        "Matrix"
+    };
+    let mut text = format!("I am the bridge to {other}. ");
+    text.push_str(&match (context.prefix, context.door) {
+        ("", Door::Matrix) => {
+            "Here I take commands; in rooms that we share with others put `!rc` before them."
+                .to_owned()
+        }
+        ("", _) => {
+            "Here I take commands; elsewhere put `!matrix` before them: `!matrix help`.".to_owned()
+        }
+        (prefix, Door::Matrix) => {
+            format!("In this room put `{prefix}` before a command: `{prefix} help`.")
+        }
+        (prefix, _) => format!("Put `{prefix}` before a command: `{prefix} help`."),
     });
-    for usage in &USAGES {
-        if is_admin || usage.for_everybody {
-            text.push_str(&format!("\n{} — {}", usage.words, usage.what));
+    for command in COMMANDS {
+        let is_for_them = match command.needs {
+            Needs::RoomRights => has_room_rights,
+            _ => may_give(bridge, context, command),
+        };
+        if let Some(usage) = command.usage(&context.who).filter(|_| is_for_them) {
+            let words = usage.words(command.name);
+            // A notice on Matrix is plain text.
+            let sign = if is_on_matrix { "" } else { "`" };
+            let _ = write!(text, "\n{sign}{words}{sign} — {}", usage.what);
         }
     }
-    text.push_str(
-        "\nTo write to somebody on Rocket.Chat, start a direct message with their user here.",
+    let _ = write!(
+        text,
+        "\n`{}` shows how a command is used.",
+        context.written("help <command>")
     );
+    text.push_str(if is_on_matrix {
+        "\nTo write to somebody on Rocket.Chat, start a direct message with their user here."
+    } else {
+        "\nTo write to somebody on Matrix whose user is here already, write to that user."
+    });
     text
 }
 
-/// What people of Rocket.Chat may do.
-pub(super) fn text_on_rocketchat(bridge: &Bridge, caller: &RocketCaller) -> String {
-    let mut text = String::from("I am the bridge to Matrix. ");
-    text.push_str(&match caller.prefix {
-        "" => {
-            "Here I take commands; elsewhere put `!matrix` before them: `!matrix help`.".to_owned()
+fn of_command(bridge: &Bridge, context: &Context, name: &str) -> Result<String, Failure> {
+    let command =
+        table::named(name).ok_or_else(|| Failure::Refused(unknown_command(name, context)))?;
+    let usage = command
+        .usage(&context.who)
+        .ok_or_else(|| Failure::Refused(not_here(command, bridge, context)))?;
+    let for_whom = match command.needs {
+        Needs::Nothing => "",
+        Needs::RoomRights => {
+            "\nFor administrators of the bridge, and for whoever may change the rights in the room on Matrix and owns the channel on Rocket.Chat."
         }
-        prefix => format!("Put `{prefix}` before a command: `{prefix} help`."),
-    });
-    for usage in &ON_ROCKETCHAT {
-        text.push_str(&format!("\n`{}` — {}", usage.words, usage.what));
-    }
-    text.push_str(&format!(
-        "\nOther commands are for people on Matrix, who write them to `{}`.",
-        bridge.config().appservice.bot
-    ));
-    text
+        Needs::Admin => "\nFor administrators of the bridge.",
+    };
+    Ok(format!(
+        "`{}` — {}.\nFor example: `{}`{for_whom}",
+        context.written(&usage.words(name)),
+        usage.what,
+        context.written(usage.example),
+    ))
 }

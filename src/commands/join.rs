@@ -7,37 +7,51 @@ use ruma::{
     MatrixToUri, MatrixUri, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, ServerName,
 };
 
-use super::Usage;
-use crate::bridge::{Bridge, Caller, Failure, in_words};
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure, Who, in_words};
 use crate::store::{JoinAsked, RemoteJoin};
 
-pub(super) const JOIN: Usage = Usage {
-    words: "join <#alias:server | !id server… | link>",
-    what: "brings me into a room, also of another homeserver; without a room: which I am on the way into",
-    for_everybody: false,
+pub(super) const JOIN: Command = Command {
+    name: "join",
+    on_matrix: Some(Usage {
+        arguments: "<#alias:server | !id server… | link>",
+        what: "brings me into a room, also of another homeserver; without a room: which I am on the way into",
+        example: "join #room:example.org",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Admin,
+    run: |bridge, context, arguments| Box::pin(join(bridge, context, arguments)),
 };
 
-pub(super) const LEAVE: Usage = Usage {
-    words: "leave [room]",
-    what: "takes me out of this room or the named one, or takes a `join` back",
-    for_everybody: false,
+pub(super) const LEAVE: Command = Command {
+    name: "leave",
+    on_matrix: Some(Usage {
+        arguments: "[room]",
+        what: "takes me out of this room or the named one, or takes a `join` back",
+        example: "leave #room:example.org",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Admin,
+    run: |bridge, context, arguments| Box::pin(leave(bridge, context, arguments)),
 };
+
+const NOT_FROM_HERE: &str = "Rooms of Matrix are entered at the word of somebody on Matrix.";
 
 /// How many homeservers a command may name.
 const MOST_SERVERS: usize = 12;
 
-pub(super) async fn join(
-    bridge: &Arc<Bridge>,
-    caller: &Caller,
-    arguments: &str,
-    is_shared: bool,
-) -> Result<String, Failure> {
+async fn join(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
     if arguments.is_empty() {
-        return Ok(match is_shared {
-            true => "Ask me in a room of our own.".to_owned(),
-            false => under_way(bridge),
-        });
+        return match bridge.portals_here(context)?.is_empty() {
+            true => Ok(under_way(bridge)),
+            false => Err(Failure::Refused("Ask me in a room of our own.".to_owned())),
+        };
     }
+    let (Who::Matrix(user), Some(room), Some(event)) =
+        (&context.who, &context.room, &context.event)
+    else {
+        return Err(Failure::Refused(NOT_FROM_HERE.to_owned()));
+    };
     let (target, via) = target_in(arguments)?;
     let join = RemoteJoin {
         user: bridge.config().appservice.bot.clone(),
@@ -45,9 +59,9 @@ pub(super) async fn join(
         via,
         alias: None,
         asked: JoinAsked::Command {
-            caller: caller.user.clone(),
-            room: caller.room.clone(),
-            event: caller.event.clone(),
+            caller: user.clone(),
+            room: room.clone(),
+            event: event.clone(),
         },
         tries: 0,
         next_at: 0,
@@ -57,18 +71,21 @@ pub(super) async fn join(
     Ok(format!("I am on my way into {target}."))
 }
 
-pub(super) async fn leave(
+async fn leave(
     bridge: &Arc<Bridge>,
-    caller: &Caller,
+    context: &Context,
     arguments: &str,
 ) -> Result<String, Failure> {
+    let (Some(room), Some(event)) = (&context.room, &context.event) else {
+        return Err(Failure::Refused(NOT_FROM_HERE.to_owned()));
+    };
     let target = match arguments {
-        "" => OwnedRoomOrAliasId::from(caller.room.clone()),
+        "" => OwnedRoomOrAliasId::from(room.clone()),
         named => target_in(named)?.0,
     };
     let bot = &bridge.config().appservice.bot;
     let was_waiting = bridge.withdraw_join(bot, &target)?;
-    let was_inside = bridge.leave_room(&target, &caller.event).await?;
+    let was_inside = bridge.leave_room(&target, event).await?;
     Ok(match (was_waiting, was_inside) {
         (_, true) => format!("I have left {target}."),
         (true, false) => format!("I do not try to enter {target} any more."),

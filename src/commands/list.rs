@@ -1,16 +1,31 @@
 //! `list`: what is mirrored.
 
-use super::Usage;
-use crate::bridge::Bridge;
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure};
 use crate::store::PortalKind;
 
-pub(super) const USAGE: Usage = Usage {
-    words: "list",
-    what: "shows which channels are mirrored, and what waits or was given up",
-    for_everybody: false,
+pub(super) const LIST: Command = Command {
+    name: "list",
+    on_matrix: Some(Usage {
+        arguments: "",
+        what: "shows which channels are mirrored, and what waits or was given up",
+        example: "list",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Admin,
+    run: |bridge, context, _| Box::pin(list(bridge, context)),
 };
 
-pub(super) fn text(bridge: &Bridge) -> String {
+async fn list(bridge: &Bridge, context: &Context) -> Result<String, Failure> {
+    match bridge.portals_here(context)?.is_empty() {
+        true => Ok(text(bridge)),
+        false => Err(Failure::Refused(
+            "The list names private rooms: ask me in a room of our own.".to_owned(),
+        )),
+    }
+}
+
+fn text(bridge: &Bridge) -> String {
     let store = bridge.store();
     let portals = store.portals();
     let (direct, named): (Vec<_>, Vec<_>) =

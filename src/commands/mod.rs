@@ -1,5 +1,6 @@
-//! What people may ask of the bridge. One command a file; the doors on both sides are
-//! [`crate::bridge::CommandLine`].
+//! What people may ask of the bridge: one table of commands ([`table`]), one file for
+//! what belongs together. The doors on both sides are the bridge's
+//! ([`crate::bridge::CommandLine`]); what comes through them is carried out here.
 
 mod bridge;
 mod dm;
@@ -7,153 +8,130 @@ mod help;
 mod join;
 mod list;
 mod resend;
+mod table;
 mod unbridge;
 
 use std::sync::Arc;
 
 use ruma::UserId;
 
-use crate::bridge::{Bridge, Caller, CommandLine, Failure, Reply, RocketCaller};
+use crate::bridge::{Bridge, CommandLine, Context, Failure, Reply};
+use table::{COMMANDS, Command, Needs};
 
 /// All commands.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Commands;
 
-/// A command as `help` shows it.
-struct Usage {
-    words: &'static str,
-    what: &'static str,
-    /// Not only for administrators of the bridge.
-    for_everybody: bool,
-}
-
-impl Usage {
-    /// The command itself.
-    fn name(&self) -> &'static str {
-        self.words.split_whitespace().next().unwrap_or_default()
-    }
-}
-
-const USAGES: [Usage; 9] = [
-    help::USAGE,
-    dm::USAGE,
-    bridge::USAGE,
-    unbridge::USAGE,
-    list::USAGE,
-    join::JOIN,
-    join::LEAVE,
-    resend::FAILED,
-    resend::RESEND,
-];
-
-/// What there is for people of Rocket.Chat.
-const ON_ROCKETCHAT: [Usage; 2] = [help::USAGE, dm::ON_ROCKETCHAT];
-
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
-        help::text(is_admin(bridge, inviter), false)
+        help::greeting(bridge, inviter)
     }
 
-    fn run<'a>(&'a self, bridge: &'a Arc<Bridge>, caller: &'a Caller, words: &'a str) -> Reply<'a> {
-        Box::pin(run(bridge, caller, words))
-    }
-
-    fn run_from_rocketchat<'a>(
+    fn run<'a>(
         &'a self,
         bridge: &'a Arc<Bridge>,
-        caller: &'a RocketCaller,
+        context: &'a Context,
         words: &'a str,
     ) -> Reply<'a> {
-        Box::pin(run_from_rocketchat(bridge, caller, words))
+        Box::pin(run(bridge, context, words))
     }
+}
+
+async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<String, Failure> {
+    let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    let name = match name.to_lowercase() {
+        name if name.is_empty() => help::HELP.name.to_owned(),
+        name => name,
+    };
+    let Some(command) = table::named(&name) else {
+        return Err(Failure::Refused(unknown_command(&name, context)));
+    };
+    if command.usage(&context.who).is_none() {
+        return Err(Failure::Refused(not_here(command, bridge, context)));
+    }
+    if !may_give(bridge, context, command) {
+        return Err(Failure::Refused(NOT_ADMIN.to_owned()));
+    }
+    (command.run)(bridge, context, arguments.trim()).await
 }
 
 const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
 
-async fn run(bridge: &Arc<Bridge>, caller: &Caller, words: &str) -> Result<String, Failure> {
-    let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-    let is_admin = is_admin(bridge, &caller.user);
-    let is_shared = bridge.store().portal_of_room(&caller.room)?.is_some();
-    match name.to_lowercase().as_str() {
-        "dm" => dm::run(bridge, caller, arguments.trim()).await,
-        "" | "help" => Ok(help::text(is_admin, is_shared)),
-        // What became of one's own messages is for everybody to know.
-        "failed" => resend::failed(bridge, caller),
-        "resend" => resend::resend(bridge, caller, arguments.trim()).await,
-        "bridge" | "list" | "join" | "leave" if !is_admin => Ok(NOT_ADMIN.to_owned()),
-        "unbridge" => unbridge::run(bridge, caller, arguments.trim()).await,
-        "bridge" => bridge::run(bridge, caller, arguments.trim()).await,
-        "join" => join::join(bridge, caller, arguments.trim(), is_shared).await,
-        "leave" => join::leave(bridge, caller, arguments.trim()).await,
-        "list" if is_shared => {
-            Ok("The list names private rooms: ask me in a room of our own.".to_owned())
-        }
-        "list" => Ok(list::text(bridge)),
-        unknown => {
-            let prefix = if is_shared { "!rc " } else { "" };
-            Ok(unknown_command(unknown, prefix, &USAGES))
-        }
+/// Whether whoever asks may give a command at all. What they may do by it is for the
+/// command to find out.
+fn may_give(bridge: &Bridge, context: &Context, command: &Command) -> bool {
+    match command.needs {
+        Needs::Nothing | Needs::RoomRights => true,
+        Needs::Admin => bridge.is_admin(context),
     }
 }
 
-async fn run_from_rocketchat(
-    bridge: &Arc<Bridge>,
-    caller: &RocketCaller,
-    words: &str,
-) -> Result<String, Failure> {
-    let (name, arguments) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-    let name = name.to_lowercase();
-    match name.as_str() {
-        "dm" => dm::run_from_rocketchat(bridge, caller, arguments.trim()).await,
-        "" | "help" => Ok(help::text_on_rocketchat(bridge, caller)),
-        known if USAGES.iter().any(|usage| usage.name() == known) => Ok(format!(
-            "`{known}` is a command for people on Matrix: they write it to `{}`.",
+/// What to tell who asks for a command that is for the other side alone.
+fn not_here(command: &Command, bridge: &Bridge, context: &Context) -> String {
+    let name = command.name;
+    match context.rocket_user() {
+        Some(_) => format!(
+            "`{name}` is a command for people on Matrix: they write it to `{}`.",
             bridge.config().appservice.bot
-        )),
-        unknown => {
-            let prefix = match caller.prefix {
-                "" => String::new(),
-                prefix => format!("{prefix} "),
-            };
-            Ok(unknown_command(unknown, &prefix, &ON_ROCKETCHAT))
-        }
+        ),
+        None => format!("`{name}` is a command for people on Rocket.Chat."),
     }
 }
 
-fn is_admin(bridge: &Bridge, user: &UserId) -> bool {
-    bridge
-        .config()
-        .bridge
-        .admins
+fn unknown_command(name: &str, context: &Context) -> String {
+    let nearest = COMMANDS
         .iter()
-        .any(|admin| admin == user)
-}
-
-fn unknown_command(name: &str, prefix: &str, usages: &[Usage]) -> String {
-    let nearest = usages
-        .iter()
-        .map(Usage::name)
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|command| command.usage(&context.who).is_some())
+        .map(|command| {
+            (
+                strsim::damerau_levenshtein(name, command.name),
+                command.name,
+            )
+        })
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 2);
     match nearest {
-        Some((_, known)) => {
-            format!("There is no such command; did you mean `{prefix}{known}`?")
-        }
-        None => format!("There is no such command; `{prefix}help` shows what there is."),
+        Some((_, known)) => format!(
+            "There is no such command; did you mean `{}`?",
+            context.written(known)
+        ),
+        None => format!(
+            "There is no such command; `{}` shows what there is.",
+            context.written("help")
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ON_ROCKETCHAT, USAGES, unknown_command};
+    use ruma::user_id;
+
+    use super::unknown_command;
+    use crate::bridge::{Context, Door, Who};
+    use crate::rocketchat::RocketUserId;
 
     #[test]
     fn a_mistyped_command_suggests_the_nearest() {
-        assert!(unknown_command("brigde", "", &USAGES).contains("`bridge`"));
-        assert!(unknown_command("lst", "!rc ", &USAGES).contains("`!rc list`"));
-        assert!(unknown_command("xylophone", "", &USAGES).contains("`help`"));
-        let there = unknown_command("dn", "!matrix ", &ON_ROCKETCHAT);
+        let context = |who, prefix| Context {
+            who,
+            door: Door::Matrix,
+            room: None,
+            rid: None,
+            id: String::new(),
+            event: None,
+            prefix,
+        };
+        let alone = context(Who::Matrix(user_id!("@a:b.org").to_owned()), "");
+        assert!(unknown_command("brigde", &alone).contains("`bridge`"));
+        assert!(unknown_command("xylophone", &alone).contains("`help`"));
+        let shared = context(Who::Matrix(user_id!("@a:b.org").to_owned()), "!rc");
+        assert!(unknown_command("lst", &shared).contains("`!rc list`"));
+        let who = Who::RocketChat {
+            id: RocketUserId::new("u"),
+            username: "u".into(),
+            roles: Vec::new(),
+        };
+        let there = unknown_command("dn", &context(who, "!matrix"));
         assert!(there.contains("`!matrix dm`"), "{there}");
     }
 }

@@ -2,39 +2,51 @@
 
 use std::sync::Arc;
 
-use super::{Usage, is_admin};
-use crate::bridge::{Bridge, Caller, Failure};
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure};
 use crate::store::{DeadLetter, Origin, StoreError};
 
-pub(super) const FAILED: Usage = Usage {
-    words: "failed",
-    what: "shows what could not be delivered: yours, and to administrators everybody's",
-    for_everybody: true,
+pub(super) const FAILED: Command = Command {
+    name: "failed",
+    on_matrix: Some(Usage {
+        arguments: "",
+        what: "shows what could not be delivered: yours, and to administrators everybody's",
+        example: "failed",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Nothing,
+    run: |bridge, context, _| Box::pin(async { failed(bridge, context) }),
 };
 
-pub(super) const RESEND: Usage = Usage {
-    words: "resend [number]",
-    what: "tries all of that again, or what has that number in `failed`",
-    for_everybody: true,
+pub(super) const RESEND: Command = Command {
+    name: "resend",
+    on_matrix: Some(Usage {
+        arguments: "[number]",
+        what: "tries all of that again, or what has that number in `failed`",
+        example: "resend 7",
+    }),
+    on_rocketchat: None,
+    needs: Needs::Nothing,
+    run: |bridge, context, arguments| Box::pin(resend(bridge, context, arguments)),
 };
 
 /// How many are shown; the rest is counted.
 const MOST_SHOWN: usize = 20;
 
 /// What the caller may see here, oldest first.
-fn visible(bridge: &Bridge, caller: &Caller) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-    let in_portal = bridge.store().portal_of_room(&caller.room)?.is_some();
-    let admin = is_admin(bridge, &caller.user);
+fn visible(bridge: &Bridge, context: &Context) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+    let here = bridge.portals_here(context)?;
+    let admin = bridge.is_admin(context);
     let mut letters = bridge.dead_letters();
     letters.retain(|(_, letter)| {
-        let is_here = !in_portal || letter.room_id == caller.room;
-        is_here && (admin || letter.sender.as_ref() == Some(&caller.user))
+        let is_here = here.is_empty() || here.iter().any(|portal| portal.room_id == letter.room_id);
+        is_here && (admin || letter.sender.as_deref() == context.matrix_user())
     });
     Ok(letters)
 }
 
-pub(super) fn failed(bridge: &Bridge, caller: &Caller) -> Result<String, Failure> {
-    let letters = visible(bridge, caller)?;
+fn failed(bridge: &Bridge, context: &Context) -> Result<String, Failure> {
+    let letters = visible(bridge, context)?;
     if letters.is_empty() {
         return Ok("Nothing was given up.".to_owned());
     }
@@ -66,12 +78,8 @@ pub(super) fn failed(bridge: &Bridge, caller: &Caller) -> Result<String, Failure
     Ok(lines.join("\n"))
 }
 
-pub(super) async fn resend(
-    bridge: &Arc<Bridge>,
-    caller: &Caller,
-    number: &str,
-) -> Result<String, Failure> {
-    let mut letters = visible(bridge, caller)?;
+async fn resend(bridge: &Arc<Bridge>, context: &Context, number: &str) -> Result<String, Failure> {
+    let mut letters = visible(bridge, context)?;
     if !number.is_empty() {
         let Ok(wanted) = number.parse::<u64>() else {
             return Ok("Say which one by its number: `failed` shows them.".to_owned());

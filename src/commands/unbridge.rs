@@ -2,28 +2,33 @@
 
 use std::sync::Arc;
 
-use super::Usage;
-use crate::bridge::{Bridge, Caller, Failure};
+use super::table::{Command, Needs, Usage};
+use crate::bridge::{Bridge, Context, Failure};
 
-pub(super) const USAGE: Usage = Usage {
-    words: "unbridge [channel]",
-    what: "ends that a channel is mirrored: that of this room, or the one named; takes back everything the bridge did there",
-    for_everybody: true,
+pub(super) const UNBRIDGE: Command = Command {
+    name: "unbridge",
+    on_matrix: Some(USAGE),
+    on_rocketchat: Some(USAGE),
+    needs: Needs::RoomRights,
+    run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),
 };
 
-pub(super) async fn run(
-    bridge: &Arc<Bridge>,
-    caller: &Caller,
-    arguments: &str,
-) -> Result<String, Failure> {
+const USAGE: Usage = Usage {
+    arguments: "[channel]",
+    what: "ends that a channel is mirrored: that of this room, or the one named; takes back everything the bridge did there",
+    example: "unbridge",
+};
+
+async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
     let name = arguments.trim_start_matches('#');
     if name.contains(char::is_whitespace) {
-        return Err(Failure::Refused(
-            "Which channel? For example: `unbridge general`".into(),
-        ));
+        return Err(Failure::Refused(format!(
+            "Which channel? For example: `{}`",
+            context.written("unbridge general")
+        )));
     }
     let portal = bridge
-        .unbridge(caller, (!name.is_empty()).then_some(name))
+        .unbridge(context, (!name.is_empty()).then_some(name))
         .await?;
     let mut answer = format!(
         "{} is no longer mirrored. What was written before this arrives; then the bridge takes its people and itself out of both rooms.",

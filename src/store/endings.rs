@@ -14,10 +14,10 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Somebody on Matrix asked for it.
+    /// Somebody asked for it.
     Unbridged {
-        /// Who.
-        by: OwnedUserId,
+        /// Who: a Matrix user id, or in words.
+        by: String,
     },
     /// Its room on Rocket.Chat was deleted.
     RoomDeleted,
@@ -79,8 +79,8 @@ impl Ending {
 /// configuration alone does not bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unbridged {
-    /// Who wished it.
-    pub by: OwnedUserId,
+    /// Who wished it: a Matrix user id, or in words.
+    pub by: String,
     /// When (ms).
     pub at: i64,
 }

@@ -71,7 +71,7 @@ impl Bridge {
             (_, PortalKind::Direct { .. }) => None,
             (Reason::Unbridged { by }, _) => Some(by.clone()),
             // Whoever removed the room does not want it made anew at the next start.
-            (Reason::RoomLost, _) => Some(self.config.appservice.bot.clone()),
+            (Reason::RoomLost, _) => Some(self.config.appservice.bot.to_string()),
             _ => None,
         };
         let ending = Ending {

@@ -2,16 +2,10 @@
 
 use std::sync::Arc;
 
-use ruma::UserId;
-
 use super::is_direct;
 use crate::bridge::openings::is_like;
-use crate::bridge::{Bridge, Caller, Failure};
-use crate::rocketchat::documents::RoomType;
-use crate::store::{Portal, PortalKind, Reason};
-
-/// What somebody needs to change who may do what in a room.
-const POWER_LEVELS: &str = "m.room.power_levels";
+use crate::bridge::{Bridge, Context, Failure};
+use crate::store::{Portal, Reason};
 
 impl Bridge {
     /// Ends the portal of this Matrix room, or of the channel with that name, at
@@ -22,27 +16,36 @@ impl Bridge {
     /// or it is not for them to end.
     pub async fn unbridge(
         self: &Arc<Self>,
-        caller: &Caller,
+        context: &Context,
         name: Option<&str>,
     ) -> Result<Portal, Failure> {
-        let is_admin = self.config.bridge.admins.contains(&caller.user);
+        let is_admin = self.is_admin(context);
         // A repeat, after the bridge was killed.
-        let ending = match name {
-            None => self.store.ending_of_room(&caller.room)?,
-            Some(_) => None,
+        let ending = match (name, &context.room, &context.rid) {
+            (None, Some(room), _) => self.store.ending_of_room(room)?,
+            (None, None, Some(rid)) => self.store.ending(rid)?,
+            _ => None,
         };
         if let Some(ending) = ending {
             return Ok(ending.portal);
         }
         let portal = match name {
-            None => self.store.portal_of_room(&caller.room)?.ok_or_else(|| {
-                Failure::Refused(
-                    "This room is not connected with Rocket.Chat. Which channel? For example: `unbridge general`"
-                        .into(),
-                )
-            })?,
+            None => self
+                .portals_here(context)?
+                .into_iter()
+                .next()
+                .ok_or_else(|| {
+                    Failure::Refused(format!(
+                        "This room is not mirrored. Which channel? For example: `{}`",
+                        context.written("unbridge general")
+                    ))
+                })?,
             // Names of private groups are nobody's business.
-            Some(_) if !is_admin => return Err(Failure::Refused(NOT_YOURS.into())),
+            Some(_) if !is_admin => {
+                return Err(Failure::Refused(
+                    "Only administrators of the bridge end a channel by its name; others do so in the room itself.".into(),
+                ));
+            }
             Some(name) => self.portal_named(name).await?,
         };
         if is_direct(&portal) {
@@ -50,10 +53,8 @@ impl Bridge {
                 "A direct message is not ended by a command: leave the room. When the other one writes again you are invited again.".into(),
             ));
         }
-        if !is_admin && !self.is_for_them_to_end(&portal, &caller.user).await? {
-            return Err(Failure::Refused(NOT_YOURS.into()));
-        }
-        let by = caller.user.clone();
+        self.must_be_for_them(context, &portal).await?;
+        let by = context.who.to_string();
         self.end_portal(&portal, Reason::Unbridged { by }).await?;
         Ok(portal)
     }
@@ -83,27 +84,6 @@ impl Bridge {
         })
     }
 
-    /// Whether somebody decides over both rooms by themselves: on Matrix by their power,
-    /// and on Rocket.Chat as an owner, in the shape of their puppet.
-    async fn is_for_them_to_end(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
-        if !self
-            .power_levels(portal)
-            .await?
-            .may_set_state(user, POWER_LEVELS)
-        {
-            return Ok(false);
-        }
-        let Some(puppet) = self.store.puppet(user)? else {
-            return Ok(false);
-        };
-        let kind = match portal.kind {
-            PortalKind::Channel => RoomType::Channel,
-            _ => RoomType::Group,
-        };
-        let owners = self.rocket().await.bot.owners(&portal.rid, &kind).await?;
-        Ok(owners.contains(&puppet.credentials.user_id))
-    }
-
     /// Whether a channel is named in the configuration, which would mirror it again if
     /// nobody had wished otherwise.
     pub fn is_configured(&self, name: &str) -> bool {
@@ -114,5 +94,3 @@ impl Bridge {
             .any(|known| is_like(known, name))
     }
 }
-
-const NOT_YOURS: &str = "That is for administrators of the bridge (`bridge.admins` in its configuration), or for whoever may change the rights in this room and owns the channel on Rocket.Chat.";

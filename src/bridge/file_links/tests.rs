@@ -4,7 +4,7 @@ use ruma::{event_id, owned_user_id, room_id};
 use serde_json::json;
 
 use super::*;
-use crate::bridge::{BridgeHandler, Caller, CommandLine, Reply};
+use crate::bridge::{BridgeHandler, CommandLine, Context, Reply};
 use crate::config::{Config, Environment, Registration};
 use crate::matrix::testing::{FakeHomeserver, Seen, answer_with, json_answer};
 use crate::matrix::{ListenerConfig, RunningListener, listener};
@@ -112,16 +112,7 @@ impl CommandLine for NoCommands {
         String::new()
     }
 
-    fn run<'a>(&'a self, _: &'a Arc<Bridge>, _: &'a Caller, _: &'a str) -> Reply<'a> {
-        Box::pin(async { Ok(String::new()) })
-    }
-
-    fn run_from_rocketchat<'a>(
-        &'a self,
-        _: &'a Arc<Bridge>,
-        _: &'a crate::bridge::RocketCaller,
-        _: &'a str,
-    ) -> Reply<'a> {
+    fn run<'a>(&'a self, _: &'a Arc<Bridge>, _: &'a Context, _: &'a str) -> Reply<'a> {
         Box::pin(async { Ok(String::new()) })
     }
 }

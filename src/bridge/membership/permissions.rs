@@ -94,6 +94,14 @@ impl Bridge {
         Ok(self.permissions().await?.allow(roles, &[permission]))
     }
 
+    /// What roles in a room and on the server together amount to.
+    pub(in crate::bridge) async fn stand_by_roles(
+        &self,
+        roles: &[String],
+    ) -> Result<Stand, Failure> {
+        Ok(self.permissions().await?.stand_of(roles))
+    }
+
     /// Whether a puppet may add people to a portal's room.
     pub(super) async fn may_invite(
         &self,
