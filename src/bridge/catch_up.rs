@@ -29,7 +29,8 @@ pub(super) const FIRST_AT_ONCE: usize = 2;
 /// How many rooms are asked for that have the newest messages.
 const LAST_TALKED: usize = 100;
 
-/// How many rooms are read back before rounds over everything begin: messages come first.
+/// How many rooms are read back before rounds over everything begin, and before Rocket.Chat
+/// is asked for lists of all rooms, which keep it busy: messages come first.
 const BEFORE_ROUNDS: usize = 100;
 
 impl Bridge {
@@ -93,8 +94,19 @@ impl Bridge {
         });
     }
 
-    /// Has everything compared that may have changed unnoticed.
-    fn begin_rounds(&self) {
+    /// Waits until the rooms have been read back, once in this run, in which people talked
+    /// last.
+    pub(super) async fn newest_rooms_are_read(&self) {
+        let mut read = self.newest_read.subscribe();
+        // Its sender lives as long as the bridge.
+        let _ = read.wait_for(|read| *read).await;
+    }
+
+    /// Has everything compared that may have changed unnoticed, and looks for commands.
+    fn begin_rounds(self: &Arc<Self>) {
+        self.newest_read.send_replace(true);
+        let bridge = Arc::clone(self);
+        tokio::spawn(async move { bridge.look_for_commands().await });
         self.unmirrored.look_at_all();
         self.compare_faces();
         self.compare_presence();

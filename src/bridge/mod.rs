@@ -117,6 +117,8 @@ pub struct Bridge {
     /// Shared by all who move a file; taken before a place among those who try.
     transfers: tokio::sync::Semaphore,
     rooms: Rooms,
+    /// Whether the rooms have been read back in which people talked last.
+    newest_read: watch::Sender<bool>,
     read_backs: tokio::sync::Semaphore,
     /// As `read_backs`, for rooms in which somebody speaks before their turn.
     first_read_backs: tokio::sync::Semaphore,
@@ -246,6 +248,7 @@ impl Bridge {
                 last_readers: file_readers::LastReaders::default(),
                 transfers: tokio::sync::Semaphore::new(perseverance::TRANSFERS_AT_ONCE),
                 rooms: Rooms::default(),
+                newest_read: watch::Sender::new(false),
                 read_backs: tokio::sync::Semaphore::new(catch_up::READ_BACKS_AT_ONCE),
                 first_read_backs: tokio::sync::Semaphore::new(catch_up::FIRST_AT_ONCE),
                 reading_first: Mutex::default(),

@@ -202,6 +202,7 @@ impl Bridge {
                 }
             })
             .await;
+        self.newest_rooms_are_read().await;
         let subscribed = self
             .persevere(async |_| self.look_at_own_subscriptions().await)
             .await;

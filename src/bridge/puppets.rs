@@ -11,7 +11,7 @@ use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Puppet, StoreError};
+use crate::store::{Message, Puppet, StoreError};
 
 impl Bridge {
     /// The puppet of a Matrix user, made when there is none yet.
@@ -48,6 +48,13 @@ impl Bridge {
         self.compare_when_first_active(user);
         tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
+    }
+
+    /// The account that posted what a Matrix user wrote, and so has to edit and delete it
+    /// (`Message::posted_by`).
+    pub(super) async fn poster_of(&self, known: &Message) -> Result<Puppet, Failure> {
+        // So far nobody but the puppet of the sender, which may have got another account.
+        self.puppet_of(&known.sender).await
     }
 
     /// Notes under which name a puppet is seen now: an administrator may have renamed

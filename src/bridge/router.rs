@@ -132,7 +132,6 @@ impl Bridge {
         self.read_back_all(channels.clone());
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            bridge.look_for_commands().await;
             let rocket = bridge.rocket().await;
             let mut asked = std::collections::HashSet::new();
             for rid in channels.iter().map(PortalId::rid) {

@@ -390,6 +390,10 @@ pub struct Message {
     /// The file of Matrix that it brought to Rocket.Chat.
     #[serde(default)]
     pub media: Option<OwnedMxcUri>,
+    /// Which account posted it on Rocket.Chat, where it came from Matrix, and so has to
+    /// edit and delete it there; absent: the puppet of its sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted_by: Option<RocketUserId>,
 }
 
 impl Message {
@@ -423,6 +427,7 @@ impl Message {
             pinned: false,
             files: Vec::new(),
             media: None,
+            posted_by: None,
         }
     }
 

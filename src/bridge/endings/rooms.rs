@@ -163,6 +163,7 @@ impl Bridge {
 
     async fn ask_for_deleted_rooms(self: Arc<Self>) {
         let mut since = now_ms() - FIRST_LOOK_MS;
+        self.newest_rooms_are_read().await;
         loop {
             let asked = self
                 .persevere(async |_| {

@@ -89,7 +89,7 @@ impl Bridge {
                 "It has become too long for one message of the direct message that it was written in.".into(),
             ));
         }
-        let puppet = self.puppet_of(&known.sender).await?;
+        let puppet = self.poster_of(known).await?;
         let rid = &known.rid;
         for (id, text) in known.rocket_ids().zip(&pieces) {
             self.as_puppet(&puppet, |session| async move {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::Done;
 use super::file::{Attached, Instead};
 use super::file_upload::Given;
-use super::message::{References, done, record};
+use super::message::{Posted, References, done, record};
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
@@ -106,6 +106,7 @@ impl Bridge {
                     .map(|piece| self.message_id(&event.event_id, piece, 0))
                     .collect(),
                 media: Some(file.mxc.to_owned()),
+                posted_by: Some(puppet.credentials.user_id.clone()),
                 ..record(
                     portal,
                     event,
@@ -134,8 +135,9 @@ impl Bridge {
             }
             outcome => outcome?,
         };
-        let (ids, media) = match got {
-            Got::Deleted => (Vec::new(), None),
+        let by = puppet.credentials.user_id.clone();
+        let (posted, media) = match got {
+            Got::Deleted => return Ok(Done::default()),
             Got::InWords { words, tell } => {
                 if let Some(text) = &tell {
                     self.tell_of_words(portal, event, text).await?;
@@ -161,11 +163,11 @@ impl Bridge {
                         .await?;
                     ids.extend(more);
                 }
-                (ids, Some(file.mxc.to_owned()))
+                (Posted { ids, by }, Some(file.mxc.to_owned()))
             }
         };
         self.follow_direct(portal.clone());
-        let mut done = done(portal, event, json, ids, &references);
+        let mut done = done(portal, event, json, posted, &references);
         if let Some(message) = &mut done.message {
             message.media = media;
         }
@@ -347,7 +349,7 @@ impl Bridge {
         if self.store.message(&portal.id, id)?.is_none() {
             self.store.change().message(&gone(portal, id)).commit()?;
         }
-        let puppet = self.puppet_of(&post.draft.sender).await?;
+        let puppet = self.poster_of(&post.draft).await?;
         let rid = &portal.rid;
         self.as_puppet(&puppet, |session| async move {
             session.delete_message(rid, id, false).await
@@ -394,7 +396,7 @@ impl Bridge {
     /// Whether an upload is gone from the server although it could not have expired:
     /// only the deletion of its message takes it away.
     async fn was_deleted(&self, post: &FilePost) -> Result<bool, Failure> {
-        let puppet = self.puppet_of(&post.draft.sender).await?;
+        let puppet = self.poster_of(&post.draft).await?;
         for upload in &post.uploads {
             let (Some(file), true) = (&upload.file, upload.maybe_posted) else {
                 continue;

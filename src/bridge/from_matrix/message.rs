@@ -12,8 +12,8 @@ use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
-use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Timestamp;
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{InboxEvent, Message, Origin, Portal, Thread};
 
 /// What a message refers to.
@@ -144,7 +144,7 @@ impl Bridge {
         let posted = self
             .post_words(portal, event, json, &words, &references)
             .await;
-        let ids = match posted {
+        let posted = match posted {
             // The puppet may not call everybody here: the words are what counts.
             Err(Failure::RocketChat(error))
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
@@ -160,7 +160,7 @@ impl Bridge {
         // An edit may have made words of a file that did not arrive.
         self.forget_file_of(portal, &event.event_id)?;
         self.follow_direct(portal.clone());
-        Ok(done(portal, event, json, ids, &references))
+        Ok(done(portal, event, json, posted, &references))
     }
 
     pub(super) async fn post_words(
@@ -170,7 +170,7 @@ impl Bridge {
         json: &Value,
         words: &str,
         references: &References,
-    ) -> Result<Vec<RocketMessageId>, Failure> {
+    ) -> Result<Posted, Failure> {
         let words = self.framed(json, words, references);
         let pieces = self
             .pieces_of(portal, &words, references.quote.as_ref())
@@ -178,28 +178,33 @@ impl Bridge {
         // Written down before it is there: what happens to it on Rocket.Chat may be
         // heard of before the answer comes.
         let id = |piece| self.message_id(&event.event_id, piece, 0);
+        let puppet = self.puppet_of(&event.sender).await?;
+        let by = puppet.credentials.user_id.clone();
         let coming = Message {
             pending: true,
             begun_at: now_ms(),
             more: (1..pieces.len()).map(id).collect(),
+            posted_by: Some(by.clone()),
             ..record(portal, event, json, id(0), references)
         };
         if let Some(begun) = self.store.begin_message(&coming)?
             && self.is_gone_already(portal, &begun).await?
         {
             tracing::info!(event = %event.event_id, "deleted on Rocket.Chat before it was done here");
-            return Ok(Vec::new());
+            let ids = Vec::new();
+            return Ok(Posted { ids, by });
         }
-        let puppet = self.puppet_of(&event.sender).await?;
-        self.post_pieces(
-            portal,
-            &puppet,
-            &event.event_id,
-            0,
-            &pieces,
-            references.thread.as_ref(),
-        )
-        .await
+        let ids = self
+            .post_pieces(
+                portal,
+                &puppet,
+                &event.event_id,
+                0,
+                &pieces,
+                references.thread.as_ref(),
+            )
+            .await?;
+        Ok(Posted { ids, by })
     }
 
     /// Words, which may be none, with what has to be said of when they were written and of
@@ -380,15 +385,23 @@ pub(super) fn says_nothing(kind: &str, content: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What came of an event on Rocket.Chat.
+pub(super) struct Posted {
+    /// Its messages, in order; none when it was deleted meanwhile.
+    pub ids: Vec<RocketMessageId>,
+    /// The account that posted them.
+    pub by: RocketUserId,
+}
+
 /// What is to be written down of an event that has these messages on Rocket.Chat.
 pub(super) fn done(
     portal: &Portal,
     event: &InboxEvent,
     json: &Value,
-    ids: Vec<RocketMessageId>,
+    posted: Posted,
     references: &References,
 ) -> Done {
-    let mut ids = ids.into_iter();
+    let mut ids = posted.ids.into_iter();
     let Some(id) = ids.next() else {
         return Done::default();
     };
@@ -403,6 +416,7 @@ pub(super) fn done(
     });
     let message = Message {
         more: ids.collect(),
+        posted_by: Some(posted.by),
         ..record(portal, event, json, id, references)
     };
     Done {

@@ -133,7 +133,7 @@ impl Bridge {
             .amend_message(&known.portal_id(), &known.id, |stored| {
                 stored.deleted = true
             })?;
-        let deleted = self.delete_pieces(portal, event, known, is_own).await;
+        let deleted = self.delete_pieces(portal, known, is_own).await;
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
             // It is there still, and what happens to it counts.
             self.store
@@ -172,14 +172,13 @@ impl Bridge {
     async fn delete_pieces(
         &self,
         portal: &Portal,
-        event: &InboxEvent,
         known: &Message,
         is_own: bool,
     ) -> Result<(), Failure> {
         let rid = &known.rid;
         for id in known.rocket_ids().chain(&known.surplus) {
             if is_own {
-                let puppet = self.puppet_of(&event.sender).await?;
+                let puppet = self.poster_of(known).await?;
                 self.as_puppet(&puppet, |session| async move {
                     session.delete_message(rid, id, false).await
                 })

@@ -94,7 +94,7 @@ impl Bridge {
             let rocket = self.rocket().await;
             return Ok(rocket.bot.delete_message(rid, id, false).await?);
         }
-        let puppet = self.puppet_of(&known.sender).await?;
+        let puppet = self.poster_of(known).await?;
         self.as_puppet(&puppet, |session| async move {
             session.delete_message(rid, id, false).await
         })

@@ -1,7 +1,7 @@
 //! The one place that sends requests.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
@@ -180,8 +180,21 @@ impl Client {
         if let Some((user_id, token)) = credentials {
             builder = builder.headers(auth_headers(user_id, token)?);
         }
-        let response = builder.send().await.map_err(|e| answer::transport(&e))?;
-        answer::body(response, request.limit).await
+        let started = Instant::now();
+        let outcome = async {
+            let response = builder.send().await.map_err(|e| answer::transport(&e))?;
+            answer::body(response, request.limit).await
+        }
+        .await;
+        tracing::debug!(
+            method = %request.method,
+            // Without what follows it, which may be somebody's.
+            endpoint = request.path.iter().take(3).copied().collect::<Vec<_>>().join("/"),
+            ms = started.elapsed().as_millis() as u64,
+            ok = outcome.is_ok(),
+            "called Rocket.Chat"
+        );
+        outcome
     }
 
     /// Fetches a file that is there for everybody: no token goes along.
