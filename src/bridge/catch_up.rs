@@ -240,7 +240,7 @@ impl Bridge {
             if let Document::Message(message) = document
                 && message.t.is_none()
                 && message.ts.0 > portal.since
-                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && self.store.behind_made_puppet(&message.u.id)?.is_none()
                 && self.is_news(portal, message)?
             {
                 return Ok(true);
@@ -306,7 +306,7 @@ impl Bridge {
         }
         for message in &read.updated {
             if is_by_people(message)
-                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && self.store.behind_made_puppet(&message.u.id)?.is_none()
                 && self
                     .store
                     .message(&PortalId::own(rid), &message.id)?

@@ -100,6 +100,11 @@ pub(super) fn said(content: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(&digest("said", &parts)[..12])
 }
 
+/// A text as it is on Rocket.Chat, as a digest.
+pub(super) fn written(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest("written", &[text.trim()])[..12])
+}
+
 /// The transaction id of one part of one revision of a message. The ghost is in
 /// it because Synapse's cache for appservices is keyed without the user: two
 /// ghosts with one id in one room would lose the second message.

@@ -269,9 +269,13 @@ impl<'a> Change<'a> {
         self.unset(keys::ghost_in_room(room, ghost))
     }
 
-    /// Notes that a puppet is in a room.
-    pub fn puppet_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.mark(keys::puppet_in_room(rid, user))
+    /// Notes that the account that acts for a Matrix user is in a room.
+    pub fn puppet_in_room(self, rid: &RocketRoomId, puppet: &Puppet) -> Self {
+        let key = keys::puppet_in_room(rid, &puppet.matrix_id);
+        match puppet.own {
+            true => self.set(key, &Text(puppet.credentials.user_id.as_str().to_owned())),
+            false => self.mark(key),
+        }
     }
 
     /// Notes that a puppet is not in a room, whatever was noted before.

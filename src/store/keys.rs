@@ -459,6 +459,11 @@ pub(super) fn link_of_account(id: &RocketUserId) -> Key {
     key(b'@', &["account", id.as_str()])
 }
 
+/// Who on Matrix has or had an account on Rocket.Chat for their own.
+pub(super) fn own_account(id: &RocketUserId) -> Key {
+    key(b'@', &["own", id.as_str()])
+}
+
 /// A code by which somebody proves an account, by its digest.
 pub(super) fn login_code(digest: &str) -> Key {
     key(b'@', &["code", digest])

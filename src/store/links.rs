@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::records::{Puppet, Record, Text};
 use super::{Change, Store, StoreError, keys, readable};
-use crate::rocketchat::RocketUserId;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
 
@@ -113,6 +113,10 @@ impl Change<'_> {
             keys::link_of_account(&link.rocket_id),
             &Text(link.matrix_id.to_string()),
         )
+        .set(
+            keys::own_account(&link.rocket_id),
+            &Text(link.matrix_id.to_string()),
+        )
     }
 
     /// Two accounts are no longer one person's.
@@ -202,6 +206,28 @@ impl Store {
             Some(found) => Ok(Some(found)),
             None => Ok(self.linked(user)?.map(|link| link.matrix_id)),
         }
+    }
+
+    /// Who on Matrix has linked an account on Rocket.Chat last, also when that has ended:
+    /// what was posted with it was posted for them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn was_account_of(&self, id: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
+        let found = self.get::<Text>(&keys::own_account(id))?;
+        Ok(found.and_then(|user| UserId::parse(user.0).ok()))
+    }
+
+    /// Whether anything is noted of who acts for a Matrix user in a room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_puppet_note(
+        &self,
+        rid: &RocketRoomId,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
     }
 
     /// A code, by its digest.

@@ -435,12 +435,20 @@ impl Store {
         Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
     }
 
-    /// Whether a puppet is known to be in a room.
+    /// Whether the account that acts for a Matrix user is known to be in a room. That
+    /// another one was that acted for them before says nothing.
     ///
     /// # Errors
     /// When the store fails.
     pub fn is_puppet_in_room(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
+        let Some(noted) = self.db.get(keys::puppet_in_room(rid, user))? else {
+            return Ok(false);
+        };
+        let own = match noted.is_empty() {
+            true => None,
+            false => Some(RocketUserId::new(decode::<Text>(&noted)?.0)),
+        };
+        Ok(own == self.linked_user(user)?.map(|link| link.rocket_id))
     }
 
     /// The Matrix users whose puppets are known to be in a room, some of them when there
@@ -459,7 +467,11 @@ impl Store {
             let key = key?;
             let name = key.get(prefix.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));
-            users.extend(UserId::parse(&*name));
+            if let Ok(user) = UserId::parse(&*name)
+                && self.is_puppet_in_room(rid, &user)?
+            {
+                users.push(user);
+            }
             if users.len() >= most {
                 break;
             }

@@ -394,6 +394,10 @@ pub struct Message {
     /// edit and delete it there; absent: the puppet of its sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted_by: Option<RocketUserId>,
+    /// Digests of the texts that the bridge last wrote into it as its author's own account,
+    /// by which that is told from what they made of it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<String>,
 }
 
 impl Message {
@@ -428,6 +432,7 @@ impl Message {
             files: Vec::new(),
             media: None,
             posted_by: None,
+            written: Vec::new(),
         }
     }
 
@@ -569,6 +574,9 @@ pub struct Reaction {
     /// It is being taken away on Matrix: perhaps it is gone.
     #[serde(default)]
     pub ending: bool,
+    /// When it was given on Matrix (ms, the bridge's clock); 0 if unknown.
+    #[serde(default)]
+    pub given_at: i64,
 }
 
 /// The reactions to one message.

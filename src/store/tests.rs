@@ -610,6 +610,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
                 event: events[1].clone(),
                 repairs: 0,
                 ending: false,
+                given_at: 0,
             }],
             ..Reactions::default()
         };
@@ -649,7 +650,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
             .dead_letter(&letter)
             .file_link(&format!("link {room}"), &link)
             .ghost_in_room(room, user_id!("@_rocketchat_carol:example.org"))
-            .puppet_in_room(&portal.rid, alice)
+            .puppet_in_room(&portal.rid, &puppet_of(alice))
             .commit()
             .unwrap();
         store

@@ -10,9 +10,9 @@ use super::file::Attached;
 use super::message::says_nothing;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
-use crate::bridge::{Bridge, Failure};
+use crate::bridge::{Bridge, Failure, derived};
 use crate::clock::now_ms;
-use crate::store::{InboxEvent, Message, Portal, Puppet};
+use crate::store::{InboxEvent, Message, Origin, Portal, Puppet};
 
 impl Bridge {
     #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
@@ -44,13 +44,21 @@ impl Bridge {
         };
         // An edit by somebody else is none (Matrix specification 1.4, "Event
         // replacements"): no client shows it.
-        if known.sender != event.sender || known.deleted || at < known.revision {
+        // Of what was written on Rocket.Chat, that server's clock has counted so far.
+        let revision = match known.origin {
+            Origin::Matrix => known.revision,
+            Origin::RocketChat => known.foreign_revision,
+        };
+        if known.sender != event.sender || known.deleted || at < revision {
             tracing::debug!(event = %event.event_id, "an edit that counts for nothing");
             return Ok(Done::default());
         }
         self.edit(portal, &event.event_id, new, &known).await?;
         self.store
-            .amend_message(&known.portal_id(), &known.id, |stored| stored.revision = at)?;
+            .amend_message(&known.portal_id(), &known.id, |stored| match known.origin {
+                Origin::Matrix => stored.revision = at,
+                Origin::RocketChat => stored.foreign_revision = at,
+            })?;
         self.store
             .change()
             .edit_event(&known, &event.event_id)
@@ -90,6 +98,16 @@ impl Bridge {
             ));
         }
         let puppet = self.poster_of(known).await?;
+        if puppet.own {
+            // What the person makes of it there themselves is news: the note alone tells
+            // that this is not.
+            let written: Vec<_> = pieces.iter().map(|piece| derived::written(piece)).collect();
+            self.store
+                .amend_message(&known.portal_id(), &known.id, |stored| {
+                    stored.written = written;
+                })?;
+            self.store.flushed().await?;
+        }
         let rid = &known.rid;
         for (id, text) in known.rocket_ids().zip(&pieces) {
             self.as_puppet(&puppet, |session| async move {
@@ -122,7 +140,7 @@ impl Bridge {
             let added = self
                 .post_pieces(portal, puppet, event, before, added, known.thread.as_ref())
                 .await?;
-            more.extend(added);
+            more.extend(added.ids);
         }
         // No longer pieces of it, before they are deleted: their deletions, which come
         // back, are not its own.

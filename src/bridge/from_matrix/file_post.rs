@@ -71,8 +71,12 @@ impl Bridge {
         references: References,
         attempt: Attempt,
     ) -> Result<Done, Failure> {
-        let puppet = self.puppet_of(&event.sender).await?;
         let mut begun = self.store.file_post(&portal.room_id, &event.event_id)?;
+        // Whoever uploaded it has to go on.
+        let puppet = match &begun {
+            Some(post) => self.poster_of(&post.draft).await?,
+            None => self.account_in(portal, &event.sender).await?,
+        };
         if let Some(post) = begun.take_if(|post| post.posted.is_none() && !is_of(post, file)) {
             // An edit stands for the message, which never arrived.
             begun = Some(self.store.other_file(post, file.mxc)?);
@@ -161,7 +165,7 @@ impl Bridge {
                     let more = self
                         .post_pieces(portal, &puppet, &event.event_id, 1, rest, thread)
                         .await?;
-                    ids.extend(more);
+                    ids.extend(more.ids);
                 }
                 (Posted { ids, by }, Some(file.mxc.to_owned()))
             }

@@ -178,7 +178,7 @@ impl Bridge {
         // Written down before it is there: what happens to it on Rocket.Chat may be
         // heard of before the answer comes.
         let id = |piece| self.message_id(&event.event_id, piece, 0);
-        let puppet = self.puppet_of(&event.sender).await?;
+        let puppet = self.account_in(portal, &event.sender).await?;
         let by = puppet.credentials.user_id.clone();
         let coming = Message {
             pending: true,
@@ -194,8 +194,12 @@ impl Bridge {
             let ids = Vec::new();
             return Ok(Posted { ids, by });
         }
-        let ids = self
-            .post_pieces(
+        if puppet.own {
+            // What the person writes there themselves is news: the note alone tells that
+            // this is not.
+            self.store.flushed().await?;
+        }
+        self.post_pieces(
                 portal,
                 &puppet,
                 &event.event_id,
@@ -203,8 +207,7 @@ impl Bridge {
                 &pieces,
                 references.thread.as_ref(),
             )
-            .await?;
-        Ok(Posted { ids, by })
+            .await
     }
 
     /// Words, which may be none, with what has to be said of when they were written and of

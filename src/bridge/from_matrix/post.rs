@@ -3,7 +3,8 @@
 use ruma::EventId;
 
 use crate::bridge::{Bridge, Failure, derived};
-use crate::rocketchat::RocketMessageId;
+use super::message::Posted;
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
 use crate::store::{Portal, Puppet};
 
@@ -22,14 +23,20 @@ impl Bridge {
         from: usize,
         pieces: &[String],
         thread: Option<&RocketMessageId>,
-    ) -> Result<Vec<RocketMessageId>, Failure> {
+    ) -> Result<Posted, Failure> {
         self.bring_puppet_in(portal, puppet).await?;
         let mut ids = Vec::with_capacity(pieces.len());
+        let mut by = None;
         for (at, text) in pieces.iter().enumerate() {
             let id_of = |attempt| self.message_id(event, from + at, attempt);
-            ids.push(self.post(portal, puppet, id_of, text, thread).await?);
+            let (id, poster) = self.post(portal, puppet, id_of, text, thread).await?;
+            ids.push(id);
+            by.get_or_insert(poster);
         }
-        Ok(ids)
+        Ok(Posted {
+            ids,
+            by: by.unwrap_or_else(|| puppet.credentials.user_id.clone()),
+        })
     }
 
     /// The id under which a piece of an event's text is stored on Rocket.Chat.
@@ -51,7 +58,8 @@ impl Bridge {
         id_of: impl Fn(u32) -> RocketMessageId,
         text: &str,
         thread: Option<&RocketMessageId>,
-    ) -> Result<RocketMessageId, Failure> {
+    ) -> Result<(RocketMessageId, RocketUserId), Failure> {
+        let own = &puppet.credentials.user_id;
         for attempt in 0..IDS_TO_TRY {
             let id = id_of(attempt);
             let outgoing = OutgoingMessage {
@@ -64,7 +72,7 @@ impl Bridge {
                 emoji: None,
             };
             let sent = match self.send_in_room(portal, puppet, &outgoing).await? {
-                Sent::Stored(_) => return Ok(id),
+                Sent::Stored(_) => return Ok((id, own.clone())),
                 Sent::IdTaken => {
                     let rocket = self.rocket().await;
                     match rocket.bot.get_message(&id).await {
@@ -85,10 +93,14 @@ impl Bridge {
                 }
             };
             match sent {
+                // Or by the account that acted for them before: an attempt that came to its
+                // end there.
                 Some(there)
-                    if there.rid == portal.rid && there.u.id == puppet.credentials.user_id =>
+                    if there.rid == portal.rid
+                        && (there.u.id == *own
+                            || self.is_account_of(&puppet.matrix_id, &there.u.id)?) =>
                 {
-                    return Ok(id);
+                    return Ok((id, there.u.id));
                 }
                 // Two requests with one id at the same moment: the other one is
                 // not to be seen yet.

@@ -9,6 +9,7 @@ use super::Done;
 use super::message::References;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
 
 impl Bridge {
@@ -59,40 +60,62 @@ impl Bridge {
         known: &Message,
         emoji: &str,
     ) -> Result<bool, Failure> {
-        let puppet = self.puppet_of(&event.sender).await?;
+        let puppet = self.account_in(portal, &event.sender).await?;
         // Who is in an earlier direct message never changes.
         if known.rid == portal.rid {
             self.bring_puppet_in(portal, &puppet).await?;
         }
         let _one_at_a_time = self.reacting.lock(&known.id).await;
         let id = &known.id;
+        let reaction = Reaction {
+            emoji: emoji.to_owned(),
+            username: puppet.username.clone(),
+            user: event.sender.clone(),
+            origin: Origin::Matrix,
+            event: event.event_id.clone(),
+            repairs: 0,
+            ending: false,
+            given_at: now_ms(),
+        };
+        if puppet.own {
+            // What the person gives there themselves is news: the note alone tells that
+            // this is not. Until it is given it cannot have been taken away.
+            let coming = Reaction {
+                given_at: i64::MAX,
+                ..reaction.clone()
+            };
+            self.note_reaction(known, &coming)?;
+            self.store.flushed().await?;
+        }
         let given = self
             .as_puppet(&puppet, |session| async move {
                 session.react(id, emoji, true).await
             })
             .await;
+        if puppet.own && given.as_ref().is_err_and(Failure::is_permanent) {
+            let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+            (reactions.given).retain(|given| given.event != event.event_id);
+            let change = self.store.change().reactions(known, &reactions);
+            change
+                .no_reaction(&portal.room_id, &event.event_id)
+                .commit()?;
+        }
         match given {
             Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
             outcome => outcome?,
         }
-        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
-        if !reactions
-            .given
-            .iter()
-            .any(|given| given.event == event.event_id)
-        {
-            reactions.given.push(Reaction {
-                emoji: emoji.to_owned(),
-                username: puppet.username,
-                user: event.sender.clone(),
-                origin: Origin::Matrix,
-                event: event.event_id.clone(),
-                repairs: 0,
-                ending: false,
-            });
-            self.store.change().reactions(known, &reactions).commit()?;
-        }
+        self.note_reaction(known, &reaction)?;
         Ok(true)
+    }
+
+    /// Notes a reaction that was given on Matrix. The lock `reacting` must be held.
+    fn note_reaction(&self, known: &Message, reaction: &Reaction) -> Result<(), Failure> {
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        match (reactions.given.iter_mut()).find(|given| given.event == reaction.event) {
+            Some(noted) => noted.given_at = reaction.given_at,
+            None => reactions.given.push(reaction.clone()),
+        }
+        Ok(self.store.change().reactions(known, &reactions).commit()?)
     }
 
     /// Takes a reaction back whose event was redacted.
@@ -113,7 +136,8 @@ impl Bridge {
             return Ok(());
         };
         let reaction = reactions.given[at].clone();
-        if reaction.origin == Origin::RocketChat {
+        // Who is one person gives and takes on either side.
+        if reaction.origin == Origin::RocketChat && reaction.user != event.sender {
             return Err(Failure::Refused(
                 "On Rocket.Chat nobody can take another's reaction away.".into(),
             ));
@@ -130,7 +154,7 @@ impl Bridge {
             .iter()
             .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
         if !is_given_twice {
-            self.unreact(&reaction.user, &known.id, &reaction.emoji)
+            self.unreact(&reaction.user, &reaction.username, &known.id, &reaction.emoji)
                 .await?;
         }
         Ok(self

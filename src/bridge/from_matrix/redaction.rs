@@ -119,6 +119,10 @@ impl Bridge {
                 "In a direct message on Rocket.Chat nobody can delete what the other wrote.".into(),
             ));
         }
+        if is_own && self.is_gone_for_linked(known).await? {
+            // They deleted it on Rocket.Chat, of which this comes.
+            return Ok(());
+        }
         if is_own {
             let limit = self.server_settings().await?.delete_minutes;
             if is_past(limit, known.sent_at) {
@@ -144,7 +148,7 @@ impl Bridge {
         deleted?;
         // A message in several events goes as one.
         if known.origin == Origin::RocketChat {
-            let author = self.matrix.as_user(known.sender.clone());
+            let author = self.eraser_of(portal, &known.sender).await?;
             for (part, other) in known.events.iter().enumerate() {
                 if other == redacted {
                     continue;
@@ -166,6 +170,24 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message that a linked person wrote is no longer on Rocket.Chat.
+    async fn is_gone_for_linked(&self, known: &Message) -> Result<bool, Failure> {
+        if self.store.linked_user(&known.sender)?.is_none() {
+            return Ok(false);
+        }
+        let poster = self.poster_of(known).await?;
+        let id = &known.id;
+        let there = self
+            .as_puppet(&poster, |session| async move { session.get_message(id).await })
+            .await;
+        match there {
+            Ok(there) => Ok(there.is_none_or(|message| message.t.as_deref() == Some("rm"))),
+            // It is left to the deletion.
+            Err(failure) if failure.is_permanent() => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Deletes a message on Rocket.Chat, with all that it was split into.

@@ -37,7 +37,7 @@ impl Bridge {
         delivered: &Delivered,
         brought: &Brought,
     ) -> Result<Message, Failure> {
-        let ghost = self.ghost_of(&message.u).await?;
+        let ghost = self.speaker_of(portal, &message.u).await?;
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
@@ -98,6 +98,7 @@ impl Bridge {
             sent_at: message.ts.0,
             mentions: content.mentions.users,
             files,
+            posted_by: Some(message.u.id.clone()),
             ..Message::new(
                 portal,
                 message.id.clone(),
@@ -108,7 +109,9 @@ impl Bridge {
         };
         let change = self.store.change().message(&mirrored);
         place.note(portal, &mirrored, change).commit()?;
-        if let Some(last) = mirrored.events.last() {
+        if let Some(last) = mirrored.events.last()
+            && self.config.is_ours(&mirrored.sender)
+        {
             self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
         }
         Ok(mirrored)
@@ -130,11 +133,30 @@ impl Bridge {
         if revision(message) <= known.revision {
             return Ok(());
         }
-        let ghost = self.ghost_of(&message.u).await?;
-        // Of somebody else's words.
-        if ghost.user_id != known.sender {
+        if known.written.contains(&derived::written(&message.msg)) {
+            // The bridge wrote that for them.
+            let portal = known.portal_id();
+            self.store.amend_message(&portal, &known.id, |stored| {
+                stored.revision = revision(message);
+            })?;
             return Ok(());
         }
+        let Some(ghost) = self.sender_of(portal, &known, &message.u).await? else {
+            let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
+            if self.config.is_ours(&known.sender) || by_another {
+                // Of somebody else's words.
+                return Ok(());
+            }
+            // They are no longer the bridge's to speak for.
+            let ghost = self.speaker_of(portal, &message.u).await?;
+            let note = "edited an earlier message; it says now:";
+            self.say_edit(portal, &ghost, message, note, None).await?;
+            let portal = known.portal_id();
+            self.store.amend_message(&portal, &known.id, |stored| {
+                stored.revision = revision(message);
+            })?;
+            return Ok(());
+        };
         // In a room that the portal has left, nothing can be replaced.
         if known.room_id != portal.room_id {
             let note = "edited an earlier message; it says now:";
@@ -238,7 +260,7 @@ impl Bridge {
                 revision(message),
                 &format!("surplus {number}"),
             );
-            let intent = self.as_ghost(&ghost);
+            let intent = self.acting(&ghost.user_id);
             match intent.redact(&known.room_id, surplus, &txn, None).await {
                 Err(error) if error.is_not_found() => {}
                 outcome => {
@@ -282,12 +304,24 @@ impl Bridge {
         };
         let (at, original) = (revision(message), known.events.first());
         let is_known = known.origin != Origin::Matrix || known.foreign_revision >= at;
-        let by_bridge = self.store.behind_puppet(&editor.id)?.is_some()
+        let by_bridge = self.store.behind_made_puppet(&editor.id)?.is_some()
             || editor.id == *self.rocket().await.bot.user_id();
         let (false, Some(original)) = (is_known || by_bridge, original) else {
             return Ok(());
         };
-        let ghost = self.ghost_of(editor).await?;
+        let portal_id = known.portal_id();
+        if editor.id == message.u.id {
+            let by_bridge = known.written.contains(&derived::written(&message.msg));
+            if by_bridge || self.mirror_own_edit(portal, message, known).await? {
+                return Ok(self.store.amend_message(&portal_id, &known.id, |stored| {
+                    stored.foreign_revision = at;
+                    if !by_bridge {
+                        stored.written.clear();
+                    }
+                })?);
+            }
+        }
+        let ghost = self.speaker_of(portal, editor).await?;
         let note = "edited this message; it says now:";
         // Only in the room that it is in.
         let original = Some(original).filter(|_| known.room_id == portal.room_id);
@@ -296,6 +330,38 @@ impl Bridge {
         self.store
             .amend_message(&portal.id, &known.id, |stored| stored.foreign_revision = at)?;
         Ok(())
+    }
+
+    /// A linked person has edited on Rocket.Chat what they wrote on Matrix. Whether the
+    /// event says so now.
+    async fn mirror_own_edit(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+    ) -> Result<bool, Failure> {
+        let is_simple = known.media.is_none() && known.more.is_empty() && message.file.is_none();
+        let (true, Some(original)) = (is_simple && known.room_id == portal.room_id, known.events.first())
+        else {
+            return Ok(false);
+        };
+        let Some(speaker) = self.sender_of(portal, known, &message.u).await? else {
+            return Ok(false);
+        };
+        let content = self.content_of(portal, message).await?;
+        let mut words = content.words();
+        words["m.mentions"] = json!({});
+        let added = content.mentions.without(&known.mentions);
+        let part = Part {
+            number: 0,
+            of: 1,
+            content: replacement(words, original, &added),
+            replaces: Some(original),
+            file: None,
+        };
+        let edit = self.send_part(portal, &speaker, message, part).await?;
+        self.store.change().edit_event(known, &edit).commit()?;
+        Ok(true)
     }
 
     /// Says what a message says now, where it cannot be replaced.
@@ -379,9 +445,21 @@ impl Bridge {
         txn: &ruma::TransactionId,
         at: Option<u64>,
     ) -> Result<OwnedEventId, Failure> {
+        let room = &portal.room_id;
+        if !self.config.is_ours(&ghost.user_id) {
+            let user = &ghost.user_id;
+            let sealed = self.seal_event(content, room, user, kind, txn.as_str(), at);
+            let sent = self.acting(user).send(room, kind, &sealed, txn, at).await;
+            return match sent {
+                Err(error) if error.is_forbidden() || error.is_unknown_token() => {
+                    self.note_unfit(room, user);
+                    Err(Failure::NotYet("their ghost to speak"))
+                }
+                outcome => Ok(outcome?),
+            };
+        }
         self.bring_ghost_in(portal, ghost).await?;
         self.bring_person_in(portal, ghost).await?;
-        let room = &portal.room_id;
         match self
             .as_ghost(ghost)
             .send(room, kind, content, txn, at)

@@ -20,7 +20,7 @@ use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
-use crate::store::{Portal, PortalId, PortalKind};
+use crate::store::{Origin, Portal, PortalId, PortalKind};
 pub(super) use deletion::gone;
 use delivered::Delivered;
 use files::Brought;
@@ -199,7 +199,21 @@ impl Bridge {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
             return Ok(());
         }
-        let is_for_matrix = self.is_for_matrix(message).await?;
+        let mut is_for_matrix = self.is_for_matrix(message).await?;
+        // What somebody's own account said for them on Matrix, only the records know.
+        let is_own_account =
+            is_for_matrix && self.store.was_account_of(&message.u.id)?.is_some();
+        if is_own_account {
+            self.note_puppet_name(&message.u)?;
+            let is_of_matrix = || {
+                let known = self.store.message(&portal.id, &message.id)?;
+                Ok::<_, Failure>(known.is_some_and(|known| known.origin == Origin::Matrix))
+            };
+            if !is_of_matrix()? && self.note_own_file(portal, message).await? {
+                return Ok(());
+            }
+            is_for_matrix = !is_of_matrix()?;
+        }
         if is_for_matrix && self.take_command_of(portal, message).await? {
             return Ok(());
         }
@@ -211,7 +225,7 @@ impl Bridge {
         if is_for_matrix && self.is_kept_out(portal, message).await? {
             return Ok(());
         }
-        if !is_for_matrix {
+        if !is_for_matrix && !is_own_account {
             self.note_puppet_name(&message.u)?;
             if self.note_own_file(portal, message).await? {
                 return Ok(());
@@ -243,7 +257,9 @@ impl Bridge {
         self.mirror_pin(portal, message, &known).await
     }
 
-    /// Whether somebody on Rocket.Chat wrote it, for everybody in the room.
+    /// Whether somebody on Rocket.Chat wrote it, for everybody in the room. Of what was
+    /// written with somebody's own account only the record tells whether the bridge did it
+    /// for them.
     pub(super) async fn is_for_matrix(&self, message: &RocketMessage) -> Result<bool, Failure> {
         if message.hidden || message.federated {
             return Ok(false);
@@ -252,7 +268,7 @@ impl Bridge {
         if author == self.rocket().await.bot.user_id() {
             return Ok(false);
         }
-        Ok(self.store.behind_puppet(author)?.is_none())
+        Ok(self.store.behind_made_puppet(author)?.is_none())
     }
 
     /// Who reads and tidies a portal's Matrix room for the bridge: the bot, or in

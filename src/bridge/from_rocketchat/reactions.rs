@@ -7,6 +7,7 @@ use ruma::OwnedEventId;
 use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Failure, derived};
+use crate::clock::now_ms;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketUserId, Username};
 use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reactions};
@@ -15,6 +16,10 @@ use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reac
 /// reactions to a message in one place and writes them without a lock: of several
 /// at the same moment some are lost (6.14, 7.x).
 const MOST_REPAIRS: u8 = 10;
+
+/// How long after it was given a reaction of somebody's own account may be lost (ms). Later
+/// they have taken it away.
+const LOST_WITHIN_MS: i64 = 10_000;
 
 /// Who stands behind a username.
 enum Who {
@@ -103,7 +108,7 @@ impl Bridge {
         emoji: &str,
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
-        match self.who_is(username).await? {
+        match self.who_is(portal, username).await? {
             Who::Ghost(ghost) => {
                 let begun = BegunReaction {
                     emoji: emoji.to_owned(),
@@ -121,7 +126,9 @@ impl Bridge {
                 let event = self
                     .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
-                if let Some(last) = known.events.last() {
+                if let Some(last) = known.events.last()
+                    && self.config.is_ours(&ghost.user_id)
+                {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
                 }
                 Ok(Some(Reaction {
@@ -132,6 +139,7 @@ impl Bridge {
                     event,
                     repairs: 0,
                     ending: false,
+                    given_at: 0,
                 }))
             }
             Who::Ours(id) => {
@@ -157,7 +165,11 @@ impl Bridge {
                 // Given again with the others, as the same.
                 continue;
             }
-            let Some(ghost) = self.store.ghost_by_localpart(begun.user.localpart())? else {
+            let ghost = match self.config.is_ours(&begun.user) {
+                true => self.store.ghost_by_localpart(begun.user.localpart())?,
+                false => self.themselves(&begun.user)?,
+            };
+            let Some(ghost) = ghost else {
                 continue;
             };
             let given = self
@@ -175,7 +187,7 @@ impl Bridge {
             let purpose = format!("no reaction {event}");
             let user = &ghost.user_id;
             let txn = derived::transaction_id(&portal.id, user, &message.id, 0, &purpose);
-            let intent = self.as_ghost(&ghost);
+            let intent = self.acting(&ghost.user_id);
             let removed = intent.redact(&portal.room_id, &event, &txn, None).await;
             match removed.map_err(Failure::from) {
                 Err(failure) if !failure.is_permanent() => return Err(failure),
@@ -216,7 +228,7 @@ impl Bridge {
                 at += 1;
                 continue;
             }
-            if reaction.origin == Origin::Matrix {
+            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction)? {
                 if let Some(stored) = reactions.given.get_mut(at)
                     && stored.repairs < MOST_REPAIRS
                 {
@@ -250,7 +262,7 @@ impl Bridge {
                 let purpose = format!("no reaction {}", reaction.event);
                 let txn =
                     derived::transaction_id(&portal.id, &reaction.user, &message.id, 0, &purpose);
-                let ghost = self.matrix.as_user(reaction.user.clone());
+                let ghost = self.eraser_of(portal, &reaction.user).await?;
                 let room = &portal.room_id;
                 match ghost.redact(room, &reaction.event, &txn, None).await {
                     // The ghost was removed from the room.
@@ -323,7 +335,7 @@ impl Bridge {
         match sent {
             // It is there, and its answer was lost.
             Err(Failure::Matrix(error)) if error.is_duplicate_annotation() => {
-                let intent = self.as_ghost(ghost);
+                let intent = self.acting(&ghost.user_id);
                 let own = intent.own_reaction(&portal.room_id, target, &key).await?;
                 own.ok_or(Failure::NotYet("a reaction to be seen"))
             }
@@ -334,7 +346,7 @@ impl Bridge {
     /// Gives a Matrix user's reaction again that got lost on Rocket.Chat.
     async fn give_again(&self, message: &RocketMessage, lost: &Reaction) -> Result<(), Failure> {
         tracing::info!(message = %message.id, emoji = lost.emoji, "a reaction got lost; it is given again");
-        let puppet = self.puppet_of(&lost.user).await?;
+        let puppet = self.account_named(&lost.user, &lost.username).await?;
         self.as_puppet(&puppet, |session| async move {
             session.react(&message.id, &lost.emoji, true).await
         })
@@ -350,10 +362,44 @@ impl Bridge {
         puppet: &RocketUserId,
         emoji: &str,
     ) -> Result<(), Failure> {
-        let Some(user) = self.store.behind_puppet(puppet)? else {
+        let Some(user) = self.store.behind_made_puppet(puppet)? else {
             return Ok(());
         };
-        self.unreact(&user, &message.id, emoji).await
+        let made = self.made_puppet_of(&user).await?;
+        self.unreact(&user, &made.username, &message.id, emoji).await
+    }
+
+    /// The account of a Matrix user that has that name, or the one that acts for them.
+    async fn account_named(
+        &self,
+        user: &ruma::UserId,
+        username: &str,
+    ) -> Result<crate::store::Puppet, Failure> {
+        match self.store.made_puppet(user)? {
+            Some(made) if made.username == username => Ok(made),
+            _ => self.puppet_of(user).await,
+        }
+    }
+
+    /// Whether a reaction that was given on Matrix, and is not there, was taken away on
+    /// Rocket.Chat by the person themselves. One that was given a moment ago may as well be
+    /// lost.
+    fn was_taken_there(&self, reaction: &Reaction) -> Result<bool, Failure> {
+        let own = self.store.linked_user(&reaction.user)?;
+        let by_own = own.is_some_and(|link| link.username == reaction.username);
+        Ok(by_own && now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS)
+    }
+
+    /// A linked person, as who speaks as themselves.
+    fn themselves(&self, user: &ruma::UserId) -> Result<Option<Ghost>, Failure> {
+        let Some(link) = self.store.linked_user(user)? else {
+            return Ok(None);
+        };
+        let ghost = self.store.ghost(&link.rocket_id)?;
+        Ok(ghost.map(|ghost| Ghost {
+            user_id: link.matrix_id,
+            ..ghost
+        }))
     }
 
     /// Removes a puppet's reaction if it is there: the server takes the removal of
@@ -362,10 +408,11 @@ impl Bridge {
     pub(in crate::bridge) async fn unreact(
         &self,
         user: &ruma::UserId,
+        username: &str,
         id: &crate::rocketchat::RocketMessageId,
         emoji: &str,
     ) -> Result<(), Failure> {
-        let puppet = self.puppet_of(user).await?;
+        let puppet = self.account_named(user, username).await?;
         let there = self
             .as_puppet(
                 &puppet,
@@ -387,7 +434,7 @@ impl Bridge {
 
     /// Whose name this is now. Asked for each time: a name that changes hands must
     /// not give anybody another's reactions.
-    async fn who_is(&self, username: &str) -> Result<Who, Failure> {
+    async fn who_is(&self, portal: &Portal, username: &str) -> Result<Who, Failure> {
         let rocket = self.rocket().await;
         let Ok(username) = Username::parse(username) else {
             return Ok(Who::Nobody);
@@ -395,12 +442,13 @@ impl Bridge {
         let Some(user) = rocket.bot.user_by_username(&username).await? else {
             return Ok(Who::Nobody);
         };
-        if self.store.behind_puppet(&user.id)?.is_some() {
+        if self.store.behind_made_puppet(&user.id)?.is_some() {
             return Ok(Who::Ours(user.id));
         }
         if user.id == *rocket.bot.user_id() || user.federated {
             return Ok(Who::Nobody);
         }
-        Ok(Who::Ghost(self.ghost_of(&UserRef::from(&user)).await?))
+        let speaker = self.speaker_of(portal, &UserRef::from(&user)).await?;
+        Ok(Who::Ghost(speaker))
     }
 }

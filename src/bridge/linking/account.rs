@@ -141,6 +141,7 @@ impl Bridge {
         self.store.change().no_link(link).commit()?;
         self.store.flushed().await?;
         self.accounts_changed(link);
+        self.store.forget_rooms_of_puppet(&link.matrix_id)?;
         let text = format!(
             "{} on Matrix and {} ({}) on Rocket.Chat are no longer linked. {why} What is written on one side is said by the bridge's account for it on the other. `login` links them again.",
             link.matrix_id, link.username, link.rocket_id

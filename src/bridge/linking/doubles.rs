@@ -57,7 +57,7 @@ impl Bridge {
     }
 
     /// Whether the bridge speaks as a linked person themselves in a room now.
-    async fn speaks_as_themselves(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
+    pub(super) async fn speaks_as_themselves(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
         let here = (portal.room_id.clone(), user.to_owned());
         if locked(&self.linking.unfit).contains(&here) || !self.may_act_as(user).await? {
             return Ok(false);
@@ -220,7 +220,7 @@ impl Bridge {
         let known = match (Marker::of(content), self.store.portal_of_room(seen.room)?) {
             (Some(marker), Some(portal)) => {
                 let message = marker.message_id;
-                self.message_in(&portal, &message)?
+                self.store.message(&portal.id, &message)?
             }
             _ => None,
         };

@@ -23,6 +23,18 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let key = (portal.rid.clone(), user.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
+        self.forget_presence(&portal.room_id, user);
+        self.settle_account(portal, user, why).await?;
+        self.leave_to_themselves(portal, user).await
+    }
+
+    /// As [`Bridge::settle_puppet`], of the account that acts for them.
+    async fn settle_account(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        why: Why<'_>,
+    ) -> Result<(), Failure> {
         let mut seat = self.seat(portal, user).await?;
         let puppet = self.store.puppet(user)?;
         let is_member = match &puppet {
@@ -52,7 +64,10 @@ impl Bridge {
                 portal,
                 puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
             ),
-            ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
+            ("join" | "invite", true, false) => match &puppet {
+                Some(puppet) => self.note_puppet_in(portal, puppet),
+                None => Ok(()),
+            },
             ("join" | "invite", false, true) => {
                 if !self.has_account(puppet.as_ref()).await? {
                     return Ok(());
@@ -70,6 +85,12 @@ impl Bridge {
             ("invite" | "knock", false, false) => Ok(()),
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
+                if puppet.own
+                    && membership != "ban"
+                    && !self.follows_there(portal, user, &seat, was_member, why).await?
+                {
+                    return Ok(());
+                }
                 if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
                     self.invite_person_here(portal, user, why).await
                 } else {
@@ -228,10 +249,14 @@ impl Bridge {
         Ok(account.is_some())
     }
 
-    fn note_puppet_in(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
+    pub(in crate::bridge) fn note_puppet_in(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+    ) -> Result<(), Failure> {
         let change = self.store.change();
-        change.puppet_in_room(&portal.rid, user).commit()?;
-        self.no_longer_uninvited(portal, user)?;
+        change.puppet_in_room(&portal.rid, puppet).commit()?;
+        self.no_longer_uninvited(portal, &puppet.matrix_id)?;
         // They may have rights on either side.
         self.members.looks.add(Look::Rights(portal.id.clone()));
         Ok(())
@@ -319,13 +344,15 @@ impl Bridge {
             }
             PortalKind::Group => {
                 let id = &puppet.credentials.user_id;
-                if !self.is_member(portal, id).await? {
+                if !self.is_member(portal, id).await?
+                    && !self.admit_as_themselves(portal, &puppet).await?
+                {
                     self.admit_to_group(portal, id, seat).await?;
                 }
             }
             _ => return Ok(()),
         }
-        self.note_puppet_in(portal, user)
+        self.note_puppet_in(portal, &puppet)
     }
 
     async fn admit_to_group(
@@ -375,7 +402,12 @@ impl Bridge {
                     self.note_puppet_out(portal, user)?;
                     return self.no_longer_staying(portal, Some(id));
                 }
-                Err(failure) => drop(refusal(failure)?),
+                Err(failure) => {
+                    let why = refusal(failure)?;
+                    if puppet.own {
+                        return self.bring_back(portal, puppet, event, &why).await;
+                    }
+                }
             }
         }
         let kind = room_type(portal).unwrap_or_default();
@@ -412,7 +444,7 @@ impl Bridge {
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
             match self.as_ghost(&ghost).invite(room, user, None).await {
-                Ok(()) => return self.note_puppet_in(portal, user),
+                Ok(()) => return self.come_if_granted(portal, user).await,
                 // Perhaps the bot can.
                 Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {}
                 Err(error) => return Err(error.into()),
@@ -429,7 +461,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         }
-        self.note_puppet_in(portal, user)
+        self.come_if_granted(portal, user).await
     }
 
     /// Says as the puppet, in the room into which it was brought, that its user is not
