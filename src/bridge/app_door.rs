@@ -16,23 +16,18 @@ use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::matrix::listener::{AppAnswer, AppCall};
+use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
 
 /// What people write before a command that the App brings.
 const PREFIX: &str = "/matrix";
 
-/// How many commands somebody may give in [`A_WHILE`].
-const AT_ONCE: usize = 20;
-
-/// See [`AT_ONCE`].
-const A_WHILE: Duration = Duration::from_secs(60);
-
 /// How far the clocks of the two servers may be apart.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
 
 /// How many calls are remembered. Older ones are too old to be repeated, unless there are
-/// more of them within [`CLOCKS_APART`] than the rate limit of some hundred people allows.
+/// more of them within [`CLOCKS_APART`] than some hundred people may give.
 const REMEMBERED: usize = 20_000;
 
 /// Longer commands are none.
@@ -69,8 +64,6 @@ pub(super) struct Answered(Mutex<Remembered>);
 struct Remembered {
     answers: HashMap<String, Option<AppAnswer>>,
     order: VecDeque<(i64, String)>,
-    /// When people gave their last commands.
-    given: HashMap<RocketUserId, VecDeque<i64>>,
 }
 
 /// What is to be done with a call.
@@ -82,8 +75,6 @@ enum Turn {
     Answered(AppAnswer),
     /// It is being carried out.
     UnderWay,
-    /// Whoever asks gives too many.
-    TooMany,
 }
 
 fn in_ms(time: Duration) -> i64 {
@@ -109,16 +100,6 @@ impl Answered {
             Some(None) => return Turn::UnderWay,
             None => {}
         }
-        let lately = now - in_ms(A_WHILE);
-        remembered.given.retain(|_, times| {
-            times.retain(|at| *at > lately);
-            !times.is_empty()
-        });
-        let times = remembered.given.entry(asked.user_id.clone()).or_default();
-        if times.len() >= AT_ONCE {
-            return Turn::TooMany;
-        }
-        times.push_back(now);
         remembered.answers.insert(asked.id.clone(), None);
         remembered.order.push_back((now, asked.id.clone()));
         Turn::Now
@@ -169,16 +150,11 @@ impl Bridge {
             Turn::Now => {}
             Turn::Answered(answer) => return answer,
             Turn::UnderWay => return AppAnswer::Said(UNDER_WAY.to_owned()),
-            Turn::TooMany => {
-                return AppAnswer::TooMany(format!(
-                    "You have given {AT_ONCE} commands within a minute: wait a little."
-                ));
-            }
         }
         let (tell, told) = oneshot::channel();
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            let answer = AppAnswer::Said(bridge.carry_out(&asked).await);
+            let answer = bridge.work_call(&asked).await;
             bridge.answered.end(&asked.id, &answer);
             if let Err(AppAnswer::Said(late)) = tell.send(answer) {
                 bridge.tell_late(&asked, &late).await;
@@ -192,7 +168,7 @@ impl Bridge {
     }
 
     /// What came of a command, in words.
-    async fn carry_out(self: &Arc<Self>, asked: &Asked) -> String {
+    async fn work_call(self: &Arc<Self>, asked: &Asked) -> AppAnswer {
         let done = self
             .persevere(async |_| {
                 // A puppet's user has the door on Matrix.
@@ -207,13 +183,23 @@ impl Bridge {
                         "You have no account here any more.".into(),
                     ));
                 };
-                // In the direct message with the bridge's account there is no room around.
+                // Not that with the bridge's account, which is nobody else's. A client may name
+                // any room.
                 let to_bot = super::direct::direct_id(rocket.bot.user_id(), &asked.user_id);
+                let rid = match asked.room_id.clone().filter(|rid| *rid != to_bot) {
+                    Some(rid) => match rocket.bot.is_member(&rid, &asked.user_id).await {
+                        Ok(is_member) => is_member.then_some(rid),
+                        // One that the bridge's account does not see.
+                        Err(error) if matches!(error.advice(), Advice::GiveUp) => None,
+                        Err(error) => return Err(error.into()),
+                    },
+                    None => None,
+                };
                 let context = Context {
                     who: Who::of_account(&account),
                     door: Door::App,
                     room: None,
-                    rid: asked.room_id.clone().filter(|rid| *rid != to_bot),
+                    rid,
                     id: asked.id.clone(),
                     event: None,
                     prefix: PREFIX,
@@ -222,6 +208,9 @@ impl Bridge {
             })
             .await;
         let answer = match done {
+            Ok(answer) if answer.is_empty() => {
+                return AppAnswer::TooMany(self.too_many_commands());
+            }
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => {
@@ -229,7 +218,7 @@ impl Bridge {
                 failure.person_text()
             }
         };
-        to_rocketchat::plain_with_code(&answer)
+        AppAnswer::Said(to_rocketchat::plain_with_code(&answer))
     }
 
     /// Brings an answer that the App did not wait for.
@@ -267,18 +256,6 @@ mod tests {
         answered.end("one", &answer);
         assert_eq!(answered.begin(&call, 2_000), Turn::Answered(answer));
         assert_eq!(answered.begin(&asked("two", "u"), 2_000), Turn::Now);
-    }
-
-    #[test]
-    fn who_asks_too_often_waits_and_others_do_not() {
-        let answered = Answered::default();
-        for n in 0..AT_ONCE {
-            assert_eq!(answered.begin(&asked(&n.to_string(), "u"), 5), Turn::Now);
-        }
-        assert_eq!(answered.begin(&asked("more", "u"), 6), Turn::TooMany);
-        assert_eq!(answered.begin(&asked("his", "v"), 6), Turn::Now);
-        let later = 6 + in_ms(A_WHILE);
-        assert_eq!(answered.begin(&asked("later", "u"), later), Turn::Now);
     }
 
     #[test]

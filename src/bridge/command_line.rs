@@ -71,11 +71,14 @@ impl Bridge {
             event: Some(event.event_id.clone()),
             prefix: if needs_prefix { PREFIX } else { "" },
         };
-        let answer = match self.commands.run(self, &context, words).await {
+        let answer = match self.carry_out(&context, words).await {
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => return Err(failure),
         };
+        if answer.is_empty() {
+            return Ok(());
+        }
         let speaker = match self.store.portal_of_room(&event.room_id)? {
             Some(portal) => self.reader(&portal).await?,
             None => self.matrix.bot(),

@@ -87,8 +87,7 @@ pub struct Context {
     pub door: Door,
     /// The Matrix room that it was said in.
     pub room: Option<OwnedRoomId>,
-    /// The room on Rocket.Chat that it was said in. That whoever asks is a member there is
-    /// not sure: a client may name any room.
+    /// The room on Rocket.Chat that it was said in, by a member.
     pub rid: Option<RocketRoomId>,
     /// What a repeat of the same command is known by: the event, the message, the call.
     pub id: String,

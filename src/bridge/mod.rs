@@ -7,6 +7,7 @@
 //! [`from_rocketchat`].
 
 mod app_door;
+mod audit;
 mod catch_up;
 mod command_line;
 mod context;
@@ -37,6 +38,7 @@ mod marker;
 mod membership;
 mod mirrored_rooms;
 mod openings;
+mod pace;
 mod perseverance;
 mod portals;
 mod power;
@@ -108,6 +110,7 @@ pub struct Bridge {
     to_matrix: Queues<PortalId, Job>,
     /// What the App on Rocket.Chat was answered.
     answered: app_door::Answered,
+    paces: pace::Paces,
     /// Commands given on Rocket.Chat, by who gives them.
     asked: Queues<RocketUserId, RocketMessageId>,
     /// Shared by all who try something on either server.
@@ -233,6 +236,7 @@ impl Bridge {
                     }
                 }),
                 answered: app_door::Answered::default(),
+                paces: pace::Paces::default(),
                 config,
                 registration,
                 store,

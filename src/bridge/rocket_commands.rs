@@ -248,13 +248,16 @@ impl Bridge {
                     event: None,
                     prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
-                match self.commands.run(self, &context, &asked.words).await {
+                match self.carry_out(&context, &asked.words).await {
                     Ok(answer) => answer,
                     Err(Failure::Refused(why)) => why,
                     Err(failure) => return Err(failure),
                 }
             }
         };
+        if answer.is_empty() {
+            return self.clear_away(asked).await;
+        }
         let text = match asked.to_bot {
             true => answer,
             false => format!("To `{}`: {answer}", asked.words.replace('`', "'")),

@@ -6,6 +6,7 @@ use ruma::{RoomId, UserId};
 use super::context::{Context, Who};
 use super::power::POWER_LEVELS;
 use super::{Bridge, Failure};
+use crate::config::Giver;
 use crate::rocketchat::documents::RoomType;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{Portal, PortalKind, Stand};
@@ -20,6 +21,34 @@ impl Bridge {
             Who::RocketChat { .. } => false,
             Who::Api(_) => true,
         }
+    }
+
+    /// What the rules of the configuration say of whoever asks and a command; none when
+    /// none of them fits.
+    pub fn rule_for(&self, context: &Context, command: &str) -> Option<bool> {
+        let options = &self.config.commands;
+        if options.rules.is_empty() {
+            return None;
+        }
+        let mut rooms: Vec<String> = context.place_id().into_iter().collect();
+        // An unreadable record names no room, and rules that need one do not fit.
+        for portal in self.portals_here(context).unwrap_or_default() {
+            rooms.push(portal.room_id.to_string());
+            rooms.push(format!("rocketchat:{}", portal.rid));
+        }
+        let (account, roles) = match &context.who {
+            Who::RocketChat { id, roles, .. } => (Some(id.as_str()), roles.as_slice()),
+            _ => (None, &[][..]),
+        };
+        options.allows(
+            command,
+            &Giver {
+                user: context.matrix_user(),
+                account,
+                roles,
+                rooms: &rooms,
+            },
+        )
     }
 
     /// Whether somebody may change what a Matrix room is connected with: who is in it now

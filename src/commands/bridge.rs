@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::{Command, Needs, Usage};
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure};
 
 pub(super) const BRIDGE: Command = Command {
@@ -14,6 +14,8 @@ pub(super) const BRIDGE: Command = Command {
     }),
     on_rocketchat: None,
     needs: Needs::Admin,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),
 };
 

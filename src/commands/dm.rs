@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ruma::matrix_uri::MatrixId;
 use ruma::{MatrixToUri, MatrixUri, OwnedUserId, UserId};
 
-use super::table::{Command, Needs, Usage};
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure, Who};
 use crate::rocketchat::RocketUserId;
 
@@ -23,6 +23,8 @@ pub(super) const DM: Command = Command {
         example: "dm @alice:example.org",
     }),
     needs: Needs::Nothing,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(dm(bridge, context, arguments)),
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ruma::UserId;
 
-use super::table::{self, COMMANDS, Command, Needs, Usage};
+use super::table::{self, Audit, COMMANDS, Command, Needs, Usage};
 use super::{may_give, not_here, unknown_command};
 use crate::bridge::{Bridge, Context, Door, Failure, Who};
 
@@ -14,6 +14,8 @@ pub(super) const HELP: Command = Command {
     on_matrix: Some(USAGE),
     on_rocketchat: Some(USAGE),
     needs: Needs::Nothing,
+    audit: Audit::Nothing,
+    private: false,
     run: |bridge, context, arguments| Box::pin(help(bridge, context, arguments)),
 };
 
@@ -74,7 +76,7 @@ fn text(bridge: &Bridge, context: &Context, has_room_rights: bool) -> String {
     });
     for command in COMMANDS {
         let is_for_them = match command.needs {
-            Needs::RoomRights => has_room_rights,
+            Needs::RoomRights => has_room_rights && may_give(bridge, context, command),
             _ => may_give(bridge, context, command),
         };
         if let Some(usage) = command.usage(&context.who).filter(|_| is_for_them) {

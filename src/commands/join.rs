@@ -7,7 +7,7 @@ use ruma::{
     MatrixToUri, MatrixUri, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, ServerName,
 };
 
-use super::table::{Command, Needs, Usage};
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure, Who, in_words};
 use crate::store::{JoinAsked, RemoteJoin};
 
@@ -20,6 +20,8 @@ pub(super) const JOIN: Command = Command {
     }),
     on_rocketchat: None,
     needs: Needs::Admin,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(join(bridge, context, arguments)),
 };
 
@@ -32,6 +34,8 @@ pub(super) const LEAVE: Command = Command {
     }),
     on_rocketchat: None,
     needs: Needs::Admin,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(leave(bridge, context, arguments)),
 };
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ruma::UserId;
 
 use crate::bridge::{Bridge, CommandLine, Context, Failure, Reply};
-use table::{COMMANDS, Command, Needs};
+use table::{Audit, COMMANDS, Command, Needs};
 
 /// All commands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,20 +50,40 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<Str
         return Err(Failure::Refused(not_here(command, bridge, context)));
     }
     if !may_give(bridge, context, command) {
-        return Err(Failure::Refused(NOT_ADMIN.to_owned()));
+        let why = match command.needs {
+            Needs::Admin => NOT_ADMIN,
+            _ => NOT_ALLOWED,
+        };
+        return Err(Failure::Refused(why.to_owned()));
     }
-    (command.run)(bridge, context, arguments.trim()).await
+    let arguments = arguments.trim();
+    let outcome = match command.private && !bridge.is_between_us(context).await? {
+        true => Err(Failure::Refused(format!(
+            "What I answer to `{}` is for you alone: ask me in a room of our own.",
+            command.name
+        ))),
+        false => (command.run)(bridge, context, arguments).await,
+    };
+    match command.audit {
+        Audit::Nothing => {}
+        Audit::NotWords => bridge.audit(context, command.name, "", &outcome),
+        Audit::Words => bridge.audit(context, command.name, arguments, &outcome),
+    }
+    outcome
 }
 
 const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
 
+const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the bridge has ruled so (`commands.rules` in its configuration).";
+
 /// Whether whoever asks may give a command at all. What they may do by it is for the
 /// command to find out.
 fn may_give(bridge: &Bridge, context: &Context, command: &Command) -> bool {
-    match command.needs {
+    let by_rule = bridge.rule_for(context, command.name);
+    by_rule.unwrap_or(match command.needs {
         Needs::Nothing | Needs::RoomRights => true,
         Needs::Admin => bridge.is_admin(context),
-    }
+    })
 }
 
 /// What to tell who asks for a command that is for the other side alone.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::{Command, Needs, Usage};
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure};
 use crate::store::{DeadLetter, Origin, StoreError};
 
@@ -15,6 +15,8 @@ pub(super) const FAILED: Command = Command {
     }),
     on_rocketchat: None,
     needs: Needs::Nothing,
+    audit: Audit::Nothing,
+    private: false,
     run: |bridge, context, _| Box::pin(async { failed(bridge, context) }),
 };
 
@@ -27,6 +29,8 @@ pub(super) const RESEND: Command = Command {
     }),
     on_rocketchat: None,
     needs: Needs::Nothing,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(resend(bridge, context, arguments)),
 };
 

@@ -16,6 +16,10 @@ pub(super) struct Command {
     pub on_rocketchat: Option<Usage>,
     /// What it takes.
     pub needs: Needs,
+    /// What is noted of it for later.
+    pub audit: Audit,
+    /// Its answer is for whoever asks alone: it is not given where others read it.
+    pub private: bool,
     /// Does it.
     pub run: Run,
 }
@@ -40,6 +44,19 @@ pub(super) enum Needs {
     RoomRights,
     /// To administer the bridge.
     Admin,
+}
+
+/// What is noted of a command, in the log and in the store: who gave it, where, and what
+/// came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audit {
+    /// Nothing: it changes nothing.
+    Nothing,
+    #[allow(dead_code, reason = "for those that come with a code")]
+    /// And not what stood behind it, which may be a secret.
+    NotWords,
+    /// And, in the store, what stood behind it.
+    Words,
 }
 
 /// Does what the words behind the name ask for.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::{Command, Needs, Usage};
+use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure};
 
 pub(super) const UNBRIDGE: Command = Command {
@@ -10,6 +10,8 @@ pub(super) const UNBRIDGE: Command = Command {
     on_matrix: Some(USAGE),
     on_rocketchat: Some(USAGE),
     needs: Needs::RoomRights,
+    audit: Audit::Words,
+    private: false,
     run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),
 };
 

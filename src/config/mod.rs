@@ -3,6 +3,7 @@
 //! `config.yaml.example` shows every option; a test holds the two together.
 //! Secrets may come from the environment instead (see [`Environment`]).
 
+mod commands;
 mod environment;
 mod problem;
 mod registration;
@@ -13,6 +14,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use serde::Deserialize;
 use url::Url;
 
+pub use commands::{CommandOptions, Giver, Rule};
 pub use environment::{Environment, SECRET_VARIABLES};
 pub use problem::ConfigProblem;
 pub use registration::{PROTOCOL, Registration, RegistrationProblem};
@@ -30,6 +32,8 @@ pub struct Config {
     pub rocketchat: RocketChat,
     /// What is mirrored, and who may change it.
     pub bridge: BridgeOptions,
+    /// Who may give which commands.
+    pub commands: CommandOptions,
     /// Files that do not fit the other side.
     pub media: MediaOptions,
     /// Where the bridge keeps what it must not forget.
@@ -234,6 +238,8 @@ struct File {
     #[serde(default)]
     bridge: BridgeSection,
     #[serde(default)]
+    commands: commands::CommandsSection,
+    #[serde(default)]
     media: MediaSection,
     #[serde(default)]
     store: StoreSection,
@@ -419,6 +425,7 @@ impl Config {
             appservice,
             rocketchat: rocketchat(file.rocketchat, environment)?,
             bridge: bridge(file.bridge)?,
+            commands: commands::commands(file.commands)?,
             store: StoreOptions {
                 path: base.join(file.store.path),
                 cache_bytes: cache_bytes(file.store.cache_mib)?,

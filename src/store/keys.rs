@@ -472,6 +472,14 @@ pub(super) fn login_code(digest: &str) -> Key {
 /// All of them.
 pub(super) const LOGIN_CODES: &[u8] = b"@code\0";
 
+/// What somebody did by a command, by its number.
+pub(super) fn audit(number: u64) -> Key {
+    numbered(b'9', number)
+}
+
+/// All of it, in order.
+pub(super) const AUDIT: &[u8] = b"9";
+
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])

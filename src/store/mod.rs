@@ -8,6 +8,7 @@
 //! are derived.
 
 mod asked;
+mod audit;
 mod change;
 mod endings;
 mod faces;
@@ -36,6 +37,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 pub use asked::{Asked, REMEMBERED_FOR as ASKED_REMEMBERED_FOR};
+pub use audit::{AuditEntry, Outcome};
 pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
