@@ -32,6 +32,7 @@ mod hearing;
 mod homeserver_watch;
 mod keyed_lock;
 mod lane;
+mod linking;
 mod listener;
 mod look_queue;
 mod marker;
@@ -160,6 +161,7 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
+    linking: linking::Linking,
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: openings::Unmirrored,
@@ -277,6 +279,7 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
+                linking: linking::Linking::default(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: openings::Unmirrored::default(),

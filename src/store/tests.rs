@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
+use crate::rocketchat::rest::Credentials;
 use crate::rocketchat::{FileId, RocketMessageId};
+use crate::secret::Secret;
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
@@ -614,6 +616,15 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
             }],
             ..Reactions::default()
         };
+        let puppet = Puppet {
+            matrix_id: alice.to_owned(),
+            username: "mx_alice".into(),
+            credentials: Credentials {
+                user_id: RocketUserId::new("p"),
+                token: Secret::new("t"),
+            },
+            own: false,
+        };
         let thread = Thread {
             root: events[0].clone(),
             latest: events[0].clone(),
@@ -650,7 +661,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
             .dead_letter(&letter)
             .file_link(&format!("link {room}"), &link)
             .ghost_in_room(room, user_id!("@_rocketchat_carol:example.org"))
-            .puppet_in_room(&portal.rid, &puppet_of(alice))
+            .puppet_in_room(&portal.rid, &puppet)
             .commit()
             .unwrap();
         store

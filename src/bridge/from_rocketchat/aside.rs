@@ -140,7 +140,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let found = match &portal.kind {
             PortalKind::Direct { .. } => {
-                self.as_one_of(&portal.kind, |session| async move {
+                self.as_one_of(portal, |session| async move {
                     session.get_message(id).await
                 })
                 .await?

@@ -37,7 +37,7 @@ impl Bridge {
         delivered: &Delivered,
         brought: &Brought,
     ) -> Result<Message, Failure> {
-        let ghost = self.speaker_of(portal, &message.u).await?;
+        let ghost = self.voice_of(portal, &message.u).await?;
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
@@ -148,7 +148,7 @@ impl Bridge {
                 return Ok(());
             }
             // They are no longer the bridge's to speak for.
-            let ghost = self.speaker_of(portal, &message.u).await?;
+            let ghost = self.voice_of(portal, &message.u).await?;
             let note = "edited an earlier message; it says now:";
             self.say_edit(portal, &ghost, message, note, None).await?;
             let portal = known.portal_id();
@@ -313,15 +313,16 @@ impl Bridge {
         if editor.id == message.u.id {
             let by_bridge = known.written.contains(&derived::written(&message.msg));
             if by_bridge || self.mirror_own_edit(portal, message, known).await? {
-                return Ok(self.store.amend_message(&portal_id, &known.id, |stored| {
+                self.store.amend_message(&portal_id, &known.id, |stored| {
                     stored.foreign_revision = at;
                     if !by_bridge {
                         stored.written.clear();
                     }
-                })?);
+                })?;
+                return Ok(());
             }
         }
-        let ghost = self.speaker_of(portal, editor).await?;
+        let ghost = self.voice_of(portal, editor).await?;
         let note = "edited this message; it says now:";
         // Only in the room that it is in.
         let original = Some(original).filter(|_| known.room_id == portal.room_id);

@@ -448,7 +448,7 @@ impl Bridge {
         if user.id == *rocket.bot.user_id() || user.federated {
             return Ok(Who::Nobody);
         }
-        let speaker = self.speaker_of(portal, &UserRef::from(&user)).await?;
+        let speaker = self.voice_of(portal, &UserRef::from(&user)).await?;
         Ok(Who::Ghost(speaker))
     }
 }

@@ -34,7 +34,7 @@ impl Bridge {
         let Some(client) = &self.double_puppets else {
             return Ok(false);
         };
-        if self.config.is_ours(user) || !self.are_local([user]) {
+        if self.config.is_ours(user) || user.server_name() != self.config.homeserver.server_name {
             return Ok(false);
         }
         let known = locked(&self.linking.granted).get(user).copied();
@@ -95,7 +95,7 @@ impl Bridge {
 
     /// Who says on Matrix what somebody of Rocket.Chat does in a portal: their ghost, or
     /// they themselves.
-    pub(in crate::bridge) async fn speaker_of(
+    pub(in crate::bridge) async fn voice_of(
         &self,
         portal: &Portal,
         user: &UserRef,

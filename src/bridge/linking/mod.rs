@@ -25,6 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(super) use doubles::Seen;
 use ruma::{OwnedRoomId, OwnedUserId};
 
 /// How long wrong codes are counted.

@@ -23,6 +23,7 @@ impl Bridge {
         };
         let membership = content.get("membership").and_then(Value::as_str);
         let is_bot = member == self.config.appservice.bot;
+        self.forget_presence(&event.room_id, &member);
         if membership == Some("join")
             && !self.config.is_ours(&member)
             && self.store.portal_of_room(&event.room_id)?.is_some()
