@@ -314,13 +314,15 @@ impl Bridge {
     pub(super) async fn look_at_own_subscriptions(self: &Arc<Self>) -> Result<(), Failure> {
         let since = self.store.subscriptions_seen()?;
         let now = now_ms();
-        let rocket = self.rocket().await;
-        let seen = rocket.bot.subscriptions(None).await?;
         if let Some(since) = since {
+            let from = since - OVERLAP_MS;
+            let rocket = self.rocket().await;
+            // Not all of them: of thousands that keeps the server busy for a second.
+            let seen = rocket.bot.subscriptions(Some(Timestamp(from))).await?;
             let bot = rocket.bot.user_id().clone();
             for subscription in seen.updated {
                 let came = subscription.ts.map_or(0, |at| at.0);
-                if came > since - OVERLAP_MS
+                if came > from
                     && matches!(subscription.t, RoomType::Channel | RoomType::Group)
                     && !self.store.is_mirrored(&subscription.rid)?
                 {
