@@ -11,7 +11,7 @@ use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{DeadLetter, Origin, Portal, PortalId, PortalKind};
 
 impl Bridge {
