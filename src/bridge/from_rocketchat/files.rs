@@ -22,8 +22,8 @@ use crate::convert::to_matrix::{
 };
 use crate::matrix::{self, Intent};
 use crate::media::{Body, Broken, kind, picture, playing};
-use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::FileId;
+use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{FileSource, LinkedFile, Portal, PortalId, PortalKind};
 
 /// How long a transfer may stand still before it is begun again.
