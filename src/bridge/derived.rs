@@ -270,7 +270,10 @@ pub(super) fn event_seal(
     at: Option<u64>,
 ) -> Secret {
     let at = at.map_or_else(String::new, |at| at.to_string());
-    let bytes = digest("sealed event", &[room.as_str(), sender.as_str(), kind, txn, &at]);
+    let bytes = digest(
+        "sealed event",
+        &[room.as_str(), sender.as_str(), kind, txn, &at],
+    );
     Secret::new(hex(&keyed(key, "event", &hex(&bytes))))
 }
 

@@ -205,7 +205,11 @@ impl Bridge {
         let Some(matrix_user) = self.store.behind_made_puppet(user)? else {
             return Ok(());
         };
-        let Some(puppet) = self.store.puppet(&matrix_user)?.filter(|puppet| !puppet.own) else {
+        let Some(puppet) = self
+            .store
+            .puppet(&matrix_user)?
+            .filter(|puppet| !puppet.own)
+        else {
             return Ok(());
         };
         let is_known = self.store.is_mirrored(rid)?;
@@ -235,10 +239,7 @@ impl Bridge {
         if !is_known {
             tracing::info!(%rid, user = %matrix_user, "a puppet was invited into a room");
         }
-        self.store
-            .change()
-            .puppet_in_room(rid, &puppet)
-            .commit()?;
+        self.store.change().puppet_in_room(rid, &puppet).commit()?;
         self.invite_guest(&portal, &matrix_user).await
     }
 

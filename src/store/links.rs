@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::records::{Puppet, Record, Text};
 use super::{Change, Store, StoreError, keys, readable};
-use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::rocketchat::rest::Credentials;
+use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
 
 /// How the bridge came to a token of somebody's own account.
@@ -109,14 +109,15 @@ impl Record for LoginCode {
 impl Change<'_> {
     /// Adds or replaces a link, found by either account.
     pub fn link(self, link: &Link) -> Self {
-        self.set(keys::link(&link.matrix_id), link).set(
-            keys::link_of_account(&link.rocket_id),
-            &Text(link.matrix_id.to_string()),
-        )
-        .set(
-            keys::own_account(&link.rocket_id),
-            &Text(link.matrix_id.to_string()),
-        )
+        self.set(keys::link(&link.matrix_id), link)
+            .set(
+                keys::link_of_account(&link.rocket_id),
+                &Text(link.matrix_id.to_string()),
+            )
+            .set(
+                keys::own_account(&link.rocket_id),
+                &Text(link.matrix_id.to_string()),
+            )
     }
 
     /// Two accounts are no longer one person's.
@@ -222,11 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn has_puppet_note(
-        &self,
-        rid: &RocketRoomId,
-        user: &UserId,
-    ) -> Result<bool, StoreError> {
+    pub fn has_puppet_note(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
         Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
     }
 

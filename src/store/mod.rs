@@ -424,7 +424,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn behind_made_puppet(&self, user: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
+    pub fn behind_made_puppet(
+        &self,
+        user: &RocketUserId,
+    ) -> Result<Option<OwnedUserId>, StoreError> {
         let found = self.get::<Text>(&keys::puppet_by_rocket_id(user))?;
         Ok(found.and_then(|id| UserId::parse(id.0).ok()))
     }

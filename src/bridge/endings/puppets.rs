@@ -35,7 +35,8 @@ impl Bridge {
     /// Somebody real has left a room: perhaps the account is gone.
     pub(in crate::bridge) fn look_for_user(self: &Arc<Self>, user: &UserId) -> Result<(), Failure> {
         let is_local = user.server_name() == self.config.homeserver.server_name;
-        if !is_local || self.store.made_puppet(user)?.is_none() || self.store.rest(user)?.is_some() {
+        if !is_local || self.store.made_puppet(user)?.is_none() || self.store.rest(user)?.is_some()
+        {
             return Ok(());
         }
         self.store.change().rest(user, Rest::Suspected).commit()?;

@@ -200,14 +200,14 @@ impl Bridge {
             self.store.flushed().await?;
         }
         self.post_pieces(
-                portal,
-                &puppet,
-                &event.event_id,
-                0,
-                &pieces,
-                references.thread.as_ref(),
-            )
-            .await
+            portal,
+            &puppet,
+            &event.event_id,
+            0,
+            &pieces,
+            references.thread.as_ref(),
+        )
+        .await
     }
 
     /// Words, which may be none, with what has to be said of when they were written and of

@@ -2,10 +2,10 @@
 
 use ruma::EventId;
 
-use crate::bridge::{Bridge, Failure, derived};
 use super::message::Posted;
-use crate::rocketchat::{RocketMessageId, RocketUserId};
+use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
+use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, Puppet};
 
 /// How many ids are tried for one message. A second is needed only when somebody

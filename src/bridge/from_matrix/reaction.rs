@@ -154,8 +154,13 @@ impl Bridge {
             .iter()
             .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
         if !is_given_twice {
-            self.unreact(&reaction.user, &reaction.username, &known.id, &reaction.emoji)
-                .await?;
+            self.unreact(
+                &reaction.user,
+                &reaction.username,
+                &known.id,
+                &reaction.emoji,
+            )
+            .await?;
         }
         Ok(self
             .store

@@ -180,7 +180,10 @@ impl Bridge {
         let poster = self.poster_of(known).await?;
         let id = &known.id;
         let there = self
-            .as_puppet(&poster, |session| async move { session.get_message(id).await })
+            .as_puppet(
+                &poster,
+                |session| async move { session.get_message(id).await },
+            )
             .await;
         match there {
             Ok(there) => Ok(there.is_none_or(|message| message.t.as_deref() == Some("rm"))),

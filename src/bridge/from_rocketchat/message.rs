@@ -342,8 +342,10 @@ impl Bridge {
         known: &Message,
     ) -> Result<bool, Failure> {
         let is_simple = known.media.is_none() && known.more.is_empty() && message.file.is_none();
-        let (true, Some(original)) = (is_simple && known.room_id == portal.room_id, known.events.first())
-        else {
+        let (true, Some(original)) = (
+            is_simple && known.room_id == portal.room_id,
+            known.events.first(),
+        ) else {
             return Ok(false);
         };
         let Some(speaker) = self.sender_of(portal, known, &message.u).await? else {

@@ -201,8 +201,7 @@ impl Bridge {
         }
         let mut is_for_matrix = self.is_for_matrix(message).await?;
         // What somebody's own account said for them on Matrix, only the records know.
-        let is_own_account =
-            is_for_matrix && self.store.was_account_of(&message.u.id)?.is_some();
+        let is_own_account = is_for_matrix && self.store.was_account_of(&message.u.id)?.is_some();
         if is_own_account {
             self.note_puppet_name(&message.u)?;
             let is_of_matrix = || {

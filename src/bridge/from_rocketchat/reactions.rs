@@ -366,7 +366,8 @@ impl Bridge {
             return Ok(());
         };
         let made = self.made_puppet_of(&user).await?;
-        self.unreact(&user, &made.username, &message.id, emoji).await
+        self.unreact(&user, &made.username, &message.id, emoji)
+            .await
     }
 
     /// The account of a Matrix user that has that name, or the one that acts for them.

@@ -57,7 +57,11 @@ impl Bridge {
     }
 
     /// Whether the bridge speaks as a linked person themselves in a room now.
-    pub(super) async fn speaks_as_themselves(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
+    pub(super) async fn speaks_as_themselves(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<bool, Failure> {
         let here = (portal.room_id.clone(), user.to_owned());
         if locked(&self.linking.unfit).contains(&here) || !self.may_act_as(user).await? {
             return Ok(false);

@@ -322,14 +322,15 @@ impl Bridge {
         };
         // Whatever it is, it stays nowhere.
         let is_gone = self.take_away(context).await?;
-        let room = self.room_between_us(context).await.map_err(|failure| {
-            match failure {
+        let room = self
+            .room_between_us(context)
+            .await
+            .map_err(|failure| match failure {
                 Failure::Refused(why) => Failure::Refused(format!(
                     "{why} Others may have read the token: revoke it on Rocket.Chat."
                 )),
                 other => other,
-            }
-        })?;
+            })?;
         let Some(link) = self.store.link(user)? else {
             return refused("First prove the account on Rocket.Chat: `login` gives you a code.");
         };
@@ -431,8 +432,7 @@ impl Bridge {
         };
         let is_program = account.roles.iter().any(|role| role == "bot")
             || matches!(account.kind.as_deref(), Some("bot" | "app"));
-        let is_ours =
-            *id == *rocket.bot.user_id() || self.store.behind_made_puppet(id)?.is_some();
+        let is_ours = *id == *rocket.bot.user_id() || self.store.behind_made_puppet(id)?.is_some();
         if is_program || is_ours {
             return refused("This account on Rocket.Chat is no person's.");
         }

@@ -51,9 +51,7 @@ impl Bridge {
         let session = self.rocket().await.client.session(own.credentials);
         for portal in self.store.portals() {
             if room_type(&portal) != Some(RoomType::Group)
-                || !self
-                    .store
-                    .is_puppet_in_room(&portal.rid, &link.matrix_id)?
+                || !self.store.is_puppet_in_room(&portal.rid, &link.matrix_id)?
             {
                 continue;
             }
@@ -93,7 +91,8 @@ impl Bridge {
             Ok(false) => {
                 if let Some(link) = self.store.linked_user(user)? {
                     let _alone = self.linking.changing.lock().await;
-                    self.end_link(&link, "The account on Matrix is gone.").await?;
+                    self.end_link(&link, "The account on Matrix is gone.")
+                        .await?;
                 }
                 return Ok(false);
             }
@@ -148,10 +147,7 @@ impl Bridge {
         let Some(made) = self.store.made_puppet(&own.matrix_id)? else {
             return Ok(false);
         };
-        if !self
-            .is_member(portal, &made.credentials.user_id)
-            .await?
-        {
+        if !self.is_member(portal, &made.credentials.user_id).await? {
             return Ok(false);
         }
         let (rid, id) = (&portal.rid, &own.credentials.user_id);
@@ -244,9 +240,7 @@ impl Bridge {
         let is_there = self.is_member(portal, &link.rocket_id).await?;
         if is_there
             && let Some(made) = self.store.made_puppet(user)?
-            && self
-                .is_member(portal, &made.credentials.user_id)
-                .await?
+            && self.is_member(portal, &made.credentials.user_id).await?
         {
             let (rid, kind) = (&portal.rid, &kind);
             let left = self

@@ -194,7 +194,11 @@ impl Bridge {
     }
 
     /// Whether somebody is a member of a portal's room on Rocket.Chat now.
-    pub(super) async fn is_member(&self, portal: &Portal, id: &RocketUserId) -> Result<bool, Failure> {
+    pub(super) async fn is_member(
+        &self,
+        portal: &Portal,
+        id: &RocketUserId,
+    ) -> Result<bool, Failure> {
         let rocket = self.rocket().await;
         match rocket.bot.is_member(&portal.rid, id).await {
             Err(rocketchat::Error::EndpointMissing) => {

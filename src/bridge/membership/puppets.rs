@@ -87,7 +87,9 @@ impl Bridge {
                 let Some(puppet) = puppet else { return Ok(()) };
                 if puppet.own
                     && membership != "ban"
-                    && !self.follows_there(portal, user, &seat, was_member, why).await?
+                    && !self
+                        .follows_there(portal, user, &seat, was_member, why)
+                        .await?
                 {
                     return Ok(());
                 }
