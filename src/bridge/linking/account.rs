@@ -143,7 +143,7 @@ impl Bridge {
         self.accounts_changed(link);
         self.store.forget_rooms_of_puppet(&link.matrix_id)?;
         let text = format!(
-            "{} on Matrix and {} ({}) on Rocket.Chat are no longer linked. {why} What is written on one side is said by the bridge's account for it on the other. `login` links them again.",
+            "`{}` on Matrix and `{}` (`{}`) on Rocket.Chat are no longer linked. {why} What is written on one side is said by the bridge's account for it on the other. `login` links them again.",
             link.matrix_id, link.username, link.rocket_id
         );
         self.tell_both(link, "end", &text).await

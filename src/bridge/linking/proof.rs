@@ -114,7 +114,7 @@ impl Bridge {
         self.leave_puppet_in(&link).await?;
         self.end_link(&link, "One of them asked for it.").await?;
         Ok(format!(
-            "{} and {} on Rocket.Chat are no longer linked, and the bridge has forgotten the token of the account. Under My Account, Personal Access Tokens, you can revoke one that you gave it.",
+            "`{}` and `{}` on Rocket.Chat are no longer linked, and the bridge has forgotten the token of the account. Under My Account, Personal Access Tokens, you can revoke one that you gave it.",
             link.matrix_id, link.username
         ))
     }
@@ -157,10 +157,10 @@ impl Bridge {
         let minutes = GOOD_FOR.as_secs() / 60;
         Ok(match asker {
             Asker::Matrix { user, .. } => format!(
-                "Write this to the bridge's account on Rocket.Chat, logged in there as yourself, within {minutes} minutes:\nlogin {code}\nor, in any room there, /matrix login {code} where that command is known. It makes {user} and that account one person. Show the code to nobody."
+                "Write this to the bridge's account on Rocket.Chat, logged in there as yourself, within {minutes} minutes: `login {code}`\nOr, in any room there where that command is known: `/matrix login {code}`\n It makes `{user}` and that account one person. Show the code to nobody."
             ),
             Asker::RocketChat { username, .. } => format!(
-                "Write this to {} on Matrix, from your own account there, in a room with nobody else, within {minutes} minutes: `login {code}`\nIt makes {username} and that account one person. Show the code to nobody.",
+                "Write this to `{}` on Matrix, from your own account there, in a room with nobody else, within {minutes} minutes: `login {code}`\nIt makes `{username}` and that account one person. Show the code to nobody.",
                 self.config.appservice.bot
             ),
         })
@@ -234,7 +234,7 @@ impl Bridge {
             }
             let command = context.written(&format!("login {typed} {CONFIRM}"));
             return Ok(format!(
-                "This makes {} on Matrix and {} ({}) on Rocket.Chat one person: what either writes is said as the other, and who has one of them speaks as both. Do it only if both are yours, and if you asked for the code yourself. If so, write: {command}",
+                "This makes `{}` on Matrix and `{}` (`{}`) on Rocket.Chat one person: what either writes is said as the other, and who has one of them speaks as both. Do it only if both are yours, and if you asked for the code yourself. If so, write: `{command}`",
                 both.user,
                 both.username(),
                 both.account.id
@@ -460,11 +460,14 @@ impl Bridge {
     async fn is_private_place(&self, context: &Context) -> Result<bool, Failure> {
         match (&context.who, context.door) {
             (Who::RocketChat { .. }, Door::App) => Ok(true),
-            (Who::RocketChat { id, .. }, _) => {
-                let rocket = self.rocket().await;
-                let direct = direct_id(rocket.bot.user_id(), id);
-                Ok(context.rid.as_ref() == Some(&direct))
-            }
+            // In the direct message with the bridge's account there is no room around.
+            (Who::RocketChat { id, .. }, _) => match &context.rid {
+                None => Ok(true),
+                Some(rid) => {
+                    let rocket = self.rocket().await;
+                    Ok(*rid == direct_id(rocket.bot.user_id(), id))
+                }
+            },
             _ => self.is_between_us(context).await,
         }
     }
@@ -480,7 +483,7 @@ fn is_same_asker(one: &Asker, other: &Asker) -> bool {
 
 fn linked_words(link: &Link) -> String {
     format!(
-        "{} on Matrix and {} ({}) on Rocket.Chat are now one person. If you do not know one of them, write `logout` at once.",
+        "`{}` on Matrix and `{}` (`{}`) on Rocket.Chat are now one person. If you do not know one of them, write `logout` at once.",
         link.matrix_id, link.username, link.rocket_id
     )
 }
@@ -489,7 +492,7 @@ fn linked_words(link: &Link) -> String {
 fn ask_for_token(link: &Link) -> Option<String> {
     link.token.is_none().then(|| {
         format!(
-            " One thing is missing: Rocket.Chat gives the bridge no token for {}. Make one there (My Account, Personal Access Tokens, with \"Ignore Two Factor Authentication\") and write here: login token <token>",
+            " One thing is missing: Rocket.Chat gives the bridge no token for `{}`. Make one there (My Account, Personal Access Tokens, with \"Ignore Two Factor Authentication\") and write here: `login token <token>`",
             link.username
         )
     })
