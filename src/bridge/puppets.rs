@@ -8,6 +8,7 @@ use ruma::UserId;
 use super::direct::direct_id;
 use super::faces::puppet_name;
 use super::rocket_side::RocketSide;
+use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
@@ -39,7 +40,7 @@ impl Bridge {
 
     /// The account that acts for a Matrix user in a portal: who is in a direct message never
     /// changes, so one that began with the puppet goes on with it.
-    pub(super) async fn account_in(
+    pub(super) async fn puppet_in(
         &self,
         portal: &Portal,
         user: &UserId,
@@ -171,6 +172,8 @@ impl Bridge {
             }
             match self.create_account(rocket, user, &username, &email).await {
                 Ok(created) => return Ok(created),
+                // Under no other name either.
+                Err(failure) if is_no_seat(&failure) => return Err(failure),
                 Err(Failure::RocketChat(error @ rocketchat::Error::Refused { .. })) => {
                     // The server may have made the account and refused all the
                     // same, or somebody may just have taken the name.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, login, resend, unbridge};
+use super::{bridge, dm, help, join, list, login, relay, resend, unbridge};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -74,6 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
     join::LEAVE,
     resend::FAILED,
     resend::RESEND,
+    relay::RELAY,
 ];
 
 impl Command {

@@ -577,6 +577,19 @@ pub struct Reaction {
     /// When it was given on Matrix (ms, the bridge's clock); 0 if unknown.
     #[serde(default)]
     pub given_at: i64,
+    /// The bridge's account gives it on Rocket.Chat, for this user and perhaps others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relayed: bool,
+}
+
+/// The line in the thread of a message that says who is behind the reactions of the
+/// bridge's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionLine {
+    /// Its message on Rocket.Chat.
+    pub id: RocketMessageId,
+    /// What it says.
+    pub said: String,
 }
 
 /// The reactions to one message.
@@ -592,6 +605,12 @@ pub struct Reactions {
     /// Those that are being given on Matrix: perhaps they are there.
     #[serde(default)]
     pub begun: Vec<BegunReaction>,
+    /// Who is behind those of the bridge's account, as it is said now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<ReactionLine>,
+    /// How many such lines there have been: the id of the next follows from it.
+    #[serde(default)]
+    pub lines: u32,
 }
 
 /// A reaction that a ghost is about to give.

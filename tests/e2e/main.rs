@@ -37,6 +37,7 @@ mod membership;
 mod mentions;
 mod mirrored_rooms;
 mod reactions;
+mod relay;
 mod replies;
 mod rights;
 mod rocketchat_app;

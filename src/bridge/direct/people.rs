@@ -155,7 +155,7 @@ impl Bridge {
     {
         let mut refused = None;
         for user in portal.kind.direct_users() {
-            let outcome = match self.account_in(portal, user).await {
+            let outcome = match self.puppet_in(portal, user).await {
                 Ok(puppet) => self.as_puppet(&puppet, &act).await,
                 Err(failure) => Err(failure),
             };
@@ -256,7 +256,7 @@ impl Bridge {
         if !stays_somebody {
             return Ok(());
         }
-        let puppet = self.account_in(portal, member).await?;
+        let puppet = self.puppet_in(portal, member).await?;
         let id = self.message_id(&event.event_id, 0, 0);
         let text = "I am no longer in this conversation on Matrix: what is written here does not \
                     reach me.";

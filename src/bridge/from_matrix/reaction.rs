@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Done;
 use super::message::References;
 use crate::bridge::perseverance::Attempt;
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
@@ -52,7 +53,7 @@ impl Bridge {
             .await
     }
 
-    /// Reacts as the sender's puppet; whether the server took the emoji.
+    /// Reacts for the sender; whether the server took the emoji.
     async fn react(
         &self,
         portal: &Portal,
@@ -60,24 +61,36 @@ impl Bridge {
         known: &Message,
         emoji: &str,
     ) -> Result<bool, Failure> {
-        let puppet = self.account_in(portal, &event.sender).await?;
-        // Who is in an earlier direct message never changes.
-        if known.rid == portal.rid {
-            self.bring_puppet_in(portal, &puppet).await?;
-        }
+        let voice = self.voice_in(portal, &event.sender).await?;
+        let username = match &voice {
+            Voice::Puppet(puppet) => {
+                // Who is in an earlier direct message never changes.
+                if known.rid == portal.rid {
+                    self.bring_puppet_in(portal, puppet).await?;
+                }
+                puppet.username.clone()
+            }
+            Voice::Relay(_) => {
+                self.may_speak(portal, &event.sender, true).await?;
+                self.own_username().await?
+            }
+        };
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let id = &known.id;
+        let reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        let is_there = voice.is_relay()
+            && (reactions.given.iter()).any(|other| other.relayed && other.emoji == emoji);
         let reaction = Reaction {
             emoji: emoji.to_owned(),
-            username: puppet.username.clone(),
+            username,
             user: event.sender.clone(),
             origin: Origin::Matrix,
             event: event.event_id.clone(),
             repairs: 0,
             ending: false,
             given_at: now_ms(),
+            relayed: voice.is_relay(),
         };
-        if puppet.own {
+        if voice.is_own() {
             // What the person gives there themselves is news: the note alone tells that
             // this is not. Until it is given it cannot have been taken away.
             let coming = Reaction {
@@ -87,25 +100,40 @@ impl Bridge {
             self.note_reaction(known, &coming)?;
             self.store.flushed().await?;
         }
-        let given = self
-            .as_puppet(&puppet, |session| async move {
-                session.react(id, emoji, true).await
-            })
-            .await;
-        if puppet.own && given.as_ref().is_err_and(Failure::is_permanent) {
-            let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
-            (reactions.given).retain(|given| given.event != event.event_id);
-            let change = self.store.change().reactions(known, &reactions);
-            change
-                .no_reaction(&portal.room_id, &event.event_id)
-                .commit()?;
-        }
-        match given {
-            Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
-            outcome => outcome?,
+        let id = &known.id;
+        if !is_there {
+            let given = self
+                .as_voice(&voice, |session| async move {
+                    session.react(id, emoji, true).await
+                })
+                .await;
+            if voice.is_own() && given.as_ref().is_err_and(Failure::is_permanent) {
+                self.unnote_reaction(known, &reaction)?;
+            }
+            match given {
+                Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
+                outcome => outcome?,
+            }
         }
         self.note_reaction(known, &reaction)?;
+        // Also of one that is there already: perhaps an earlier attempt got no further.
+        if voice.is_relay() {
+            let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+            self.say_who_reacts(portal, known, &mut reactions).await?;
+        }
         Ok(true)
+    }
+
+    /// A reaction that was noted has not been given. The lock `reacting` must be held.
+    fn unnote_reaction(&self, known: &Message, reaction: &Reaction) -> Result<(), Failure> {
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        reactions
+            .given
+            .retain(|given| given.event != reaction.event);
+        let change = self.store.change().reactions(known, &reactions);
+        Ok(change
+            .no_reaction(&known.room_id, &reaction.event)
+            .commit()?)
     }
 
     /// Notes a reaction that was given on Matrix. The lock `reacting` must be held.
@@ -149,18 +177,24 @@ impl Bridge {
             return Ok(());
         }
         reactions.given.remove(at);
-        let is_given_twice = reactions
-            .given
-            .iter()
-            .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
+        let is_given_twice = reactions.given.iter().any(|other| {
+            // The bridge's account gives it once for all.
+            let is_same = match reaction.relayed {
+                true => other.relayed,
+                false => !other.relayed && other.user == reaction.user,
+            };
+            is_same && other.emoji == reaction.emoji
+        });
+        let is_given_twice = is_given_twice
+            || reaction.relayed
+                && self.is_given_for_somebody(known, &reaction.emoji, Some(&portal.id))?;
         if !is_given_twice {
-            self.unreact(
-                &reaction.user,
-                &reaction.username,
-                &known.id,
-                &reaction.emoji,
-            )
-            .await?;
+            let voice = self.voice_of_reaction(&reaction).await?;
+            self.unreact(&voice, &reaction.username, &known.id, &reaction.emoji)
+                .await?;
+        }
+        if reaction.relayed {
+            self.say_who_reacts(portal, known, &mut reactions).await?;
         }
         Ok(self
             .store

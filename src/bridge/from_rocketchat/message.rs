@@ -37,7 +37,7 @@ impl Bridge {
         delivered: &Delivered,
         brought: &Brought,
     ) -> Result<Message, Failure> {
-        let ghost = self.voice_of(portal, &message.u).await?;
+        let ghost = self.says_as(portal, &message.u).await?;
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
@@ -148,7 +148,7 @@ impl Bridge {
                 return Ok(());
             }
             // They are no longer the bridge's to speak for.
-            let ghost = self.voice_of(portal, &message.u).await?;
+            let ghost = self.says_as(portal, &message.u).await?;
             let note = "edited an earlier message; it says now:";
             self.say_edit(portal, &ghost, message, note, None).await?;
             let portal = known.portal_id();
@@ -322,7 +322,7 @@ impl Bridge {
                 return Ok(());
             }
         }
-        let ghost = self.voice_of(portal, editor).await?;
+        let ghost = self.says_as(portal, editor).await?;
         let note = "edited this message; it says now:";
         // Only in the room that it is in.
         let original = Some(original).filter(|_| known.room_id == portal.room_id);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ruma::OwnedEventId;
 use serde_json::{Value, json};
 
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
@@ -26,6 +27,8 @@ enum Who {
     Ghost(Ghost),
     /// The bridge itself speaks as them.
     Ours(RocketUserId),
+    /// The bridge's own account.
+    Bridge,
     Nobody,
 }
 
@@ -109,6 +112,16 @@ impl Bridge {
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
         match self.who_is(portal, username).await? {
+            Who::Bridge => {
+                let of = self.of_part(known, message);
+                if self.is_given_for_somebody(&of, emoji, None)? {
+                    return Ok(None);
+                }
+                // Given for somebody who no longer gives it.
+                let voice = self.relay_for(&self.config.appservice.bot).await?;
+                self.unreact(&voice, username, &message.id, emoji).await?;
+                Ok(None)
+            }
             Who::Ghost(ghost) => {
                 let begun = BegunReaction {
                     emoji: emoji.to_owned(),
@@ -132,6 +145,7 @@ impl Bridge {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
                 }
                 Ok(Some(Reaction {
+                    relayed: false,
                     emoji: emoji.to_owned(),
                     username: username.to_owned(),
                     user: ghost.user_id,
@@ -346,8 +360,8 @@ impl Bridge {
     /// Gives a Matrix user's reaction again that got lost on Rocket.Chat.
     async fn give_again(&self, message: &RocketMessage, lost: &Reaction) -> Result<(), Failure> {
         tracing::info!(message = %message.id, emoji = lost.emoji, "a reaction got lost; it is given again");
-        let puppet = self.account_named(&lost.user, &lost.username).await?;
-        self.as_puppet(&puppet, |session| async move {
+        let voice = self.voice_of_reaction(lost).await?;
+        self.as_voice(&voice, |session| async move {
             session.react(&message.id, &lost.emoji, true).await
         })
         .await
@@ -366,7 +380,8 @@ impl Bridge {
             return Ok(());
         };
         let made = self.made_puppet_of(&user).await?;
-        self.unreact(&user, &made.username, &message.id, emoji)
+        let username = made.username.clone();
+        self.unreact(&Voice::Puppet(made), &username, &message.id, emoji)
             .await
     }
 
@@ -403,31 +418,44 @@ impl Bridge {
         }))
     }
 
-    /// Removes a puppet's reaction if it is there: the server takes the removal of
+    /// With which account a reaction of Matrix was given.
+    pub(in crate::bridge) async fn voice_of_reaction(
+        &self,
+        reaction: &Reaction,
+    ) -> Result<Voice, Failure> {
+        match reaction.relayed {
+            true => self.relay_for(&reaction.user).await,
+            false => Ok(Voice::Puppet(
+                self.account_named(&reaction.user, &reaction.username)
+                    .await?,
+            )),
+        }
+    }
+
+    /// Removes an account's reaction if it is there: the server takes the removal of
     /// one that is not there for a reaction, where the message has none at all
     /// (6.14, 7.x).
     pub(in crate::bridge) async fn unreact(
         &self,
-        user: &ruma::UserId,
+        voice: &Voice,
         username: &str,
         id: &crate::rocketchat::RocketMessageId,
         emoji: &str,
     ) -> Result<(), Failure> {
-        let puppet = self.account_named(user, username).await?;
         let there = self
-            .as_puppet(
-                &puppet,
+            .as_voice(
+                voice,
                 |session| async move { session.get_message(id).await },
             )
             .await?;
         let given = there.is_some_and(|message| {
             let users = message.reactions.get(&format!(":{emoji}:"));
-            users.is_some_and(|users| users.iter().any(|name| name.as_str() == puppet.username))
+            users.is_some_and(|users| users.iter().any(|name| name.as_str() == username))
         });
         if !given {
             return Ok(());
         }
-        self.as_puppet(&puppet, |session| async move {
+        self.as_voice(voice, |session| async move {
             session.react(id, emoji, false).await
         })
         .await
@@ -446,10 +474,13 @@ impl Bridge {
         if self.store.behind_made_puppet(&user.id)?.is_some() {
             return Ok(Who::Ours(user.id));
         }
-        if user.id == *rocket.bot.user_id() || user.federated {
+        if user.id == *rocket.bot.user_id() {
+            return Ok(Who::Bridge);
+        }
+        if user.federated {
             return Ok(Who::Nobody);
         }
-        let speaker = self.voice_of(portal, &UserRef::from(&user)).await?;
+        let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
         Ok(Who::Ghost(speaker))
     }
 }

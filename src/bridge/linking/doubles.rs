@@ -99,7 +99,7 @@ impl Bridge {
 
     /// Who says on Matrix what somebody of Rocket.Chat does in a portal: their ghost, or
     /// they themselves.
-    pub(in crate::bridge) async fn voice_of(
+    pub(in crate::bridge) async fn says_as(
         &self,
         portal: &Portal,
         user: &UserRef,

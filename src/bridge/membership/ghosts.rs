@@ -125,7 +125,7 @@ impl Bridge {
         by: &UserId,
         id: &RocketUserId,
     ) -> Result<(), Failure> {
-        let puppet = self.puppet_of(by).await?;
+        let puppet = self.account_in(portal, by).await?;
         let kind = room_type(portal).unwrap_or_default();
         let kicked = self
             .as_puppet(&puppet, |session| {
