@@ -102,7 +102,7 @@ impl Bridge {
             {
                 self.store
                     .change()
-                    .puppet_in_room(&portal.rid, &puppet)
+                    .puppet_in_room(&portal.id, &puppet)
                     .commit()?;
                 match self.invite_guest(portal, &user).await {
                     // Whom somebody keeps out stays out.
@@ -239,7 +239,10 @@ impl Bridge {
         if !is_known {
             tracing::info!(%rid, user = %matrix_user, "a puppet was invited into a room");
         }
-        self.store.change().puppet_in_room(rid, &puppet).commit()?;
+        self.store
+            .change()
+            .puppet_in_room(&portal.id, &puppet)
+            .commit()?;
         self.invite_guest(&portal, &matrix_user).await
     }
 
@@ -384,7 +387,7 @@ impl Bridge {
                 || !matches!(subscription.t, RoomType::Channel | RoomType::Group)
                 || self
                     .store
-                    .is_puppet_in_room(&subscription.rid, &puppet.matrix_id)?
+                    .is_puppet_held_in(&subscription.rid, None, &puppet.matrix_id)?
             {
                 continue;
             }

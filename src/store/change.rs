@@ -269,18 +269,18 @@ impl<'a> Change<'a> {
         self.unset(keys::ghost_in_room(room, ghost))
     }
 
-    /// Notes that the account that acts for a Matrix user is in a room.
-    pub fn puppet_in_room(self, rid: &RocketRoomId, puppet: &Puppet) -> Self {
-        let key = keys::puppet_in_room(rid, &puppet.matrix_id);
+    /// Notes that the account that acts for a Matrix user is in a portal's room.
+    pub fn puppet_in_room(self, portal: &PortalId, puppet: &Puppet) -> Self {
+        let key = keys::puppet_in_room(portal, &puppet.matrix_id);
         match puppet.own {
             true => self.set(key, &Text(puppet.credentials.user_id.as_str().to_owned())),
             false => self.mark(key),
         }
     }
 
-    /// Notes that a puppet is not in a room, whatever was noted before.
-    pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.unset(keys::puppet_in_room(rid, user))
+    /// Notes that a puppet is not in a portal's room, whatever was noted before.
+    pub fn puppet_not_in_room(self, portal: &PortalId, user: &UserId) -> Self {
+        self.unset(keys::puppet_in_room(portal, user))
     }
 
     /// Adds or replaces what is known of the end of a portal, found by either room.

@@ -5,9 +5,9 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::records::{Puppet, Record, Text};
-use super::{Change, Store, StoreError, keys, readable};
+use super::{Change, PortalId, Store, StoreError, keys, readable};
+use crate::rocketchat::RocketUserId;
 use crate::rocketchat::rest::Credentials;
-use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
 
 /// How the bridge came to a token of somebody's own account.

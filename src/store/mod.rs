@@ -442,13 +442,14 @@ impl Store {
         Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
     }
 
-    /// Whether the account that acts for a Matrix user is known to be in a room. That
-    /// another one was that acted for them before says nothing.
+    /// Whether the account that acts for a Matrix user is known to be in a portal's room on
+    /// Rocket.Chat, because the user is in the portal's Matrix room. That another account
+    /// was that acted for them before says nothing.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_puppet_in_room(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
-        let Some(noted) = self.db.get(keys::puppet_in_room(rid, user))? else {
+    pub fn is_puppet_in_room(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
+        let Some(noted) = self.db.get(keys::puppet_in_room(portal, user))? else {
             return Ok(false);
         };
         let own = match noted.is_empty() {
@@ -458,6 +459,24 @@ impl Store {
         Ok(own == self.linked_user(user)?.map(|link| link.rocket_id))
     }
 
+    /// The same, by any portal of the room but this one, where one is given.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_puppet_held_in(
+        &self,
+        rid: &RocketRoomId,
+        but: Option<&PortalId>,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        for portal in self.portals_of(rid)? {
+            if Some(&portal.id) != but && self.is_puppet_in_room(&portal.id, user)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The Matrix users whose puppets are known to be in a room, some of them when there
     /// are more than `most`.
     ///
@@ -465,17 +484,17 @@ impl Store {
     /// When the store fails.
     pub fn puppets_in_room(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         most: usize,
     ) -> Result<Vec<OwnedUserId>, StoreError> {
-        let prefix = keys::puppets_in_room(rid);
+        let prefix = keys::puppets_in_room(portal);
         let mut users = Vec::new();
         for key in self.db.scan_prefix(&prefix).keys() {
             let key = key?;
             let name = key.get(prefix.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));
             if let Ok(user) = UserId::parse(&*name)
-                && self.is_puppet_in_room(rid, &user)?
+                && self.is_puppet_in_room(portal, &user)?
             {
                 users.push(user);
             }

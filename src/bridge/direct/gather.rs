@@ -197,7 +197,7 @@ impl Bridge {
         change = change.portal(&portal).no_gathering(room);
         for user in &founders.users {
             let puppet = self.puppet_of(user).await?;
-            change = change.puppet_in_room(&portal.rid, &puppet);
+            change = change.puppet_in_room(&portal.id, &puppet);
         }
         change.commit()?;
         self.store.flushed().await?;

@@ -143,7 +143,11 @@ impl Bridge {
             .amend_message(&known.portal_id(), &known.id, |stored| {
                 stored.deleted = true
             })?;
-        let deleted = self.delete_pieces(portal, known, is_own).await;
+        let deleted = match portal.plumbed && !is_own {
+            // Whoever may delete in one of two rooms that existed may not thereby in both.
+            true => self.delete_with_own_rights(event, known).await,
+            false => self.delete_pieces(portal, known, is_own).await,
+        };
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
             // It is there still, and what happens to it counts.
             self.store
@@ -183,11 +187,11 @@ impl Bridge {
         if self.store.linked_user(&known.sender)?.is_none() {
             return Ok(false);
         }
-        let poster = self.poster_of(known).await?;
+        let voice = self.voice_of(known).await?;
         let id = &known.id;
         let there = self
-            .as_puppet(
-                &poster,
+            .as_voice(
+                &voice,
                 |session| async move { session.get_message(id).await },
             )
             .await;
@@ -197,6 +201,22 @@ impl Bridge {
             Err(failure) if failure.is_permanent() => Ok(false),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Deletes somebody else's message on Rocket.Chat with the rights of who redacted it.
+    async fn delete_with_own_rights(
+        &self,
+        event: &InboxEvent,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let puppet = self.puppet_of(&event.sender).await?;
+        for id in known.rocket_ids() {
+            self.as_puppet(&puppet, |session| async move {
+                session.delete_message(&known.rid, id, false).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Deletes a message on Rocket.Chat, with all that it was split into.

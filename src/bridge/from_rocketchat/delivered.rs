@@ -91,7 +91,7 @@ impl Bridge {
                     event: &event.event_id,
                     time: Some(event.origin_server_ts),
                 };
-                let is_ours = self.config.is_ghost(&event.sender)
+                let is_ours = self.config.is_ours(&event.sender)
                     || self.has_our_seal(&seen, &event.content)?;
                 if !is_ours || marker.room_id != portal.rid {
                     continue;

@@ -37,7 +37,10 @@ impl Bridge {
         delivered: &Delivered,
         brought: &Brought,
     ) -> Result<Message, Failure> {
-        let ghost = self.says_as(portal, &message.u).await?;
+        let ghost = match self.elsewhere(portal, message).await? {
+            Some(_) => self.bot_as_ghost().await,
+            None => self.says_as(portal, &message.u).await?,
+        };
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
@@ -111,6 +114,7 @@ impl Bridge {
         place.note(portal, &mirrored, change).commit()?;
         if let Some(last) = mirrored.events.last()
             && self.config.is_ours(&mirrored.sender)
+            && mirrored.sender != self.config.appservice.bot
         {
             self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
         }
@@ -141,7 +145,11 @@ impl Bridge {
             })?;
             return Ok(());
         }
-        let Some(ghost) = self.sender_of(portal, &known, &message.u).await? else {
+        let sender = match self.elsewhere(portal, message).await? {
+            Some(_) => Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender),
+            None => self.sender_of(portal, &known, &message.u).await?,
+        };
+        let Some(ghost) = sender else {
             let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
             if self.config.is_ours(&known.sender) || by_another {
                 // Of somebody else's words.
@@ -460,6 +468,10 @@ impl Bridge {
                 }
                 outcome => Ok(outcome?),
             };
+        }
+        if ghost.user_id == self.config.appservice.bot {
+            let bot = self.matrix.bot();
+            return Ok(bot.send(room, kind, content, txn, at).await?);
         }
         self.bring_ghost_in(portal, ghost).await?;
         self.bring_person_in(portal, ghost).await?;

@@ -5,6 +5,7 @@ mod content;
 mod deletion;
 mod delivered;
 mod discussion;
+mod elsewhere;
 mod files;
 mod message;
 mod people;
@@ -199,9 +200,19 @@ impl Bridge {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
             return Ok(());
         }
-        let mut is_for_matrix = self.is_for_matrix(message).await?;
+        let is_ours = !self.is_for_matrix(message).await?;
+        if is_ours && self.note_files_elsewhere(portal, message).await? {
+            return Ok(());
+        }
+        let elsewhere = self.elsewhere(portal, message).await?;
+        if let Some(them) = &elsewhere
+            && self.is_banned_here(portal, them).await?
+        {
+            return Ok(());
+        }
         // What somebody's own account said for them on Matrix, only the records know.
-        let is_own_account = is_for_matrix && self.store.was_account_of(&message.u.id)?.is_some();
+        let is_own_account = !is_ours && self.store.was_account_of(&message.u.id)?.is_some();
+        let mut is_news = !is_ours;
         if is_own_account {
             self.note_puppet_name(&message.u)?;
             let is_of_matrix = || {
@@ -211,9 +222,10 @@ impl Bridge {
             if !is_of_matrix()? && self.note_own_file(portal, message).await? {
                 return Ok(());
             }
-            is_for_matrix = !is_of_matrix()?;
+            is_news = !is_of_matrix()?;
         }
-        if is_for_matrix && self.take_command_of(portal, message).await? {
+        let is_for_matrix = is_news || elsewhere.is_some();
+        if is_news && self.take_command_of(portal, message).await? {
             return Ok(());
         }
         if is_for_matrix && self.is_read_along(portal)? {
@@ -221,14 +233,14 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if is_for_matrix && self.is_kept_out(portal, message).await? {
+        if is_news && self.is_kept_out(portal, message).await? {
             return Ok(());
         }
-        if !is_for_matrix && !is_own_account {
+        if is_ours {
             self.note_puppet_name(&message.u)?;
-            if self.note_own_file(portal, message).await? {
-                return Ok(());
-            }
+        }
+        if !is_for_matrix && !is_own_account && self.note_own_file(portal, message).await? {
+            return Ok(());
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
             self.adopt_delivered(portal).await?

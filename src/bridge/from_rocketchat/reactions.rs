@@ -111,7 +111,15 @@ impl Bridge {
         emoji: &str,
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
-        match self.who_is(portal, username).await? {
+        // All that other rooms give are one of the bot's for each emoji.
+        let who = match self.who_is(portal, username).await? {
+            Who::Ghost(ghost) => Who::Ghost(ghost),
+            _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
+                Who::Ghost(self.bot_as_ghost().await)
+            }
+            who => who,
+        };
+        match who {
             Who::Bridge => {
                 let of = self.of_part(known, message);
                 if self.is_given_for_somebody(&of, emoji, None)? {
@@ -141,6 +149,7 @@ impl Bridge {
                     .await?;
                 if let Some(last) = known.events.last()
                     && self.config.is_ours(&ghost.user_id)
+                    && ghost.user_id != self.config.appservice.bot
                 {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
                 }
@@ -179,9 +188,12 @@ impl Bridge {
                 // Given again with the others, as the same.
                 continue;
             }
-            let ghost = match self.config.is_ours(&begun.user) {
-                true => self.store.ghost_by_localpart(begun.user.localpart())?,
-                false => self.themselves(&begun.user)?,
+            let ghost = match &begun.user {
+                bot if *bot == self.config.appservice.bot => Some(self.bot_as_ghost().await),
+                user if self.config.is_ours(user) => {
+                    self.store.ghost_by_localpart(user.localpart())?
+                }
+                user => self.themselves(user)?,
             };
             let Some(ghost) = ghost else {
                 continue;

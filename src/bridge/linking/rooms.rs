@@ -28,7 +28,7 @@ impl Bridge {
         locked(&self.linking.present).retain(|(_, of)| of != user);
         locked(&self.linking.unfit).retain(|(_, of)| of != user);
         for portal in self.store.portals() {
-            if matches!(self.store.has_puppet_note(&portal.rid, user), Ok(true)) {
+            if matches!(self.store.has_puppet_note(&portal.id, user), Ok(true)) {
                 self.compare_members(&portal.id);
             }
         }
