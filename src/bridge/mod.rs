@@ -317,6 +317,7 @@ impl Bridge {
             tracing::info!(waiting, "Matrix events from before the stop are taken up");
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
+        tokio::spawn(Arc::clone(self).tell_of_ended_links());
         self.look_after_faces();
         self.look_after_ephemerals();
         self.look_after_members();

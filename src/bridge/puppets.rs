@@ -13,7 +13,7 @@ use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Link, Message, Portal, Puppet, StoreError};
+use crate::store::{Link, Message, Portal, PortalKind, Puppet, StoreError};
 
 impl Bridge {
     /// The account that acts for a Matrix user: their own where they have linked it, else
@@ -46,12 +46,16 @@ impl Bridge {
         user: &UserId,
     ) -> Result<Puppet, Failure> {
         let now = self.puppet_of(user).await?;
-        if !portal.kind.is_direct() || !now.own {
-            return Ok(now);
-        }
-        let Some(made) = self.store.made_puppet(user)? else {
+        let Some(made) = self.store.made_puppet(user)?.filter(|_| now.own) else {
             return Ok(now);
         };
+        if !portal.kind.is_direct() {
+            // In a private group into which it cannot let their own account.
+            let goes_on = portal.kind == PortalKind::Group
+                && self.store.is_made_puppet_in_room(&portal.id, user)?
+                && !self.is_member(portal, &now.credentials.user_id).await?;
+            return Ok(if goes_on { made } else { now });
+        }
         let peers: Vec<_> = portal.kind.direct_peers().collect();
         if let ([peer], false) = (peers.as_slice(), portal.kind.has_several()) {
             let with_puppet = direct_id(&made.credentials.user_id, peer) == portal.rid;

@@ -474,6 +474,17 @@ pub(super) fn own_account(id: &RocketUserId) -> Key {
     key(b'@', &["own", id.as_str()])
 }
 
+/// All of them.
+pub(super) const OWN_ACCOUNTS: &[u8] = b"@own\0";
+
+/// A link that has ended, by what proved it.
+pub(super) fn ended_link(proof: &str) -> Key {
+    key(b'@', &["ended", proof])
+}
+
+/// All of them.
+pub(super) const ENDED_LINKS: &[u8] = b"@ended\0";
+
 /// A code by which somebody proves an account, by its digest.
 pub(super) fn login_code(digest: &str) -> Key {
     key(b'@', &["code", digest])

@@ -106,7 +106,31 @@ impl Record for LoginCode {
     const NAME: &'static str = "code of a login";
 }
 
+/// A link that has ended, and why, in words for the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedLink {
+    /// The link as it was.
+    pub link: Link,
+    /// Why.
+    pub why: String,
+}
+
+impl Record for EndedLink {
+    const NAME: &'static str = "end of a link";
+}
+
 impl Change<'_> {
+    /// Two accounts are no longer one person's, of which they are to be told.
+    pub fn end_link(self, ended: &EndedLink) -> Self {
+        self.no_link(&ended.link)
+            .set(keys::ended_link(&ended.link.proof), ended)
+    }
+
+    /// They have been told.
+    pub fn told_of_end(self, ended: &EndedLink) -> Self {
+        self.unset(keys::ended_link(&ended.link.proof))
+    }
+
     /// Adds or replaces a link, found by either account.
     pub fn link(self, link: &Link) -> Self {
         self.set(keys::link(&link.matrix_id), link)
@@ -219,12 +243,47 @@ impl Store {
         Ok(found.and_then(|user| UserId::parse(user.0).ok()))
     }
 
+    /// Whether the account that the bridge made for a Matrix user is noted to be in a
+    /// portal's room, whoever acts for them now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_made_puppet_in_room(
+        &self,
+        portal: &PortalId,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        let noted = self.db.get(keys::puppet_in_room(portal, user))?;
+        Ok(noted.is_some_and(|noted| noted.is_empty()))
+    }
+
+    /// Whether a Matrix user has linked an account on Rocket.Chat, also when that has ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_been_linked(&self, user: &UserId) -> Result<bool, StoreError> {
+        for item in self.scan::<Text>(keys::OWN_ACCOUNTS) {
+            if item?.1.0 == user.as_str() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Links that have ended, of which their people are still to be told.
+    pub fn ended_links(&self) -> Vec<EndedLink> {
+        self.scan(keys::ENDED_LINKS)
+            .filter_map(|item| readable(item, "end of a link"))
+            .map(|(_, ended)| ended)
+            .collect()
+    }
+
     /// Whether anything is noted of who acts for a Matrix user in a room.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn has_puppet_note(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
+    pub fn has_puppet_note(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::puppet_in_room(portal, user))?)
     }
 
     /// A code, by its digest.

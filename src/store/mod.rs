@@ -43,7 +43,7 @@ pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
-pub use links::{Asker, Link, LoginCode, SealedToken, TokenFrom};
+pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
 pub use portal_id::PortalId;
 pub use records::{

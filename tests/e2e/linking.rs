@@ -214,6 +214,23 @@ async fn who_proved_both_accounts_speaks_as_themselves_on_either_side() -> Resul
         .await?;
     bob.wait_for_shown(room, &said.event_id, "from Rocket.Chat, edited here")
         .await?;
+    // As often as they like: what the bridge wrote is told from what they wrote.
+    alice.edit_text(room, &said.event_id, "one after").await?;
+    alice.edit_text(room, &said.event_id, "the other").await?;
+    carol.wait_for_text(channel, "the other").await?;
+    for text in ["in between", "the other"] {
+        alicia.edit(channel, &back, text).await?;
+        bob.wait_for_shown(room, &said.event_id, text).await?;
+    }
+    // What somebody else makes of it is not in their mouth.
+    let admin = two.world.rocket_admin();
+    admin.edit(channel, &back, "by the administrator").await?;
+    let told = bob
+        .wait_for_message(room, "whose edit it was", |event| {
+            event.body().contains("by the administrator")
+        })
+        .await?;
+    assert_ne!(told.sender, alice.user_id);
     // Also what the puppet wrote.
     alice
         .edit_text(room, &before, "as a puppet, edited")

@@ -257,6 +257,10 @@ impl Bridge {
             return Ok(());
         }
         let puppet = self.puppet_in(portal, member).await?;
+        // They read it there.
+        if puppet.own {
+            return Ok(());
+        }
         let id = self.message_id(&event.event_id, 0, 0);
         let text = "I am no longer in this conversation on Matrix: what is written here does not \
                     reach me.";

@@ -15,6 +15,10 @@ use crate::bridge::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Origin, Portal};
 
+/// How many texts are remembered that have not come back. Those of one edit, which are its
+/// pieces, and of some before it.
+const MOST_WRITTEN: usize = 64;
+
 impl Bridge {
     #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
     pub(super) async fn on_edit(
@@ -112,7 +116,9 @@ impl Bridge {
             let written: Vec<_> = pieces.iter().map(|piece| derived::written(piece)).collect();
             self.store
                 .amend_message(&known.portal_id(), &known.id, |stored| {
-                    stored.written = written;
+                    stored.written.extend(written);
+                    let too_many = stored.written.len().saturating_sub(MOST_WRITTEN);
+                    stored.written.drain(..too_many);
                 })?;
             self.store.flushed().await?;
         }
@@ -151,7 +157,7 @@ impl Bridge {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
             noted = self
-                .note_pieces(portal, event, known, before, added.len())
+                .note_pieces(speaker, event, known, before, added.len())
                 .await?;
             let added = self
                 .post_pieces(speaker, event, before, added, known.thread.as_ref())
@@ -204,7 +210,9 @@ impl Bridge {
         from: usize,
         count: usize,
     ) -> Result<Vec<Message>, Failure> {
-        if self.other_portals(portal)?.is_empty() {
+        let portal = speaker.portal;
+        let is_own = speaker.voice.is_own();
+        if !is_own && self.other_portals(portal)?.is_empty() {
             return Ok(Vec::new());
         }
         let mut noted = Vec::with_capacity(count);
@@ -218,7 +226,7 @@ impl Bridge {
             self.store.change().message(&piece).commit()?;
             noted.push(piece);
         }
-        self.flush_for_others(portal).await?;
+        self.store.flushed().await?;
         Ok(noted)
     }
 

@@ -140,7 +140,10 @@ impl Bridge {
     fn note_reaction(&self, known: &Message, reaction: &Reaction) -> Result<(), Failure> {
         let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         match (reactions.given.iter_mut()).find(|given| given.event == reaction.event) {
-            Some(noted) => noted.given_at = reaction.given_at,
+            Some(noted) => {
+                noted.given_at = reaction.given_at;
+                noted.username.clone_from(&reaction.username);
+            }
             None => reactions.given.push(reaction.clone()),
         }
         Ok(self.store.change().reactions(known, &reactions).commit()?)

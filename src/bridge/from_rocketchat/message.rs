@@ -39,7 +39,8 @@ impl Bridge {
     ) -> Result<Message, Failure> {
         let ghost = match self.elsewhere(portal, message).await? {
             Some(_) => self.bot_as_ghost().await,
-            None => self.says_as(portal, &message.u).await?,
+            None if is_own_doing(message) => self.says_as(portal, &message.u).await?,
+            None => self.ghost_of(&message.u).await?,
         };
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
@@ -137,11 +138,13 @@ impl Bridge {
         if revision(message) <= known.revision {
             return Ok(());
         }
-        if known.written.contains(&derived::written(&message.msg)) {
+        let words = derived::written(&message.msg);
+        if known.written.contains(&words) {
             // The bridge wrote that for them.
             let portal = known.portal_id();
             self.store.amend_message(&portal, &known.id, |stored| {
                 stored.revision = revision(message);
+                forget_written(stored, &words);
             })?;
             return Ok(());
         }
@@ -149,16 +152,22 @@ impl Bridge {
             Some(_) => Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender),
             None => self.sender_of(portal, &known, &message.u).await?,
         };
+        let is_real = !self.config.is_ours(&known.sender);
+        let sender = sender.filter(|_| !is_real || is_own_doing(message));
         let Some(ghost) = sender else {
-            let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
-            if self.config.is_ours(&known.sender) || by_another {
+            if !is_real {
                 // Of somebody else's words.
                 return Ok(());
             }
-            // They are no longer the bridge's to speak for.
-            let ghost = self.says_as(portal, &message.u).await?;
-            let note = "edited an earlier message; it says now:";
-            self.say_edit(portal, &ghost, message, note, None).await?;
+            // Theirs no more to speak for, or another's words: nobody puts those into the
+            // mouth of somebody real.
+            let editor = message.edited_by.as_ref().unwrap_or(&message.u);
+            let ghost = self.ghost_of(editor).await?;
+            let note = "edited this message; it says now:";
+            let original = known.events.first();
+            let original = original.filter(|_| known.room_id == portal.room_id);
+            self.say_edit(portal, &ghost, message, note, original)
+                .await?;
             let portal = known.portal_id();
             self.store.amend_message(&portal, &known.id, |stored| {
                 stored.revision = revision(message);
@@ -278,6 +287,7 @@ impl Bridge {
         }
         self.store.amend_message(&portal.id, &known.id, |stored| {
             stored.revision = revision(message);
+            stored.written.clear();
             stored.events = events;
             stored.files = files;
             stored.mentions = content.mentions.users;
@@ -319,18 +329,20 @@ impl Bridge {
         };
         let portal_id = known.portal_id();
         if editor.id == message.u.id {
-            let by_bridge = known.written.contains(&derived::written(&message.msg));
+            let words = derived::written(&message.msg);
+            let by_bridge = known.written.contains(&words);
             if by_bridge || self.mirror_own_edit(portal, message, known).await? {
                 self.store.amend_message(&portal_id, &known.id, |stored| {
                     stored.foreign_revision = at;
-                    if !by_bridge {
-                        stored.written.clear();
+                    match by_bridge {
+                        true => forget_written(stored, &words),
+                        false => stored.written.clear(),
                     }
                 })?;
                 return Ok(());
             }
         }
-        let ghost = self.says_as(portal, editor).await?;
+        let ghost = self.ghost_of(editor).await?;
         let note = "edited this message; it says now:";
         // Only in the room that it is in.
         let original = Some(original).filter(|_| known.room_id == portal.room_id);
@@ -512,6 +524,20 @@ impl Bridge {
             .await?;
         let membership = member.as_ref().and_then(|member| member.get("membership"));
         Ok(membership.and_then(Value::as_str) != Some("join"))
+    }
+}
+
+/// Whether it is the author's own doing: not what an integration says in their name, nor
+/// what was imported, nor what a moderator made of it.
+fn is_own_doing(message: &RocketMessage) -> bool {
+    let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
+    !message.bot && message.alias.is_none() && !message.imported && !by_another
+}
+
+/// What the bridge wrote has come back: so has, or never will, what it wrote before.
+fn forget_written(stored: &mut Message, words: &str) {
+    if let Some(at) = stored.written.iter().position(|one| one == words) {
+        stored.written.drain(..=at);
     }
 }
 

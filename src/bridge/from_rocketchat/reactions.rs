@@ -404,9 +404,24 @@ impl Bridge {
         username: &str,
     ) -> Result<crate::store::Puppet, Failure> {
         match self.store.made_puppet(user)? {
-            Some(made) if made.username == username => Ok(made),
-            _ => self.puppet_of(user).await,
+            Some(made) if made.username == username => return Ok(made),
+            _ => {}
         }
+        if self.is_of_ended_link(user, username)? {
+            return Err(Failure::Refused(
+                "It was given with an account on Rocket.Chat that is no longer linked to yours: take it away there.".into(),
+            ));
+        }
+        self.puppet_of(user).await
+    }
+
+    /// Whether a name is neither a puppet's nor that of the account that acts for its user
+    /// now: so it is one that did, or the puppet was renamed.
+    fn is_of_ended_link(&self, user: &ruma::UserId, username: &str) -> Result<bool, Failure> {
+        let now = self.store.puppet(user)?;
+        let made = self.store.made_puppet(user)?;
+        let is_known = (now.iter().chain(&made)).any(|puppet| puppet.username == username);
+        Ok(!is_known && self.store.has_been_linked(user)?)
     }
 
     /// Whether a reaction that was given on Matrix, and is not there, was taken away on
@@ -415,6 +430,9 @@ impl Bridge {
     fn was_taken_there(&self, reaction: &Reaction) -> Result<bool, Failure> {
         let own = self.store.linked_user(&reaction.user)?;
         let by_own = own.is_some_and(|link| link.username == reaction.username);
+        if self.is_of_ended_link(&reaction.user, &reaction.username)? {
+            return Ok(true);
+        }
         Ok(by_own && now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS)
     }
 

@@ -1,5 +1,7 @@
 //! Acting as somebody's own account on Rocket.Chat.
 
+use std::sync::Arc;
+
 use ruma::UserId;
 
 use super::sealed;
@@ -8,7 +10,7 @@ use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::RocketUserId;
 use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
-use crate::store::{Link, Puppet, SealedToken, TokenFrom};
+use crate::store::{EndedLink, Link, Puppet, SealedToken, TokenFrom};
 
 impl Bridge {
     fn sealed_for(user: &UserId, id: &RocketUserId) -> String {
@@ -134,14 +136,50 @@ impl Bridge {
         Err(Failure::NotYet("the account that acts for its user"))
     }
 
+    /// A token that the server gave is worth nothing any more.
+    pub(super) async fn revoke(&self, rocket: &RocketSide, own: &Puppet) {
+        let session = rocket.client.session(own.credentials.clone());
+        if let Err(error) = session.logout().await {
+            tracing::info!(user = %own.matrix_id, %error, "a token that is not used any more could not be revoked");
+        }
+    }
+
     /// Two accounts are no longer one person's: puppet and ghost are as before. Both are
-    /// told. The lock for that must be held.
+    /// told soon. The lock for that must be held.
     pub(super) async fn end_link(&self, link: &Link, why: &str) -> Result<(), Failure> {
         tracing::info!(user = %link.matrix_id, account = %link.rocket_id, why, "a link of two accounts ends");
-        self.store.change().no_link(link).commit()?;
+        let ended = EndedLink {
+            link: link.clone(),
+            why: why.to_owned(),
+        };
+        self.store.change().end_link(&ended).commit()?;
         self.store.flushed().await?;
         self.accounts_changed(link);
-        self.store.forget_rooms_of_puppet(&link.matrix_id)?;
+        self.linking.ended.notify_one();
+        Ok(())
+    }
+
+    /// Tells people of links that have ended, also in an earlier run, for as long as the
+    /// bridge runs.
+    pub(in crate::bridge) async fn tell_of_ended_links(self: Arc<Self>) {
+        loop {
+            for ended in self.store.ended_links() {
+                let told = self
+                    .persevere(async |_| {
+                        self.tell_of_end(&ended).await?;
+                        Ok(self.store.change().told_of_end(&ended).commit()?)
+                    })
+                    .await;
+                if let Err(failure) = told {
+                    tracing::warn!(user = %ended.link.matrix_id, %failure, "somebody could not be told that their accounts are no longer linked");
+                }
+            }
+            self.linking.ended.notified().await;
+        }
+    }
+
+    async fn tell_of_end(&self, ended: &EndedLink) -> Result<(), Failure> {
+        let EndedLink { link, why } = ended;
         let text = format!(
             "`{}` on Matrix and `{}` (`{}`) on Rocket.Chat are no longer linked. {why} What is written on one side is said by the bridge's account for it on the other. `login` links them again.",
             link.matrix_id, link.username, link.rocket_id

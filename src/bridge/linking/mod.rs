@@ -53,6 +53,8 @@ pub(super) struct Linking {
     unfit: Mutex<HashSet<(OwnedRoomId, OwnedUserId)>>,
     /// Held while a link is made or ended, and while a code is entered.
     changing: tokio::sync::Mutex<()>,
+    /// Wakes the task that tells of ends.
+    ended: tokio::sync::Notify,
 }
 
 impl Linking {

@@ -12,6 +12,7 @@ use ruma::events::room::member::MembershipState;
 use ruma::{OwnedUserId, UserId};
 
 use super::locked;
+use crate::bridge::membership::authors::replaced;
 use crate::bridge::membership::{Seat, Why, room_type};
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::TimelineEvent;
@@ -51,7 +52,7 @@ impl Bridge {
         let session = self.rocket().await.client.session(own.credentials);
         for portal in self.store.portals() {
             if room_type(&portal) != Some(RoomType::Group)
-                || !self.store.is_puppet_in_room(&portal.rid, &link.matrix_id)?
+                || !self.store.is_puppet_in_room(&portal.id, &link.matrix_id)?
             {
                 continue;
             }
@@ -101,16 +102,18 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         }
         // Who declines an invitation stays where they are there, and their ghost speaks.
-        let found = self
-            .matrix
-            .bot()
-            .event(&portal.room_id, &event.event_id)
-            .await?;
-        let before = found.as_ref().and_then(|found| {
-            let before = found.json.pointer("/unsigned/prev_content/membership")?;
-            before.as_str()
+        // Where it cannot be found out they stay as well.
+        let bot = self.matrix.bot();
+        let found = bot.event(&portal.room_id, &event.event_id).await?;
+        let before = match found.as_ref().and_then(replaced) {
+            Some(before) => bot.event(&portal.room_id, &before).await?,
+            None => None,
+        };
+        let before = before.as_ref().and_then(|before| {
+            let membership = before.content.get("membership")?;
+            membership.as_str()
         });
-        Ok(before != Some("invite"))
+        Ok(before == Some("join"))
     }
 
     /// Somebody was invited because their account is in the room on Rocket.Chat: a linked
@@ -134,8 +137,8 @@ impl Bridge {
         self.note_puppet_in(portal, &puppet)
     }
 
-    /// A linked person, whose puppet is in a private group, comes there themselves: it is
-    /// the same person. Whether they have come.
+    /// A linked person, whose puppet is in a private group, comes there themselves, if the
+    /// puppet may let them in. Whether they have come.
     pub(in crate::bridge) async fn admit_as_themselves(
         &self,
         portal: &Portal,
@@ -157,22 +160,43 @@ impl Bridge {
             })
             .await;
         match invited {
-            Ok(_) => return Ok(true),
-            Err(failure) if failure.is_permanent() => {}
-            Err(failure) => return Err(failure),
+            Ok(()) => Ok(true),
+            Err(failure) if failure.is_permanent() => Ok(false),
+            Err(failure) => Err(failure),
         }
-        // Members may mostly not invite: the bridge puts the one in the other's place.
-        let rocket = self.rocket().await;
-        match rocket.bot.invite(rid, &RoomType::Group, id).await {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                let failure = Failure::from(error);
-                match failure.is_permanent() {
-                    true => Ok(false),
-                    false => Err(failure),
+    }
+
+    /// The puppet of a linked person, where it goes on for them: in a private group that
+    /// their own account is not in, and that it may not let it into. They are told once.
+    pub(in crate::bridge) async fn goes_on_as_puppet(
+        &self,
+        portal: &Portal,
+        own: &Puppet,
+    ) -> Result<Option<Puppet>, Failure> {
+        let user = &own.matrix_id;
+        if !own.own || !self.store.is_made_puppet_in_room(&portal.id, user)? {
+            return Ok(None);
+        }
+        if self.admit_as_themselves(portal, own).await? {
+            return Ok(None);
+        }
+        let Some(made) = self.store.made_puppet(user)? else {
+            return Ok(None);
+        };
+        if let Some(link) = self.store.linked_user(user)? {
+            let text = format!(
+                "In the private group {} your account {} on Rocket.Chat is no member, and only somebody there can add it: until then {} speaks for you in it.",
+                portal.name, link.username, made.username
+            );
+            let told = self.tell_on_matrix(&link, portal.id.as_str(), &text).await;
+            if let Err(failure) = told {
+                if !failure.is_permanent() {
+                    return Err(failure);
                 }
+                tracing::warn!(%user, %failure, "somebody could not be told about a group");
             }
         }
+        Ok(Some(made))
     }
 
     /// Somebody on Matrix has removed a linked person, and Rocket.Chat refuses to: they come

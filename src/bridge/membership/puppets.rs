@@ -37,18 +37,27 @@ impl Bridge {
         why: Why<'_>,
     ) -> Result<(), Failure> {
         let mut seat = self.seat(portal, user).await?;
-        let puppet = self.store.puppet(user)?;
-        let is_member = match &puppet {
+        let mut puppet = self.store.puppet(user)?;
+        let mut is_member = match &puppet {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
             None => false,
         };
+        let mut was_member = self.store.is_puppet_in_room(&portal.id, user)?;
+        if !is_member
+            && portal.kind == PortalKind::Group
+            && let Some(own) = &puppet
+            && let Some(made) = self.goes_on_as_puppet(portal, own).await?
+        {
+            is_member = self.is_member(portal, &made.credentials.user_id).await?;
+            was_member = true;
+            puppet = Some(made);
+        }
         if let Some(puppet) = &puppet {
             self.tell_of_banned(portal, puppet, &seat, why).await?;
         }
         if !is_member && why.is_outdated() {
             return Ok(());
         }
-        let was_member = self.store.is_puppet_in_room(&portal.id, user)?;
         if was_member && seat.event.is_none() {
             match self.earlier_seat(portal, user).await? {
                 Some(earlier) if matches!(earlier.membership(), "leave" | "ban") => seat = earlier,
@@ -334,7 +343,11 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let user = &puppet.matrix_id;
         // Who is in a direct message is fixed.
-        if room_type(portal).is_none() || self.store.is_puppet_in_room(&portal.id, user)? {
+        let is_in = match puppet.own {
+            true => self.store.is_puppet_in_room(&portal.id, user)?,
+            false => self.store.is_made_puppet_in_room(&portal.id, user)?,
+        };
+        if room_type(portal).is_none() || is_in {
             return Ok(());
         }
         let key = (portal.rid.clone(), user.as_str().to_owned());
@@ -531,6 +544,10 @@ impl Bridge {
         why: Why<'_>,
         failure: &Failure,
     ) -> Result<(), Failure> {
+        // Who has their own account there reads it there.
+        if self.store.linked_user(user)?.is_some() {
+            return Ok(());
+        }
         let known = self.store.room_rights(&portal.id)?;
         let is_tried = matches!(why, Why::News { came: true, .. });
         if known.uninvited.contains(user) && !is_tried {
