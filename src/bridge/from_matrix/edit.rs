@@ -201,10 +201,11 @@ impl Bridge {
     }
 
     /// Notes pieces that are about to be added to a message, for as long as its own record
-    /// does not name them: other rooms of the channel know by that whose they are.
+    /// does not name them: other rooms of the channel know by that whose they are, and this one what
+    /// is not written by somebody's own account themselves.
     async fn note_pieces(
         &self,
-        portal: &Portal,
+        speaker: &Speaker<'_>,
         event: &EventId,
         known: &Message,
         from: usize,
