@@ -201,8 +201,8 @@ impl Bridge {
     }
 
     /// Notes pieces that are about to be added to a message, for as long as its own record
-    /// does not name them: other rooms of the channel know by that whose they are, and this one what
-    /// is not written by somebody's own account themselves.
+    /// does not name them: other rooms of the channel know by that whose they are, and this
+    /// one that somebody's own account did not write them by itself.
     async fn note_pieces(
         &self,
         speaker: &Speaker<'_>,

@@ -213,21 +213,16 @@ impl Bridge {
             Some(account) if account == *self.rocket().await.bot.user_id() => {
                 self.relay_for(&event.sender).await
             }
-<<<<<<< HEAD
             // Who uploaded a file has to post it; words find what another account posted.
-            Some(account) => match self.store.made_puppet(&event.sender)? {
-                Some(made) if moves_file && made.credentials.user_id == account => {
-                    Ok(Voice::Puppet(made))
+            Some(account) if !self.voices.gone().contains(&event.sender) => {
+                match self.store.made_puppet(&event.sender)? {
+                    Some(made) if moves_file && made.credentials.user_id == account => {
+                        Ok(Voice::Puppet(made))
+                    }
+                    _ => Ok(Voice::Puppet(self.puppet_in(portal, &event.sender).await?)),
                 }
-                _ => Ok(Voice::Puppet(self.puppet_in(portal, &event.sender).await?)),
-            },
-            None => self.voice_in(portal, &event.sender).await,
-=======
-            Some(_) if !self.voices.gone().contains(&event.sender) => {
-                Ok(Voice::Puppet(self.puppet_of(&event.sender).await?))
             }
             _ => self.voice_in(portal, &event.sender).await,
->>>>>>> next
         }
     }
 
