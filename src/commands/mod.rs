@@ -8,6 +8,7 @@ mod help;
 mod join;
 mod list;
 mod login;
+mod plumbing;
 mod relay;
 mod resend;
 mod table;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, login, relay, resend, unbridge};
+use super::{bridge, dm, help, join, list, login, plumbing, relay, resend, unbridge};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -66,6 +66,8 @@ pub(super) const COMMANDS: &[Command] = &[
     help::HELP,
     dm::DM,
     bridge::BRIDGE,
+    plumbing::APPROVE,
+    plumbing::REJECT,
     unbridge::UNBRIDGE,
     login::LOGIN,
     login::LOGOUT,

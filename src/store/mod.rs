@@ -22,6 +22,7 @@ mod links;
 mod marked;
 mod members;
 mod messages;
+mod plumbing;
 mod portal_id;
 mod records;
 mod relay;
@@ -45,6 +46,7 @@ pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomP
 pub use inbox::{Accepted, NewEvent};
 pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
 pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
