@@ -136,7 +136,7 @@ impl Bridge {
         };
         let is_theirs = link.matrix_id == known.sender;
         let may = is_theirs && self.speaks_as_themselves(portal, &known.sender).await?;
-        Ok(may.then(|| Ghost {
+        Ok(may.then_some(Ghost {
             user_id: link.matrix_id,
             ..ghost
         }))
