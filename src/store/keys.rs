@@ -515,8 +515,8 @@ pub(super) fn proposal(room: &RoomId, rid: &RocketRoomId) -> Key {
 pub(super) const PROPOSALS: &[u8] = b"~";
 
 /// That a proposal to join two rooms was declined.
-pub(super) fn declined(room: &RoomId, rid: &RocketRoomId) -> Key {
-    key(b'^', &[room.as_str(), rid.as_str()])
+pub(super) fn declined(room: &RoomId, rid: &RocketRoomId, side: &str) -> Key {
+    key(b'^', &[room.as_str(), rid.as_str(), side])
 }
 
 /// All of them.
