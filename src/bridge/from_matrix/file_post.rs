@@ -483,7 +483,8 @@ impl Bridge {
             return Ok(false);
         }
         // The bridge's account posts the files of many: for whom says the name.
-        let is_relayed = self.store.behind_puppet(&post.puppet)?.is_none();
+        let rocket = self.rocket_if_there();
+        let is_relayed = rocket.is_some_and(|rocket| *rocket.bot.user_id() == post.puppet);
         if is_relayed
             && !to_rocketchat::is_named(message.alias.as_deref(), &message.msg, &post.draft.sender)
         {
