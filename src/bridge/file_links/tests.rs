@@ -315,7 +315,7 @@ async fn what_cannot_be_had_is_said_to_be_gone_or_away() {
     let away = rig.link(away).await;
     assert_eq!(rig.get(&away, "").await.0, 503);
     // Neither holds a place.
-    let places = &rig.bridge.file_downloads.0;
+    let places = &rig.bridge.file_downloads.files;
     assert_eq!(places.available_permits(), DOWNLOADS_AT_ONCE);
     let _all = places.acquire_many(DOWNLOADS_AT_ONCE as u32).await.unwrap();
     let film = rig.link(on_matrix("film", None)).await;
