@@ -8,6 +8,7 @@
 
 mod app_door;
 mod audit;
+mod breaker;
 mod catch_up;
 mod command_line;
 mod context;
@@ -34,6 +35,7 @@ mod keyed_lock;
 mod lane;
 mod listener;
 mod look_queue;
+mod loops;
 mod marker;
 mod membership;
 mod mirrored_rooms;
@@ -166,6 +168,9 @@ pub struct Bridge {
     room_states: room_state::RoomStates,
     unmirrored: openings::Unmirrored,
     rounds: endings::Rounds,
+    breaker: breaker::Breaker,
+    /// Portals whose people have been told that something was carried on too often.
+    told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -284,6 +289,8 @@ impl Bridge {
                 room_states: room_state::RoomStates::new(),
                 unmirrored: openings::Unmirrored::default(),
                 rounds: endings::Rounds::default(),
+                breaker: breaker::Breaker::default(),
+                told_of_hops: Mutex::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),

@@ -380,6 +380,9 @@ pub struct Message {
     /// It is pinned on both sides.
     #[serde(default)]
     pub pinned: bool,
+    /// How many bridges had carried it on before it came to this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hops: u32,
     /// Its files that were brought to Matrix, in order.
     #[serde(default)]
     pub files: Vec<MirroredFile>,
@@ -390,6 +393,14 @@ pub struct Message {
     /// edit and delete it there; absent: the puppet of its sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted_by: Option<RocketUserId>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes by reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Message {
@@ -421,6 +432,7 @@ impl Message {
             foreign_revision: 0,
             mentions: Vec::new(),
             pinned: false,
+            hops: 0,
             files: Vec::new(),
             media: None,
             posted_by: None,
