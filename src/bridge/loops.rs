@@ -18,14 +18,16 @@ use crate::store::{InboxEvent, Portal};
 /// MSC4295 proposes, it is far more than anybody needs.
 const MOST_HOPS: u32 = 8;
 
-/// Whether two texts say the same, whatever markup each has.
-fn says_the_same(one: &str, other: &str) -> bool {
+/// Whether an event says what a message does that was posted under this name, whatever
+/// markup each has.
+fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
     let letters = |text: &str| {
         let counted = text.chars().filter(|c| c.is_alphanumeric());
         counted.flat_map(char::to_lowercase).collect::<String>()
     };
     let (one, other) = (letters(one), letters(other));
-    one == other || (!other.is_empty() && one.ends_with(&other))
+    let alias = letters(alias.unwrap_or_default());
+    one.strip_prefix(alias.as_str()) == Some(other.as_str())
 }
 
 /// How many bridges have carried an event on so far, by what it says itself: whoever says
@@ -67,7 +69,9 @@ impl Bridge {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let is_there = there.is_some_and(|there| {
-                there.rid == portal.rid && (there.file.is_some() || says_the_same(body, &there.msg))
+                there.rid == portal.rid
+                    && (there.file.is_some()
+                        || says_the_same(body, there.alias.as_deref(), &there.msg))
             });
             if is_there {
                 tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
@@ -203,11 +207,12 @@ mod tests {
 
     #[test]
     fn what_another_bridge_made_of_a_text_is_known_again() {
-        assert!(says_the_same("Hello *World*", "hello _world_"));
-        assert!(says_the_same("Webhook: hello", "hello"));
-        assert!(!says_the_same("hello", "hello world"));
-        assert!(!says_the_same("something else", "hello"));
-        assert!(!says_the_same("something else", ""));
-        assert!(says_the_same("👍", "👍"));
+        assert!(says_the_same("Hello *World*", None, "hello _world_"));
+        assert!(says_the_same("Webhook: hello", Some("Webhook"), "hello"));
+        assert!(!says_the_same("hello", Some("Webhook"), "hello"));
+        assert!(!says_the_same("hello", None, "hello world"));
+        assert!(!says_the_same("much else and hello", None, "hello"));
+        assert!(!says_the_same("something else", None, ""));
+        assert!(says_the_same("👍", None, "👍"));
     }
 }

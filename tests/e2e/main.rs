@@ -32,6 +32,7 @@ mod kinds;
 mod late;
 mod long_texts;
 mod look_ups;
+mod loops;
 mod membership;
 mod mentions;
 mod mirrored_rooms;
