@@ -42,6 +42,7 @@ mod mirrored_rooms;
 mod openings;
 mod pace;
 mod perseverance;
+mod plumbing;
 mod portals;
 mod power;
 mod puppets;
@@ -83,6 +84,7 @@ use gate::Gate;
 use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
+pub use plumbing::Wishes;
 use queues::Queues;
 pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
@@ -167,6 +169,7 @@ pub struct Bridge {
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: openings::Unmirrored,
+    plumbing: plumbing::Plumbing,
     rounds: endings::Rounds,
     breaker: breaker::Breaker,
     /// Portals whose people have been told that something was carried on too often.
@@ -288,6 +291,7 @@ impl Bridge {
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: openings::Unmirrored::default(),
+                plumbing: plumbing::Plumbing::new(),
                 rounds: endings::Rounds::default(),
                 breaker: breaker::Breaker::default(),
                 told_of_hops: Mutex::default(),
@@ -328,6 +332,7 @@ impl Bridge {
         self.take_up_asked();
         self.watch_for_ends();
         self.take_up_endings();
+        self.look_after_proposals();
         self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }

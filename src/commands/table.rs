@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, relay, resend, unbridge};
+use super::{bridge, dm, help, join, list, plumbing, relay, resend, unbridge};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -52,7 +52,6 @@ pub(super) enum Needs {
 pub(super) enum Audit {
     /// Nothing: it changes nothing.
     Nothing,
-    #[allow(dead_code, reason = "for those that come with a code")]
     /// And not what stood behind it, which may be a secret.
     NotWords,
     /// And, in the store, what stood behind it.
@@ -67,6 +66,8 @@ pub(super) const COMMANDS: &[Command] = &[
     help::HELP,
     dm::DM,
     bridge::BRIDGE,
+    plumbing::APPROVE,
+    plumbing::REJECT,
     unbridge::UNBRIDGE,
     list::LIST,
     join::JOIN,

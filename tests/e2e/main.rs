@@ -36,6 +36,7 @@ mod loops;
 mod membership;
 mod mentions;
 mod mirrored_rooms;
+mod plumbing;
 mod reactions;
 mod relay;
 mod replies;

@@ -148,6 +148,26 @@ async fn relayed_people_say_everything_under_their_name() -> Result<()> {
     ensure!(posted.document["alias"] == name.as_str());
     ensure!(posted.username == World::ROCKET_BOT);
 
+    // A file that is posted and not noted when the bridge is killed, and from then on she
+    // has an account: there is one, and it is still hers to take away.
+    let late = Rule::on("/api/v1/rooms.mediaConfirm")
+        .answer_after_delay(60_000)
+        .times(1);
+    world.rocketchat.control().add_rule(late).await?;
+    let song = Sample::wav(3).named("song.wav");
+    let event = alice.send_captioned(&room, &song, "a song").await?;
+    let first = carol.wait_for_text(&channel, "a song").await?;
+    world.bridge.kill().await?;
+    configure(&world, "never")?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    alice.send_text(&room, "with an account").await?;
+    let own = carol.wait_for_text(&channel, "with an account").await?;
+    ensure!(own.username == world.puppet("alice"), "{:?}", own.document);
+    ensure!(count_of(&carol, &channel, "a song").await? == 1);
+    alice.redact(&room, &event).await?;
+    carol.wait_until_gone(&channel, &first.id).await?;
+
     // What is written on Rocket.Chat comes to her, and nothing of her own comes back.
     carol.send(&channel, "the last word").await?;
     alice.wait_for_text(&room, "the last word").await?;
