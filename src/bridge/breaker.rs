@@ -208,12 +208,14 @@ impl Room {
                     Way::ToRocketChat => (own, other),
                     Way::ToMatrix => (other, own),
                 };
+                // Of several things that these two say to each other people are told once.
+                let is_told = self.stopped.iter().any(|known| known.between == between);
                 self.stopped.push(Stopped {
                     until: now + STOPPED_FOR,
                     between: between.clone(),
                     theme: theme.clone(),
                 });
-                Some(between)
+                Some(between).filter(|_| !is_told)
             }
             _ => None,
         };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
 use super::marker::Marker;
+use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure, derived, marker};
 use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
@@ -68,12 +69,14 @@ impl Bridge {
                 .get("body")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
+            let is_file = content.get("url").is_some() || content.get("file").is_some();
             let is_there = there.is_some_and(|there| {
                 there.rid == portal.rid
-                    && (there.file.is_some()
+                    && (is_file && there.file.is_some()
                         || says_the_same(body, there.alias.as_deref(), &there.msg))
             });
-            if is_there {
+            // Else it was copied, as clients do that pass a message on.
+            if is_there && self.is_served_by_others(&portal).await? {
                 tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
                 return Ok(true);
             }
@@ -103,6 +106,16 @@ impl Bridge {
                 .await?;
         }
         Ok(true)
+    }
+
+    /// Whether another bridge says in the state of a portal's room that it serves it.
+    async fn is_served_by_others(&self, portal: &Portal) -> Result<bool, Failure> {
+        let reader = self.reader(portal).await?;
+        let states = reader.state_of(&portal.room_id, &BRIDGE_STATE).await?;
+        Ok(states.iter().any(|event| {
+            event.content.as_object().is_some_and(|all| !all.is_empty())
+                && !self.config.is_ours(&event.sender)
+        }))
     }
 
     fn told_of_hops(

@@ -43,6 +43,7 @@ mod replies;
 mod rights;
 mod rocketchat_app;
 mod room_state;
+mod several_rooms;
 mod start;
 mod threads;
 mod upgrades;

@@ -134,10 +134,10 @@ impl Bridge {
     }
 
     /// Whether who is added on Rocket.Chat is invited to this of the room's portals: to
-    /// one of them, and to none that only its own people decide about.
+    /// one of them.
     fn invites(&self, portal: &Portal) -> Result<bool, Failure> {
         let first = self.store.portals_of(&portal.rid)?.into_iter().next();
-        Ok(!portal.plumbed && first.is_none_or(|first| first.id == portal.id))
+        Ok(first.is_none_or(|first| first.id == portal.id))
     }
 
     /// Says that a puppet cannot be added whose Matrix user is kept out, if that was tried,
