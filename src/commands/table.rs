@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, plumbing, relay, resend, unbridge};
+use super::{bridge, dm, help, join, list, login, plumbing, relay, resend, unbridge};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -69,6 +69,8 @@ pub(super) const COMMANDS: &[Command] = &[
     plumbing::APPROVE,
     plumbing::REJECT,
     unbridge::UNBRIDGE,
+    login::LOGIN,
+    login::LOGOUT,
     list::LIST,
     join::JOIN,
     join::LEAVE,
