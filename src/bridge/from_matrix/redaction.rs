@@ -199,7 +199,10 @@ impl Bridge {
                 )
                 .await;
             match there {
-                Ok(there) if there.is_none_or(|message| message.t.as_deref() == Some("rm")) => {}
+                Ok(there)
+                    if there
+                        .as_ref()
+                        .is_none_or(|message| message.t.as_deref() == Some("rm")) => {}
                 Ok(_) => return Ok(false),
                 // It is left to the deletion.
                 Err(failure) if failure.is_permanent() => return Ok(false),
