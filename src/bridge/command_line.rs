@@ -22,6 +22,9 @@ pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String;
 
+    /// Whether others may read what the words are answered with.
+    fn may_be_overheard(&self, words: &str) -> bool;
+
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
     fn run<'a>(

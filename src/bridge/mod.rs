@@ -52,6 +52,7 @@ mod router;
 mod server_settings;
 mod spool;
 mod standing;
+mod states;
 mod third_party;
 mod transactions;
 mod upgrade;
@@ -72,7 +73,7 @@ use crate::store::Store;
 pub use app_door::secret as app_secret;
 pub use command_line::{CommandLine, Reply};
 pub use context::{Context, Door, Who};
-pub use direct::OpenedDirect;
+pub use direct::{Named, OpenedDirect};
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
@@ -80,10 +81,12 @@ use gate::Gate;
 use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
+pub use membership::Removal;
 use queues::Queues;
 pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
+pub use states::{BridgeState, PortalState};
 
 /// How long work under way may take to end when the bridge stops. What does not
 /// end by then is taken up again at the next start.

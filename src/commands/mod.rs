@@ -7,9 +7,14 @@ mod dm;
 mod help;
 mod join;
 mod list;
+mod moderation;
+mod people;
 mod resend;
+mod search;
+mod status;
 mod table;
 mod unbridge;
+mod whoami;
 
 use std::sync::Arc;
 
@@ -25,6 +30,11 @@ pub struct Commands;
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
         help::greeting(bridge, inviter)
+    }
+
+    fn may_be_overheard(&self, words: &str) -> bool {
+        let name = words.split_whitespace().next().unwrap_or_default();
+        table::named(&name.to_lowercase()).is_none_or(|command| !command.private)
     }
 
     fn run<'a>(
@@ -81,7 +91,7 @@ const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the 
 fn may_give(bridge: &Bridge, context: &Context, command: &Command) -> bool {
     let by_rule = bridge.rule_for(context, command.name);
     by_rule.unwrap_or(match command.needs {
-        Needs::Nothing | Needs::RoomRights => true,
+        Needs::Nothing | Needs::MirroredRoom | Needs::RoomRights => true,
         Needs::Admin => bridge.is_admin(context),
     })
 }

@@ -25,6 +25,7 @@ use ruma::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::context::{Context, Door, Who};
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
 use crate::matrix;
@@ -296,7 +297,9 @@ impl Bridge {
     /// gave it.
     pub(super) fn join_unsaid(&self, by: &UserId, redacted: &EventId) -> Result<(), Failure> {
         // Others gave none, and redact as often as they like.
-        if !self.config.bridge.admins.iter().any(|admin| admin == by) {
+        let may_be = self.config.bridge.admins.iter().any(|admin| admin == by)
+            || !self.config.commands.rules.is_empty();
+        if !may_be {
             return Ok(());
         }
         for join in self.store.remote_joins() {
@@ -351,13 +354,28 @@ impl Bridge {
         self.remote_joins.ended(&join);
     }
 
+    /// Whether somebody who gave the command to join may do so now.
+    fn may_still_ask(&self, caller: &UserId, room: &RoomId) -> bool {
+        let context = Context {
+            who: Who::Matrix(caller.to_owned()),
+            door: Door::Matrix,
+            room: Some(room.to_owned()),
+            rid: None,
+            id: String::new(),
+            event: None,
+            prefix: "",
+        };
+        self.rule_for(&context, "join")
+            .unwrap_or_else(|| self.is_admin(&context))
+    }
+
     async fn try_join(self: &Arc<Self>, join: RemoteJoin) -> Result<(), Failure> {
         let Some(join) = self.still_asked(&join)? else {
             return Ok(());
         };
         let outcome = match &join.asked {
             // Somebody who was one when the command was given.
-            JoinAsked::Command { caller, .. } if !self.config.bridge.admins.contains(caller) => {
+            JoinAsked::Command { caller, room, .. } if !self.may_still_ask(caller, room) => {
                 Outcome::Refused(Vec::new())
             }
             _ => self.enter_elsewhere(&join).await,
