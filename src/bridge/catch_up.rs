@@ -12,7 +12,7 @@ use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Message, Room, RoomType, SyncResult, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
-use crate::store::{Portal, PortalKind};
+use crate::store::{Portal, PortalId, PortalKind};
 
 /// How far before the cursor is read, in ms. `_updatedAt` is stamped before the
 /// document is written, and streams do not keep the order of the stamps.
@@ -36,22 +36,22 @@ const BEFORE_ROUNDS: usize = 100;
 impl Bridge {
     /// Reads a portal's room back from its cursor, in a task of its own, and again
     /// until that succeeds: a room that is not read back is deaf.
-    pub(super) fn read_back(self: &Arc<Self>, rid: RocketRoomId) {
+    pub(super) fn read_back(self: &Arc<Self>, id: PortalId) {
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(failure) = bridge.read_back_now(&rid).await {
-                bridge.read_back_again(&rid, failure).await;
+            if let Err(failure) = bridge.read_back_now(&id).await {
+                bridge.read_back_again(&id, failure).await;
             }
         });
     }
 
     /// Reads a room back that could not be, until that succeeds.
-    async fn read_back_again(self: &Arc<Self>, rid: &RocketRoomId, mut failure: Failure) {
+    async fn read_back_again(self: &Arc<Self>, id: &PortalId, mut failure: Failure) {
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
         loop {
-            tracing::error!(%rid, %failure, "a room could not be read back; nothing of it is mirrored until that succeeds");
+            tracing::error!(portal = %id, %failure, "a room could not be read back; nothing of it is mirrored until that succeeds");
             tokio::time::sleep(backoff.next_pause(None)).await;
-            match self.read_back_now(rid).await {
+            match self.read_back_now(id).await {
                 Ok(()) => return,
                 Err(another) => failure = another,
             }
@@ -61,14 +61,14 @@ impl Bridge {
     /// Reads rooms back, those first in which people have talked last: what was written
     /// while nobody listened is in these. With thousands, the last come after minutes;
     /// who speaks in one does not wait for that (see [`Bridge::read_back_first`]).
-    pub(super) fn read_back_all(self: &Arc<Self>, rids: Vec<RocketRoomId>) {
+    pub(super) fn read_back_all(self: &Arc<Self>, portals: Vec<PortalId>) {
         let bridge = Arc::clone(self);
-        let (connection, count) = (self.rooms.connection(), rids.len());
+        let (connection, count) = (self.rooms.connection(), portals.len());
         tokio::spawn(async move {
-            let rids = bridge.last_talked_first(rids).await;
+            let portals = bridge.last_talked_first(portals).await;
             // A task for each of ten thousand rooms would take memory for nothing.
             let places = Arc::new(tokio::sync::Semaphore::new(READ_BACKS_AT_ONCE));
-            for (number, rid) in rids.into_iter().enumerate() {
+            for (number, id) in portals.into_iter().enumerate() {
                 if number == BEFORE_ROUNDS {
                     bridge.begin_rounds();
                 }
@@ -82,9 +82,9 @@ impl Bridge {
                 }
                 let bridge = Arc::clone(&bridge);
                 tokio::spawn(async move {
-                    if let Err(failure) = bridge.read_back_now(&rid).await {
+                    if let Err(failure) = bridge.read_back_now(&id).await {
                         drop(place);
-                        bridge.read_back_again(&rid, failure).await;
+                        bridge.read_back_again(&id, failure).await;
                     }
                 });
             }
@@ -117,9 +117,9 @@ impl Bridge {
 
     /// These rooms with those first in which people have talked last on Rocket.Chat. The
     /// others keep their order.
-    async fn last_talked_first(&self, rids: Vec<RocketRoomId>) -> Vec<RocketRoomId> {
-        if rids.len() <= READ_BACKS_AT_ONCE {
-            return rids;
+    async fn last_talked_first(&self, mut portals: Vec<PortalId>) -> Vec<PortalId> {
+        if portals.len() <= READ_BACKS_AT_ONCE {
+            return portals;
         }
         let rocket = self.rocket().await;
         let types = [RoomType::Channel, RoomType::Group];
@@ -135,67 +135,66 @@ impl Bridge {
                 .collect(),
             Err(error) => {
                 tracing::debug!(%error, "where people have talked last is not known");
-                return rids;
+                return portals;
             }
         };
-        let mut rids = rids;
-        rids.sort_by_key(|rid| first.get(rid).copied().unwrap_or(usize::MAX));
-        rids
+        portals.sort_by_cached_key(|id| first.get(&id.rid()).copied().unwrap_or(usize::MAX));
+        portals
     }
 
     /// Reads a room back before those whose turn it is, because somebody has spoken in
     /// it. Its turn comes all the same, also where this fails.
-    pub(super) fn read_back_first(self: &Arc<Self>, rid: &RocketRoomId) {
+    pub(super) fn read_back_first(self: &Arc<Self>, id: &PortalId) {
         // Without a socket nothing would become of it.
-        if !self.rooms.is_listening() || !self.reading_first().insert(rid.clone()) {
+        if !self.rooms.is_listening() || !self.reading_first().insert(id.clone()) {
             return;
         }
-        let (bridge, rid) = (Arc::clone(self), rid.clone());
+        let (bridge, id) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
-            if let Err(failure) = bridge.read_back_among(&rid, &bridge.first_read_backs).await {
-                tracing::debug!(%rid, %failure, "a room could not be read back before its turn");
+            if let Err(failure) = bridge.read_back_among(&id, &bridge.first_read_backs).await {
+                tracing::debug!(portal = %id, %failure, "a room could not be read back before its turn");
             }
-            bridge.reading_first().remove(&rid);
+            bridge.reading_first().remove(&id);
         });
     }
 
-    fn reading_first(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<RocketRoomId>> {
+    fn reading_first(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<PortalId>> {
         self.reading_first
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Reads a portal's room back from its cursor.
-    pub(super) async fn read_back_now(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        self.read_back_among(rid, &self.read_backs).await
+    pub(super) async fn read_back_now(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        self.read_back_among(id, &self.read_backs).await
     }
 
     /// The same, in turn with others for these places.
     async fn read_back_among(
         self: &Arc<Self>,
-        rid: &RocketRoomId,
+        id: &PortalId,
         places: &tokio::sync::Semaphore,
     ) -> Result<(), Failure> {
         loop {
-            let Some(portal) = self.store.portal(rid)? else {
+            let Some(portal) = self.store.portal(id)? else {
                 return Ok(());
             };
             // Never closed.
             let _slot = places.acquire().await;
-            let stored = self.store.cursor(rid)?.unwrap_or(portal.since);
-            let Some(reading) = self.rooms.start_reading(rid, stored) else {
+            let stored = self.store.cursor(id)?.unwrap_or(portal.since);
+            let Some(reading) = self.rooms.start_reading(id, stored) else {
                 return Ok(());
             };
             let since = Timestamp((reading.position - OVERLAP_MS).max(portal.since - 1));
             let read = match self.persevere(|_| self.sync(&portal, since)).await {
                 Ok(read) => read,
                 Err(failure) => {
-                    self.rooms.stop_reading(rid, reading);
+                    self.rooms.stop_reading(id, reading);
                     return Err(failure);
                 }
             };
             if read.unreadable > 0 {
-                tracing::error!(%rid, messages = read.unreadable, "messages that cannot be read are left out");
+                tracing::error!(portal = %id, messages = read.unreadable, "messages that cannot be read are left out");
             }
             let documents = documents_in_order(read);
             if self.has_unknown(&portal, &documents)? {
@@ -203,16 +202,16 @@ impl Bridge {
                 // homeserver's answer was lost with it.
                 let adopted = self.persevere(|_| self.adopt_delivered(&portal)).await;
                 if let Err(failure) = adopted {
-                    tracing::warn!(%rid, %failure, "cannot see what has been delivered before");
+                    tracing::warn!(portal = %id, %failure, "cannot see what has been delivered before");
                 }
             }
             let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
             let outcome = self
                 .rooms
-                .finish_reading(rid, reading, documents, is_direct, |jobs| {
-                    self.enqueue_jobs(rid, jobs);
+                .finish_reading(id, reading, documents, is_direct, |jobs| {
+                    self.enqueue_jobs(id, jobs);
                 });
-            self.store_cursor(rid, outcome.moved);
+            self.store_cursor(id, outcome.moved);
             if !outcome.read_back {
                 return Ok(());
             }
@@ -226,16 +225,16 @@ impl Bridge {
             .rooms_read
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(portal.rid.clone())
+            .insert(portal.id.clone())
         {
             return Ok(false);
         }
         // Perhaps it is a portal since a moment ago. The others are looked at when they are
         // made.
         if matches!(portal.kind, PortalKind::Direct { .. })
-            && self.store.room_state(&portal.rid)?.bridge_info.is_empty()
+            && self.store.room_state(&portal.id)?.bridge_info.is_empty()
         {
-            self.compare_room(&portal.rid);
+            self.compare_room(&portal.id);
         }
         for document in documents {
             if let Document::Message(message) = document
@@ -248,7 +247,7 @@ impl Bridge {
             }
             // Gone before the store knew of it, and perhaps on Matrix.
             if let Document::Deleted { id, .. } = document
-                && self.store.message(&portal.rid, id)?.is_none()
+                && self.store.message(&portal.id, id)?.is_none()
             {
                 return Ok(true);
             }
@@ -258,7 +257,7 @@ impl Bridge {
 
     /// Whether the store knows nothing of a message, or not of its last edit.
     fn is_news(&self, portal: &Portal, message: &Message) -> Result<bool, Failure> {
-        let known = self.store.message(&portal.rid, &message.id)?;
+        let known = self.store.message(&portal.id, &message.id)?;
         Ok(known.is_none_or(|known| super::from_rocketchat::revision(message) > known.revision))
     }
 
@@ -285,7 +284,7 @@ impl Bridge {
     /// one. It is opened for that, and not because it has ended.
     pub(super) async fn goes_on(&self, room: &Room) -> Result<bool, Failure> {
         // What keeps old messages from coming again (see the end of portals).
-        let Some(cursor) = self.store.cursor(&room.id)? else {
+        let Some(cursor) = self.store.cursor(&PortalId::own(&room.id))? else {
             return Ok(true);
         };
         let Some(kind) = self.direct_people(room).await? else {
@@ -308,7 +307,10 @@ impl Bridge {
         for message in &read.updated {
             if is_by_people(message)
                 && self.store.behind_puppet(&message.u.id)?.is_none()
-                && self.store.message(rid, &message.id)?.is_none()
+                && self
+                    .store
+                    .message(&PortalId::own(rid), &message.id)?
+                    .is_none()
             {
                 return Ok(true);
             }
@@ -317,26 +319,26 @@ impl Bridge {
     }
 
     /// Queues documents of a room, in their order.
-    pub(super) fn enqueue_jobs(&self, rid: &RocketRoomId, jobs: Vec<Job>) {
+    pub(super) fn enqueue_jobs(&self, portal: &PortalId, jobs: Vec<Job>) {
         let jobs = jobs.into_iter().map(|job| (job.document.place(), job));
-        self.to_matrix.push(rid, jobs);
+        self.to_matrix.push(portal, jobs);
     }
 
     /// Notes that a document has been dealt with.
-    pub(super) fn document_done(self: &Arc<Self>, rid: &RocketRoomId, ticket: i64) {
-        let Outcome { moved, read_back } = self.rooms.finish(rid, ticket);
-        self.store_cursor(rid, moved);
+    pub(super) fn document_done(self: &Arc<Self>, id: &PortalId, ticket: i64) {
+        let Outcome { moved, read_back } = self.rooms.finish(id, ticket);
+        self.store_cursor(id, moved);
         if read_back {
-            self.read_back(rid.clone());
+            self.read_back(id.clone());
         }
     }
 
-    fn store_cursor(&self, rid: &RocketRoomId, moved: Option<i64>) {
+    fn store_cursor(&self, id: &PortalId, moved: Option<i64>) {
         if let Some(at) = moved
-            && let Err(error) = self.store.change().cursor(rid, at).commit()
+            && let Err(error) = self.store.change().cursor(id, at).commit()
         {
             // An older cursor only means that more is read back.
-            tracing::error!(%rid, %error, "the cursor could not be stored");
+            tracing::error!(portal = %id, %error, "the cursor could not be stored");
         }
     }
 }

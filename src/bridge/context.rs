@@ -132,7 +132,7 @@ impl Bridge {
     pub fn portals_here(&self, context: &Context) -> Result<Vec<Portal>, StoreError> {
         let found = match (&context.room, &context.rid) {
             (Some(room), _) => self.store.portal_of_room(room)?,
-            (None, Some(rid)) => self.store.portal(rid)?,
+            (None, Some(rid)) => return self.store.portals_of(rid),
             (None, None) => None,
         };
         Ok(found.into_iter().collect())

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
 use crate::secret::Secret;
+use crate::store::PortalId;
 
 /// The characters of Rocket.Chat's own ids: those that are not mistaken for
 /// one another.
@@ -82,8 +83,8 @@ pub(super) fn ending_id(room: &RoomId, begun: i64) -> OwnedTransactionId {
 
 /// The id of the message that says the same on Rocket.Chat. Nobody without the key
 /// knows it before it is there.
-pub(super) fn ending_message_id(key: &Secret, rid: &RocketRoomId, begun: i64) -> RocketMessageId {
-    rocket_id(keyed(key, "ending", &format!("{rid} {begun}")))
+pub(super) fn ending_message_id(key: &Secret, portal: &PortalId, begun: i64) -> RocketMessageId {
+    rocket_id(keyed(key, "ending", &format!("{portal} {begun}")))
 }
 
 /// The id of the profile that a name stands for (MSC4144).
@@ -103,7 +104,7 @@ pub(super) fn said(content: &serde_json::Value) -> String {
 /// it because Synapse's cache for appservices is keyed without the user: two
 /// ghosts with one id in one room would lose the second message.
 pub(super) fn transaction_id(
-    rid: &RocketRoomId,
+    portal: &PortalId,
     ghost: &UserId,
     message: &RocketMessageId,
     revision: i64,
@@ -112,7 +113,7 @@ pub(super) fn transaction_id(
     let bytes = digest(
         "transaction",
         &[
-            rid.as_str(),
+            portal.as_str(),
             ghost.as_str(),
             message.as_str(),
             &revision.to_string(),
@@ -130,8 +131,8 @@ pub(super) fn notice_id(event: &EventId, about: &str) -> OwnedTransactionId {
 }
 
 /// The transaction id of a notice about a room.
-pub(super) fn state_notice_id(rid: &RocketRoomId, about: &[&str]) -> OwnedTransactionId {
-    let parts: Vec<&str> = std::iter::once(rid.as_str())
+pub(super) fn state_notice_id(portal: &PortalId, about: &[&str]) -> OwnedTransactionId {
+    let parts: Vec<&str> = std::iter::once(portal.as_str())
         .chain(about.iter().copied())
         .collect();
     let bytes = digest("notice about a room", &parts);
@@ -188,8 +189,8 @@ pub(super) fn puppet_password(user: &UserId, as_token: &Secret) -> Secret {
 }
 
 /// The id in the link to a file of a message: the same however often it is made.
-pub(super) fn link_id(rid: &RocketRoomId, message: &RocketMessageId, file: &str) -> String {
-    let bytes = digest("link", &[rid.as_str(), message.as_str(), file]);
+pub(super) fn link_id(portal: &PortalId, message: &RocketMessageId, file: &str) -> String {
+    let bytes = digest("link", &[portal.as_str(), message.as_str(), file]);
     URL_SAFE_NO_PAD.encode(&bytes[..18])
 }
 
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn two_ghosts_never_share_a_transaction() {
-        let rid = RocketRoomId::new("r");
+        let rid = PortalId::own(&RocketRoomId::new("r"));
         let message = RocketMessageId::new("m");
         let one = transaction_id(&rid, user_id!("@a:x.org"), &message, 0, "0");
         let other = transaction_id(&rid, user_id!("@b:x.org"), &message, 0, "0");

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::Bridge;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{self, Event, Realtime, Stream};
-use crate::store::{Portal, PortalKind};
+use crate::store::{Portal, PortalId, PortalKind};
 
 /// How many sockets there are at the most. The one that was used longest ago
 /// gives way; its rooms are looked at like all others.
@@ -61,7 +61,7 @@ impl Bridge {
             if let Some(oldest) = oldest.map(|(user, _)| user.clone())
                 && let Some(socket) = sockets.remove(&oldest)
             {
-                self.rooms.miss(socket.rooms.keys());
+                self.miss_directs(socket.rooms.keys());
                 tokio::spawn(socket.realtime.shutdown());
             }
         }
@@ -82,13 +82,19 @@ impl Bridge {
         );
     }
 
+    /// From now on something may be missed in these direct messages.
+    fn miss_directs<'a>(&self, rids: impl IntoIterator<Item = &'a RocketRoomId>) {
+        let portals: Vec<_> = rids.into_iter().map(PortalId::own).collect();
+        self.rooms.miss(&portals);
+    }
+
     /// Takes what a puppet's socket brings, until it is closed.
     async fn route_direct(self: Arc<Self>, user: OwnedUserId, mut events: mpsc::Receiver<Event>) {
         while let Some(event) = events.recv().await {
             match &event {
                 Event::Disconnected { .. } => {
                     let rooms = self.note_heard(&user, None, false).await;
-                    self.rooms.miss(&rooms);
+                    self.miss_directs(&rooms);
                     continue;
                 }
                 Event::Subscribed(Stream::RoomMessages(rid)) => {
@@ -102,7 +108,7 @@ impl Bridge {
                 }
                 Event::Unreadable(unreadable) if unreadable.maybe_message => {
                     for rid in self.followed(&user).await {
-                        self.read_back(rid);
+                        self.read_back_room(&rid);
                     }
                 }
                 Event::Unauthorized => {

@@ -18,7 +18,7 @@ use super::{Bridge, Failure, derived};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::RoomOrder;
-use crate::store::PortalKind;
+use crate::store::{PortalId, PortalKind};
 
 /// How long between two looks: half of it is what a direct message waits on
 /// average.
@@ -116,7 +116,7 @@ impl Bridge {
                 {
                     continue;
                 }
-                if let Err(failure) = self.read_back_now(&portal.rid).await {
+                if let Err(failure) = self.read_back_now(&portal.id).await {
                     tracing::warn!(rid = %portal.rid, %failure, "a direct message could not be read back");
                 }
                 tokio::time::sleep(BETWEEN_ROUNDS).await;
@@ -143,7 +143,7 @@ impl Bridge {
             for room in page.items {
                 let look = Look {
                     messages: room.msgs,
-                    arrivals: self.rooms.arrivals(&room.id),
+                    arrivals: self.rooms.arrivals(&PortalId::own(&room.id)),
                 };
                 let earlier = self.direct_watch.of(&room.id);
                 if earlier.is_some_and(|earlier| earlier.messages == look.messages) {
@@ -211,17 +211,17 @@ impl Bridge {
         }
         // A room that was opened and not written in yet needs nothing; one whose last
         // message was deleted does.
-        if room.msgs == 0 && self.store.portal(&room.id)?.is_none() {
+        if room.msgs == 0 && self.store.own_portal(&room.id)?.is_none() {
             return Ok(());
         }
         if !missing && self.is_heard(&room.id).await {
             return Ok(());
         }
-        if self.store.portal(&room.id)?.is_none() && !self.goes_on(room).await? {
+        if self.store.own_portal(&room.id)?.is_none() && !self.goes_on(room).await? {
             return Ok(());
         }
         if let Some(portal) = self.open_direct(room).await? {
-            self.read_back(portal.rid.clone());
+            self.read_back(portal.id.clone());
             self.follow_direct(portal);
         }
         Ok(())

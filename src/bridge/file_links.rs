@@ -56,7 +56,7 @@ impl Bridge {
             FileSource::Matrix { mxc, .. } => mxc.as_str(),
             FileSource::RocketChat { file, .. } => file.as_str(),
         };
-        let id = derived::link_id(&file.rid, &file.message, of);
+        let id = derived::link_id(&file.portal, &file.message, of);
         let until = match self.store.file_link(&id)? {
             Some(known) if known.until > now_ms() => known.until,
             _ => ends_at(now_ms(), media.link_lifetime),

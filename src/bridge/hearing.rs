@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::cursor::Cursor;
 use super::from_rocketchat::{Document, Job};
 use crate::rocketchat::RocketRoomId;
+use crate::store::PortalId;
 
 /// How many documents of one room may wait before the room stops taking them
 /// from the socket and is read back later instead: memory stays bounded when the
@@ -17,7 +18,7 @@ const LONGEST_QUEUE: usize = 2_000;
 /// What is known of each portal's Rocket.Chat side while the bridge runs.
 #[derive(Default)]
 pub(super) struct Rooms {
-    rooms: Mutex<HashMap<RocketRoomId, Room>>,
+    rooms: Mutex<HashMap<PortalId, Room>>,
     listening: AtomicBool,
     connections: AtomicU64,
 }
@@ -64,7 +65,7 @@ pub(super) struct Outcome {
 }
 
 impl Rooms {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RocketRoomId, Room>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PortalId, Room>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,24 +90,30 @@ impl Rooms {
 
     /// From now on something may be missed in these rooms; readings under way
     /// count no more.
-    pub(super) fn miss<'a>(&self, rids: impl IntoIterator<Item = &'a RocketRoomId>) {
+    pub(super) fn miss<'a>(&self, portals: impl IntoIterator<Item = &'a PortalId>) {
         let mut rooms = self.lock();
-        for rid in rids {
-            if let Some(room) = rooms.get_mut(rid) {
+        for portal in portals {
+            if let Some(room) = rooms.get_mut(portal) {
                 room.miss();
             }
         }
     }
 
+    /// The portals of a room but the bridge's own, as far as they are heard.
+    pub(super) fn further_of(&self, rid: &RocketRoomId) -> Vec<PortalId> {
+        let is_further = |id: &&PortalId| !id.is_own() && id.rid() == *rid;
+        self.lock().keys().filter(is_further).cloned().collect()
+    }
+
     /// A room that is mirrored no more.
-    pub(super) fn forget(&self, rid: &RocketRoomId) {
-        self.lock().remove(rid);
+    pub(super) fn forget(&self, portal: &PortalId) {
+        self.lock().remove(portal);
     }
 
     /// From now on deletions in the room are heard; those before have to be read
     /// back.
-    pub(super) fn hear_deletions(&self, rid: &RocketRoomId) {
-        if let Some(room) = self.lock().get_mut(rid) {
+    pub(super) fn hear_deletions(&self, portal: &PortalId) {
+        if let Some(room) = self.lock().get_mut(portal) {
             room.hears_deletions = true;
         }
     }
@@ -116,12 +123,12 @@ impl Rooms {
     /// latter: it is left, and the room could be read back at once.
     pub(super) fn arrive(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         document: Document,
         enqueue: impl FnOnce(Vec<Job>),
     ) -> bool {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(rid) else {
+        let Some(room) = rooms.get_mut(portal) else {
             return true;
         };
         room.arrivals += 1;
@@ -140,15 +147,15 @@ impl Rooms {
     }
 
     /// How many documents of the room came from a socket so far.
-    pub(super) fn arrivals(&self, rid: &RocketRoomId) -> u64 {
-        self.lock().get(rid).map_or(0, |room| room.arrivals)
+    pub(super) fn arrivals(&self, portal: &PortalId) -> u64 {
+        self.lock().get(portal).map_or(0, |room| room.arrivals)
     }
 
     /// Begins to read a room back; none when that is under way already (then it is
     /// done once more afterwards).
-    pub(super) fn start_reading(&self, rid: &RocketRoomId, stored: i64) -> Option<Reading> {
+    pub(super) fn start_reading(&self, portal: &PortalId, stored: i64) -> Option<Reading> {
         let mut rooms = self.lock();
-        let room = rooms.entry(rid.clone()).or_insert_with(|| Room {
+        let room = rooms.entry(portal.clone()).or_insert_with(|| Room {
             cursor: Cursor::at(stored),
             state: State::Missing,
             reading: 0,
@@ -172,8 +179,8 @@ impl Rooms {
     }
 
     /// Reading back failed: as if it had not begun.
-    pub(super) fn stop_reading(&self, rid: &RocketRoomId, reading: Reading) {
-        if let Some(room) = self.lock().get_mut(rid)
+    pub(super) fn stop_reading(&self, portal: &PortalId, reading: Reading) {
+        if let Some(room) = self.lock().get_mut(portal)
             && room.reading == reading.number
         {
             room.miss();
@@ -186,14 +193,14 @@ impl Rooms {
     /// when something was missed meanwhile: the room is read back once more then.
     pub(super) fn finish_reading(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         reading: Reading,
         read: Vec<Document>,
         has_own_ears: bool,
         enqueue: impl FnOnce(Vec<Job>),
     ) -> Outcome {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(rid) else {
+        let Some(room) = rooms.get_mut(portal) else {
             return Outcome::default();
         };
         if room.reading != reading.number {
@@ -227,17 +234,17 @@ impl Rooms {
 
     /// What happened since that time (ms) is to be dealt with once more: the room is to
     /// be read back.
-    pub(super) fn rewind(&self, rid: &RocketRoomId, to: i64) {
-        if let Some(room) = self.lock().get_mut(rid) {
+    pub(super) fn rewind(&self, portal: &PortalId, to: i64) {
+        if let Some(room) = self.lock().get_mut(portal) {
             room.cursor.rewind(to);
             room.miss();
         }
     }
 
     /// Work on a document is done.
-    pub(super) fn finish(&self, rid: &RocketRoomId, ticket: i64) -> Outcome {
+    pub(super) fn finish(&self, portal: &PortalId, ticket: i64) -> Outcome {
         let mut rooms = self.lock();
-        let Some(room) = rooms.get_mut(rid) else {
+        let Some(room) = rooms.get_mut(portal) else {
             return Outcome::default();
         };
         room.waiting = room.waiting.saturating_sub(1);
@@ -275,8 +282,8 @@ mod tests {
     use super::*;
     use crate::rocketchat::RocketMessageId;
 
-    fn room() -> RocketRoomId {
-        RocketRoomId::new("r")
+    fn room() -> PortalId {
+        PortalId::own(&RocketRoomId::new("r"))
     }
 
     fn document(id: &str) -> Document {

@@ -281,7 +281,7 @@ impl Bridge {
         let from = since.saturating_sub(MARGIN_MS);
         let mut portals = self.store.portals();
         portals.sort_by_cached_key(|portal| {
-            let spoken = self.store.cursor(&portal.rid).ok().flatten();
+            let spoken = self.store.cursor(&portal.id).ok().flatten();
             std::cmp::Reverse(spoken.unwrap_or(portal.since))
         });
         let mut turns = Turns::new(portals);

@@ -51,10 +51,10 @@ impl Bridge {
         room: &Room,
         again: bool,
     ) -> Result<Option<Portal>, Failure> {
-        let Some(parent) = self.store.portal(parent)? else {
+        let Some(parent) = self.store.own_portal(parent)? else {
             return Ok(None);
         };
-        let is_new = self.store.portal(&room.id)?.is_none();
+        let is_new = !self.store.is_mirrored(&room.id)?;
         if is_new && !again && self.store.unbridged(&room.id)?.is_some() {
             return Ok(None);
         }
@@ -189,7 +189,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         if user == rocket.bot.user_id() {
-            let is_new = self.store.portal(rid)?.is_none() && !self.ended_since(rid, came)?;
+            let is_new = !self.store.is_mirrored(rid)? && !self.ended_since(rid, came)?;
             if is_new
                 && let Some(portal) = self.open_unless_refused(rid).await?
                 && let Some(room) = rocket.bot.room_as_admin(rid).await?
@@ -204,7 +204,11 @@ impl Bridge {
         let Some(puppet) = self.store.puppet(&matrix_user)? else {
             return Ok(());
         };
-        let is_known = self.store.portal(rid)?.is_some();
+        let is_known = self.store.is_mirrored(rid)?;
+        if is_known && self.store.own_portal(rid)?.is_none() {
+            // Its other rooms are told by the message about who came.
+            return Ok(());
+        }
         // The news may be old.
         let subscriptions = self
             .as_puppet(&puppet, |session| async move {
@@ -245,7 +249,7 @@ impl Bridge {
         self: &Arc<Self>,
         rid: &RocketRoomId,
     ) -> Result<Option<Portal>, Failure> {
-        if let Some(portal) = self.store.portal(rid)? {
+        if let Some(portal) = self.store.own_portal(rid)? {
             return Ok(Some(portal));
         }
         match self.open_by_id(rid, false, true).await {
@@ -306,15 +310,17 @@ impl Bridge {
     pub(super) async fn look_at_own_subscriptions(self: &Arc<Self>) -> Result<(), Failure> {
         let since = self.store.subscriptions_seen()?;
         let now = now_ms();
-        let rocket = self.rocket().await;
-        let seen = rocket.bot.subscriptions(None).await?;
         if let Some(since) = since {
+            let from = since - OVERLAP_MS;
+            let rocket = self.rocket().await;
+            // Not all of them: of thousands that keeps the server busy for a second.
+            let seen = rocket.bot.subscriptions(Some(Timestamp(from))).await?;
             let bot = rocket.bot.user_id().clone();
             for subscription in seen.updated {
                 let came = subscription.ts.map_or(0, |at| at.0);
-                if came > since - OVERLAP_MS
+                if came > from
                     && matches!(subscription.t, RoomType::Channel | RoomType::Group)
-                    && self.store.portal(&subscription.rid)?.is_none()
+                    && !self.store.is_mirrored(&subscription.rid)?
                 {
                     self.invited_on_rocketchat(&subscription.rid, &bot, came)
                         .await?;

@@ -68,7 +68,7 @@ use tokio::sync::watch;
 use crate::config::{Config, Registration};
 use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
-use crate::store::Store;
+use crate::store::{PortalId, Store};
 
 pub use app_door::secret as app_secret;
 pub use command_line::{CommandLine, Reply};
@@ -109,8 +109,8 @@ pub struct Bridge {
     rocket_gate: Gate,
     /// Matrix events by Matrix room.
     to_rocket: Queues<OwnedRoomId, Waiting>,
-    /// Rocket.Chat documents by Rocket.Chat room.
-    to_matrix: Queues<RocketRoomId, Job>,
+    /// Rocket.Chat documents by portal.
+    to_matrix: Queues<PortalId, Job>,
     /// What the App on Rocket.Chat was answered.
     answered: app_door::Answered,
     paces: pace::Paces,
@@ -128,14 +128,14 @@ pub struct Bridge {
     read_backs: tokio::sync::Semaphore,
     /// As `read_backs`, for rooms in which somebody speaks before their turn.
     first_read_backs: tokio::sync::Semaphore,
-    reading_first: Mutex<std::collections::HashSet<RocketRoomId>>,
+    reading_first: Mutex<std::collections::HashSet<PortalId>>,
     /// As `read_backs`, for whoever looks into a room for what it has done. It is of its
     /// own because those hold a place of `attempts`, for which who reads back waits.
     looks: tokio::sync::Semaphore,
     /// Shared by all for whom people and channels are looked up, each with several requests.
     look_ups: tokio::sync::Semaphore,
     /// Rooms that have been read back in this run.
-    rooms_read: Mutex<std::collections::HashSet<RocketRoomId>>,
+    rooms_read: Mutex<std::collections::HashSet<PortalId>>,
     homeserver: homeserver_watch::HomeserverWatch,
     transactions: Mutex<transactions::Transactions>,
     /// When the bridge's account was last logged in anew.
@@ -154,7 +154,7 @@ pub struct Bridge {
     /// Held while a room's power levels are read, changed and written.
     changing_power: KeyedLock<OwnedRoomId>,
     /// Held while a room's pinned events are read, changed and written.
-    pinning: KeyedLock<RocketRoomId>,
+    pinning: KeyedLock<PortalId>,
     /// Held while reactions to a message are looked at or changed: Rocket.Chat
     /// loses some of those that it gets at once.
     reacting: KeyedLock<RocketMessageId>,
@@ -222,11 +222,11 @@ impl Bridge {
                         }
                     }
                 }),
-                to_matrix: Queues::new(move |rid, job| {
+                to_matrix: Queues::new(move |portal, job| {
                     let bridge = for_matrix.upgrade();
                     async move {
                         if let Some(bridge) = bridge {
-                            bridge.work_document(rid, job).await;
+                            bridge.work_document(portal, job).await;
                         }
                     }
                 }),

@@ -161,11 +161,11 @@ impl Bridge {
     /// Whether a room has no portal and should: the configuration names it, or it is a
     /// discussion of a mirrored room that was made since that is mirrored.
     fn lacks_portal(&self, room: &Room) -> Result<bool, Failure> {
-        if self.store.portal(&room.id)?.is_some() {
+        if self.store.is_mirrored(&room.id)? {
             return Ok(false);
         }
         let parent = match &room.prid {
-            Some(parent) => self.store.portal(parent)?,
+            Some(parent) => self.store.own_portal(parent)?,
             None => None,
         };
         let made = room.ts.map_or(0, |at| at.0);
@@ -306,9 +306,9 @@ impl Bridge {
     /// Mirrors a room that is to be mirrored and is not.
     async fn open_lacking(self: &Arc<Self>, rid: &RocketRoomId, is_new: bool) {
         let opened = self
-            .persevere(async |_| match self.store.portal(rid)? {
-                Some(_) => Ok(()),
-                None => self.open_by_id(rid, is_new, false).await.map(drop),
+            .persevere(async |_| match self.store.is_mirrored(rid)? {
+                true => Ok(()),
+                false => self.open_by_id(rid, is_new, false).await.map(drop),
             })
             .await;
         if let Err(failure) = opened {

@@ -13,14 +13,14 @@ use super::room_state::{BRIDGE_STATE, CANONICAL};
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, RoomType};
-use crate::store::{Portal, PortalKind};
+use crate::store::{Portal, PortalId, PortalKind};
 
 impl Bridge {
     /// Makes the portal of a channel that the configuration names, unless somebody has
     /// ended it since.
     pub(super) async fn open_configured(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let room = self.room_named(name).await?;
-        if self.store.portal(&room.id)?.is_none()
+        if self.store.own_portal(&room.id)?.is_none()
             && let Some(unbridged) = self.store.unbridged(&room.id)?
         {
             let at = crate::clock::shown(unbridged.at);
@@ -90,11 +90,11 @@ impl Bridge {
         room: &Room,
         since: Option<i64>,
     ) -> Result<Portal, Failure> {
-        if let Some(portal) = self.store.portal(&room.id)? {
+        if let Some(portal) = self.store.own_portal(&room.id)? {
             return Ok(portal);
         }
         let _one_at_a_time = self.making_portal.lock(&room.id).await;
-        if let Some(portal) = self.store.portal(&room.id)? {
+        if let Some(portal) = self.store.own_portal(&room.id)? {
             return Ok(portal);
         }
         self.must_not_be_ending(&room.id)?;
@@ -130,26 +130,26 @@ impl Bridge {
         let is_public = kind == PortalKind::Channel && !is_closed;
         let since = since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0));
         let wanted = self.wanted_since(room)?;
-        let portal = Portal {
-            rid: room.id.clone(),
-            room_id: self.make_room(room, is_public).await?,
+        let portal = Portal::own(
+            room.id.clone(),
+            self.make_room(room, is_public).await?,
             kind,
-            name: shown_name(room).to_owned(),
-            since: since.min(wanted.unwrap_or(since)),
-        };
+            shown_name(room).to_owned(),
+            since.min(wanted.unwrap_or(since)),
+        );
         self.begin_room_state(&portal, room, is_closed)?;
         self.store.change().portal(&portal).commit()?;
         // After that: until then the room would not be found again.
         self.store
-            .amend_room_state(&portal.rid, |state| state.making = false)?;
+            .amend_room_state(&portal.id, |state| state.making = false)?;
         self.store.flushed().await?;
         self.unmirrored.forget(&portal.rid);
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
-        self.read_back(portal.rid.clone());
-        self.compare_room_picture(&portal.rid);
-        self.compare_members(&portal.rid);
-        self.compare_room(&portal.rid);
+        self.read_back(portal.id.clone());
+        self.compare_room_picture(&portal.id);
+        self.compare_members(&portal.id);
+        self.compare_room(&portal.id);
         Ok(portal)
     }
 
@@ -157,7 +157,7 @@ impl Bridge {
     /// interrupted attempt made.
     async fn make_room(&self, room: &Room, is_public: bool) -> Result<OwnedRoomId, Failure> {
         let bot = self.matrix.bot();
-        let interrupted = match self.store.room_state(&room.id)?.making {
+        let interrupted = match self.store.room_state(&PortalId::own(&room.id))?.making {
             true => self.find_made_for(&bot, room).await?,
             false => None,
         };
@@ -165,7 +165,7 @@ impl Bridge {
             Some(made) => made,
             None => {
                 self.store
-                    .amend_room_state(&room.id, |state| state.making = true)?;
+                    .amend_room_state(&PortalId::own(&room.id), |state| state.making = true)?;
                 self.store.flushed().await?;
                 bot.create_room(self.room_to_make(room, is_public).await?)
                     .await?
@@ -233,7 +233,7 @@ impl Bridge {
                 Some(existing) => {
                     // A channel that had this name before has not let go of it yet.
                     if let Some(other) = self.store.portal_of_room(&existing)? {
-                        self.compare_room(&other.rid);
+                        self.compare_room(&other.id);
                         return Err(Failure::NotYet("another room to give up its alias"));
                     }
                     return Err(Failure::Refused(format!(

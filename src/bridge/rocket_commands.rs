@@ -54,7 +54,7 @@ impl Bridge {
         message: &RocketMessage,
     ) -> Result<bool, Failure> {
         let may_be = after_prefix(&message.msg).is_some() || message.edited_at.is_some();
-        if !may_be || self.store.message(&portal.rid, &message.id)?.is_some() {
+        if !may_be || self.store.message(&portal.id, &message.id)?.is_some() {
             return Ok(false);
         }
         let is_taken = self.take_command(message, false)?;
@@ -175,7 +175,7 @@ impl Bridge {
         let rocket = self.rocket().await;
         let rooms = rocket.bot.rooms_get(Some(Timestamp(since))).await?;
         for room in rooms.updated {
-            if room.t != RoomType::Direct || self.store.portal(&room.id)?.is_some() {
+            if room.t != RoomType::Direct || self.store.is_mirrored(&room.id)? {
                 continue;
             }
             let mut said = rocket

@@ -9,7 +9,7 @@ use super::from_rocketchat::Document;
 use super::rocket_side::warn_of_federation;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
-use crate::store::PortalKind;
+use crate::store::{Portal, PortalId, PortalKind};
 
 impl Bridge {
     /// Takes what the bridge's socket brings, for ever.
@@ -26,11 +26,11 @@ impl Bridge {
                 Event::Unreadable(unreadable) if unreadable.maybe_message => {
                     tracing::warn!(what = unreadable.what, "a frame was left out");
                     match unreadable.rid {
-                        Some(rid) => self.read_back(rid),
+                        Some(rid) => self.read_back_room(&rid),
                         None => self
                             .channels()
                             .into_iter()
-                            .for_each(|rid| self.read_back(rid)),
+                            .for_each(|portal| self.read_back(portal)),
                     }
                 }
                 Event::Unauthorized => self.renew_bot().await,
@@ -60,20 +60,22 @@ impl Bridge {
                 }
             }
             Event::Subscribed(Stream::Deletions(rid)) => {
-                self.rooms.hear_deletions(&rid);
-                self.read_back(rid);
+                for portal in self.portals_heard(&rid) {
+                    self.rooms.hear_deletions(&portal.id);
+                    self.read_back(portal.id);
+                }
             }
             // A predicate over a room's history: what it took away stands in the
             // answer to a look back.
             Event::DeletedBulk { rid, .. } | Event::Subscribed(Stream::RoomMessages(rid)) => {
-                self.read_back(rid);
+                self.read_back_room(&rid);
             }
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
             } => {
                 self.on_subscribed(&subscription);
-                self.read_back(subscription.rid);
+                self.read_back_room(&subscription.rid);
             }
             Event::UserActivity {
                 rid,
@@ -122,8 +124,8 @@ impl Bridge {
         let mut channels = self.channels();
         // Where people have talked last they will talk next; a cursor that cannot be
         // read is no reason to wait.
-        channels.sort_by_cached_key(|rid| {
-            std::cmp::Reverse(self.store.cursor(rid).ok().flatten().unwrap_or(i64::MAX))
+        channels.sort_by_cached_key(|id| {
+            std::cmp::Reverse(self.store.cursor(id).ok().flatten().unwrap_or(i64::MAX))
         });
         self.rooms.miss(&channels);
         self.rooms.set_listening(true);
@@ -131,45 +133,69 @@ impl Bridge {
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
             let rocket = bridge.rocket().await;
-            for rid in &channels {
-                rocket.follow_deletions(rid).await;
+            let mut asked = std::collections::HashSet::new();
+            for rid in channels.iter().map(PortalId::rid) {
+                if asked.insert(rid.clone()) {
+                    rocket.follow_deletions(&rid).await;
+                }
             }
             bridge.follow_typing_at_start();
         });
     }
 
-    /// The mirrored rooms that the bridge's own socket hears: all but direct
+    /// The portals whose rooms the bridge's own socket hears: all but direct
     /// messages.
-    fn channels(&self) -> Vec<RocketRoomId> {
+    fn channels(&self) -> Vec<PortalId> {
         self.store
             .portals()
             .into_iter()
             .filter(|portal| !matches!(portal.kind, PortalKind::Direct { .. }))
-            .map(|portal| portal.rid)
+            .map(|portal| portal.id)
             .collect()
     }
 
+    /// The portals of a room. When the store does not say, that is logged.
+    pub(super) fn portals_heard(&self, rid: &RocketRoomId) -> Vec<Portal> {
+        self.store.portals_of(rid).unwrap_or_else(|error| {
+            tracing::error!(%rid, %error, "the portals of a room cannot be read");
+            Vec::new()
+        })
+    }
+
+    /// Reads all portals of a room back.
+    pub(super) fn read_back_room(self: &Arc<Self>, rid: &RocketRoomId) {
+        for portal in self.portals_heard(rid) {
+            self.read_back(portal.id);
+        }
+    }
+
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
-        match self.store.portal(rid) {
-            Ok(Some(portal)) => {
-                self.follow_typing(&portal);
-                let left = self
-                    .rooms
-                    .arrive(rid, document, |jobs| self.enqueue_jobs(rid, jobs));
-                if left {
-                    self.read_back_first(rid);
-                }
-            }
-            Ok(None) => {
-                if let Document::Message(message) = document {
-                    self.on_unmirrored(&message);
-                    self.on_unmirrored_words(message);
-                }
-            }
+        let portals = match self.store.portals_of(rid) {
+            Ok(portals) => portals,
             Err(error) => {
                 tracing::error!(%error, "the store fails; the room is read back");
-                self.rooms.miss([rid]);
-                self.read_back(rid.clone());
+                let own = PortalId::own(rid);
+                let further = self.rooms.further_of(rid);
+                for id in std::iter::once(own).chain(further) {
+                    self.rooms.miss([&id]);
+                    self.read_back(id);
+                }
+                return;
+            }
+        };
+        if let Some(portal) = portals.first() {
+            self.follow_typing(portal);
+        } else if let Document::Message(message) = document {
+            self.on_unmirrored(&message);
+            self.on_unmirrored_words(message);
+            return;
+        }
+        for portal in &portals {
+            let left = self.rooms.arrive(&portal.id, document.clone(), |jobs| {
+                self.enqueue_jobs(&portal.id, jobs);
+            });
+            if left {
+                self.read_back_first(&portal.id);
             }
         }
     }

@@ -339,13 +339,13 @@ mod tests {
     #[test]
     fn a_permalink_stands_under_the_servers_own_address() {
         let settings = read(json!({ "Site_Url": "https://chat.example.org/rc/" }));
-        let portal = Portal {
-            rid: RocketRoomId::new("R1"),
-            room_id: room_id!("!r:example.org").to_owned(),
-            kind: PortalKind::Channel,
-            name: "a) b/c".into(),
-            since: 0,
-        };
+        let portal = Portal::own(
+            RocketRoomId::new("R1"),
+            room_id!("!r:example.org").to_owned(),
+            PortalKind::Channel,
+            "a) b/c".into(),
+            0,
+        );
         let fallback = Url::parse("http://127.0.0.1:3000").unwrap();
         assert_eq!(
             settings.permalink(&portal, "m1", &fallback),

@@ -190,7 +190,7 @@ impl Bridge {
             };
             // What nobody could join by its alias is not shown.
             let is_open =
-                self.config.bridge.open_by_alias || self.store.portal(&room.id)?.is_some();
+                self.config.bridge.open_by_alias || self.store.own_portal(&room.id)?.is_some();
             if is_open && is_for_everybody(&room) {
                 found.push(json!({
                     "alias": alias,

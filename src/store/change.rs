@@ -8,7 +8,7 @@ use super::records::{
     CustomEmoji, DeadLetter, EventRef, FileLink, FilePost, Gathering, Ghost, InboxEvent, LeftRoom,
     Message, MessageRef, Number, Portal, Puppet, Reactions, Record, Text, Thread, encode,
 };
-use super::{Store, StoreError};
+use super::{PortalId, Store, StoreError};
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
 /// Changes that [`Change::commit`] makes all at once.
@@ -48,17 +48,17 @@ impl<'a> Change<'a> {
 
     /// Adds or replaces a portal.
     pub fn portal(self, portal: &Portal) -> Self {
-        self.set(keys::portal(&portal.rid), portal).set(
+        self.set(keys::portal(&portal.id), portal).set(
             keys::portal_of_room(&portal.room_id),
-            &Text(portal.rid.as_str().to_owned()),
+            &Text(portal.id.as_str().to_owned()),
         )
     }
 
     /// Ends a portal. Where its Rocket.Chat side has been mirrored to is kept.
     pub fn no_portal(self, portal: &Portal) -> Self {
-        self.unset(keys::portal(&portal.rid))
+        self.unset(keys::portal(&portal.id))
             .unset(keys::portal_of_room(&portal.room_id))
-            .unset(keys::room_state(&portal.rid))
+            .unset(keys::room_state(&portal.id))
     }
 
     /// Takes a Matrix room away from its portal, before the portal moves on.
@@ -88,17 +88,18 @@ impl<'a> Change<'a> {
 
     /// Forgets that a message is on Matrix, with what hangs on it there.
     pub fn unsaid(mut self, message: &Message) -> Self {
+        let portal = message.portal_id();
         for event in &message.events {
             self = self.unset(keys::message_of_event(&message.room_id, event));
         }
-        self.unset(keys::reactions(&message.rid, &message.id))
-            .unset(keys::thread(&message.rid, &message.id))
-            .unset(keys::message(&message.rid, &message.id))
+        self.unset(keys::reactions(&portal, &message.id))
+            .unset(keys::thread(&portal, &message.id))
+            .unset(keys::message(&portal, &message.id))
     }
 
     /// Moves a portal's cursor (ms).
-    pub fn cursor(self, rid: &RocketRoomId, at: i64) -> Self {
-        self.set(keys::cursor(rid), &Number(at))
+    pub fn cursor(self, portal: &PortalId, at: i64) -> Self {
+        self.set(keys::cursor(portal), &Number(at))
     }
 
     /// Notes that the homeserver was well at this time (ms).
@@ -129,8 +130,9 @@ impl<'a> Change<'a> {
 
     /// Adds or replaces a message, found by its id and by each of its events.
     pub fn message(mut self, message: &Message) -> Self {
+        let portal = message.portal_id();
         let reference = MessageRef {
-            rid: message.rid.clone(),
+            portal: portal.clone(),
             id: message.id.clone(),
         };
         for event in &message.events {
@@ -138,9 +140,9 @@ impl<'a> Change<'a> {
         }
         let first = Text(message.id.as_str().to_owned());
         for id in &message.more {
-            self = self.set(keys::continued(&message.rid, id), &first);
+            self = self.set(keys::continued(&portal, id), &first);
         }
-        self.set(keys::message(&message.rid, &message.id), message)
+        self.set(keys::message(&portal, &message.id), message)
     }
 
     /// Adds or replaces what is known of a file on its way, found by its event and by
@@ -154,11 +156,7 @@ impl<'a> Change<'a> {
             room: draft.room_id.clone(),
             event: event.clone(),
         };
-        for upload in &post.uploads {
-            let key = match &upload.file {
-                Some(file) => keys::upload(file.as_str()),
-                None => keys::one_step(&draft.rid, &post.puppet, event),
-            };
+        for key in keys::of_uploads(post) {
             self = self.set(key, &reference);
         }
         self.set(keys::file_post(&draft.room_id, event), post)
@@ -170,11 +168,8 @@ impl<'a> Change<'a> {
         let Some(event) = draft.events.first() else {
             return self;
         };
-        for upload in &post.uploads {
-            self = self.unset(match &upload.file {
-                Some(file) => keys::upload(file.as_str()),
-                None => keys::one_step(&draft.rid, &post.puppet, event),
-            });
+        for key in keys::of_uploads(post) {
+            self = self.unset(key);
         }
         self.unset(keys::file_post(&draft.room_id, event))
     }
@@ -182,7 +177,7 @@ impl<'a> Change<'a> {
     /// Notes that an event edits a message.
     pub fn edit_event(self, message: &Message, event: &EventId) -> Self {
         let reference = MessageRef {
-            rid: message.rid.clone(),
+            portal: message.portal_id(),
             id: message.id.clone(),
         };
         self.set(keys::edit_event(&message.room_id, event), &reference)
@@ -190,15 +185,16 @@ impl<'a> Change<'a> {
 
     /// Replaces the reactions to a message, found by each of their events too.
     pub fn reactions(mut self, message: &Message, reactions: &Reactions) -> Self {
+        let portal = message.portal_id();
         let reference = MessageRef {
-            rid: message.rid.clone(),
+            portal: portal.clone(),
             id: message.id.clone(),
         };
         for reaction in &reactions.given {
             let key = keys::reaction_event(&message.room_id, &reaction.event);
             self = self.set(key, &reference);
         }
-        self.set(keys::reactions(&message.rid, &message.id), reactions)
+        self.set(keys::reactions(&portal, &message.id), reactions)
     }
 
     /// Forgets what an event was a reaction to.
@@ -208,7 +204,7 @@ impl<'a> Change<'a> {
 
     /// Adds or replaces what is known of a thread.
     pub fn thread(self, portal: &Portal, first: &RocketMessageId, thread: &Thread) -> Self {
-        self.set(keys::thread(&portal.rid, first), thread).set(
+        self.set(keys::thread(&portal.id, first), thread).set(
             keys::thread_of_root(&portal.room_id, &thread.root),
             &Text(first.as_str().to_owned()),
         )
@@ -226,19 +222,19 @@ impl<'a> Change<'a> {
     pub fn file_link(self, id: &str, link: &FileLink) -> Self {
         let file = &link.file;
         self.set(keys::linked_file(id), link)
-            .mark(keys::link_of_message(&file.rid, &file.message, id))
+            .mark(keys::link_of_message(&file.portal, &file.message, id))
     }
 
     /// Ends a link to a file.
     pub fn no_file_link(self, id: &str, link: &FileLink) -> Self {
         let file = &link.file;
         self.unset(keys::linked_file(id))
-            .unset(keys::link_of_message(&file.rid, &file.message, id))
+            .unset(keys::link_of_message(&file.portal, &file.message, id))
     }
 
     /// Ends all links to files of a message.
-    pub fn no_file_links_of(mut self, rid: &RocketRoomId, message: &RocketMessageId) -> Self {
-        for key in self.store.file_links_of(rid, message) {
+    pub fn no_file_links_of(mut self, portal: &PortalId, message: &RocketMessageId) -> Self {
+        for key in self.store.file_links_of(portal, message) {
             match key {
                 Ok(key) => {
                     if let Some(id) = keys::last_part(&key) {
@@ -286,16 +282,16 @@ impl<'a> Change<'a> {
     /// Adds or replaces what is known of the end of a portal, found by either room.
     pub fn ending(self, ending: &Ending) -> Self {
         let portal = &ending.portal;
-        self.set(keys::ending(&portal.rid), ending).set(
+        self.set(keys::ending(&portal.id), ending).set(
             keys::ending_of_room(&portal.room_id),
-            &Text(portal.rid.as_str().to_owned()),
+            &Text(portal.id.as_str().to_owned()),
         )
     }
 
     /// A portal has been ended, with all that belonged to it.
     pub fn no_ending(self, ending: &Ending) -> Self {
         let portal = &ending.portal;
-        self.unset(keys::ending(&portal.rid))
+        self.unset(keys::ending(&portal.id))
             .unset(keys::ending_of_room(&portal.room_id))
     }
 

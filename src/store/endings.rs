@@ -4,7 +4,7 @@ use ruma::{OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::records::{FilePost, Number, Portal, PortalKind, Record, Text};
-use super::{Store, StoreError, keys, readable};
+use super::{PortalId, Store, StoreError, keys, readable};
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 
 /// How many records are forgotten at once.
@@ -118,12 +118,12 @@ impl Record for Rest {
 }
 
 impl Store {
-    /// The end of a portal that is under way, by the room on Rocket.Chat.
+    /// The end of a portal that is under way.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn ending(&self, rid: &RocketRoomId) -> Result<Option<Ending>, StoreError> {
-        self.get(&keys::ending(rid))
+    pub fn ending(&self, id: &PortalId) -> Result<Option<Ending>, StoreError> {
+        self.get(&keys::ending(id))
     }
 
     /// The end of a portal that is under way, by the Matrix room.
@@ -132,7 +132,7 @@ impl Store {
     /// When the store fails.
     pub fn ending_of_room(&self, room: &RoomId) -> Result<Option<Ending>, StoreError> {
         match self.get::<Text>(&keys::ending_of_room(room))? {
-            Some(rid) => self.ending(&RocketRoomId::new(rid.0)),
+            Some(id) => self.ending(&PortalId::stored(id.0)),
             None => Ok(None),
         }
     }
@@ -215,11 +215,20 @@ impl Store {
     /// # Errors
     /// When the store fails; then it has to be repeated.
     pub fn forget_portal(&self, ending: &Ending) -> Result<(), StoreError> {
-        let Portal { rid, room_id, .. } = &ending.portal;
-        let prefixes = match ending.may_go_on() {
-            true => keys::members_of_portal(rid, room_id),
-            false => keys::of_portal(rid, room_id),
+        let Portal {
+            id, rid, room_id, ..
+        } = &ending.portal;
+        let is_last = !self.portals_of(rid)?.iter().any(|other| other.id != *id);
+        let mut prefixes = match ending.may_go_on() {
+            true => vec![keys::ghosts_in_room(room_id)],
+            false => keys::of_portal(id, room_id),
         };
+        if is_last {
+            match ending.may_go_on() {
+                true => prefixes.push(keys::puppets_in_room(rid)),
+                false => prefixes.extend(keys::of_rocket_room(rid)),
+            }
+        }
         for prefix in prefixes {
             self.forget_all(&prefix)?;
         }
@@ -262,11 +271,8 @@ impl Store {
                 .collect(),
             Some(b'q') => super::decode::<FilePost>(value)
                 .ok()
-                .into_iter()
-                .flat_map(|post| post.uploads)
-                .filter_map(|upload| upload.file)
-                .map(|file| keys::upload(file.as_str()))
-                .collect(),
+                .map(|post| keys::of_uploads(&post))
+                .unwrap_or_default(),
             _ => Vec::new(),
         }
     }

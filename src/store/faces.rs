@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
 use super::records::Record;
-use super::{Store, StoreError};
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use super::{PortalId, Store, StoreError};
+use crate::rocketchat::RocketUserId;
 
 /// A picture of Rocket.Chat that is on Matrix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +136,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn room_picture(&self, rid: &RocketRoomId) -> Result<RoomPicture, StoreError> {
-        Ok(self.get(&keys::room_picture(rid))?.unwrap_or_default())
+    pub fn room_picture(&self, portal: &PortalId) -> Result<RoomPicture, StoreError> {
+        Ok(self.get(&keys::room_picture(portal))?.unwrap_or_default())
     }
 
     /// Changes what is noted of a room's picture.
@@ -146,10 +146,10 @@ impl Store {
     /// When the store fails.
     pub fn amend_room_picture(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         amend: impl FnOnce(&mut RoomPicture),
     ) -> Result<(), StoreError> {
-        self.amend_or_make(&keys::room_picture(rid), amend)
+        self.amend_or_make(&keys::room_picture(portal), amend)
     }
 
     pub(super) fn amend_or_make<R: Record + Default>(

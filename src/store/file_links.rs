@@ -4,8 +4,8 @@ use ruma::MxcUri;
 
 use super::keys::{self, Key};
 use super::records::{FileLink, FileSource};
-use super::{Store, StoreError, readable};
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use super::{PortalId, Store, StoreError, readable};
+use crate::rocketchat::RocketMessageId;
 
 impl Store {
     /// The link with that id.
@@ -26,10 +26,10 @@ impl Store {
     /// When the store fails; then nothing changed.
     pub fn end_file_links(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         message: &RocketMessageId,
     ) -> Result<(), StoreError> {
-        self.change().no_file_links_of(rid, message).commit()
+        self.change().no_file_links_of(portal, message).commit()
     }
 
     /// Ends the links to files of a message, but to this file of Matrix: an edit has
@@ -39,12 +39,12 @@ impl Store {
     /// When the store fails; then nothing changed.
     pub fn end_file_links_but(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         message: &RocketMessageId,
         kept: Option<&MxcUri>,
     ) -> Result<(), StoreError> {
         let mut change = self.change();
-        for key in self.file_links_of(rid, message) {
+        for key in self.file_links_of(portal, message) {
             let key = key?;
             let Some(id) = keys::last_part(&key) else {
                 continue;
@@ -83,10 +83,10 @@ impl Store {
     /// The marks of the links of a message.
     pub(super) fn file_links_of(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         message: &RocketMessageId,
     ) -> impl Iterator<Item = Result<Key, StoreError>> + use<> {
-        let marks = self.db.scan_prefix(keys::links_of_message(rid, message));
+        let marks = self.db.scan_prefix(keys::links_of_message(portal, message));
         marks.keys().map(|key| Ok(key?.to_vec()))
     }
 }

@@ -107,7 +107,7 @@ impl Store {
         }
         post.posted = Some(id.clone());
         post.posted_file = file.cloned();
-        let known = self.message(&post.draft.rid, id)?;
+        let known = self.message(&post.draft.portal_id(), id)?;
         let was_gone = known
             .as_ref()
             .is_some_and(|known| known.deleted && known.events.is_empty());

@@ -7,6 +7,7 @@
 
 use ruma::{EventId, MxcUri, RoomId, RoomOrAliasId, UserId};
 
+use super::{FilePost, PortalId, Upload};
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
 /// A key as stored.
@@ -57,12 +58,19 @@ pub(super) fn seen_event(event: &EventId) -> Key {
 pub(super) const SEEN_EVENTS: &[u8] = b"s";
 
 /// A portal.
-pub(super) fn portal(rid: &RocketRoomId) -> Key {
-    key(b'p', &[rid.as_str()])
+pub(super) fn portal(id: &PortalId) -> Key {
+    key(b'p', &[id.as_str()])
 }
 
 /// All of them.
 pub(super) const PORTALS: &[u8] = b"p";
+
+/// All portals of a room of Rocket.Chat but the bridge's own.
+pub(super) fn further_portals(rid: &RocketRoomId) -> Key {
+    let mut prefix = vec![b'p'];
+    prefix.extend_from_slice(PortalId::further_prefix(rid).as_bytes());
+    prefix
+}
 
 /// Which portal a Matrix room is.
 pub(super) fn portal_of_room(room: &RoomId) -> Key {
@@ -86,8 +94,8 @@ pub(super) fn left_room(room: &RoomId) -> Key {
 pub(super) const LEFT_ROOMS: &[u8] = b"<";
 
 /// Up to when a portal's Rocket.Chat side has been mirrored.
-pub(super) fn cursor(rid: &RocketRoomId) -> Key {
-    key(b'c', &[rid.as_str()])
+pub(super) fn cursor(id: &PortalId) -> Key {
+    key(b'c', &[id.as_str()])
 }
 
 /// A ghost, by the immutable id of the person behind it.
@@ -127,23 +135,23 @@ pub(super) fn puppet_profile(user: &UserId) -> Key {
 }
 
 /// The picture of a portal.
-pub(super) fn room_picture(rid: &RocketRoomId) -> Key {
-    key(b'P', &[rid.as_str()])
+pub(super) fn room_picture(id: &PortalId) -> Key {
+    key(b'P', &[id.as_str()])
 }
 
 /// What is known of a person of Rocket.Chat in a portal.
-pub(super) fn standing(rid: &RocketRoomId, user: &RocketUserId) -> Key {
-    key(b'M', &[rid.as_str(), user.as_str()])
+pub(super) fn standing(portal: &PortalId, user: &RocketUserId) -> Key {
+    key(b'M', &[portal.as_str(), user.as_str()])
 }
 
 /// The rights in a portal.
-pub(super) fn room_rights(rid: &RocketRoomId) -> Key {
-    key(b'V', &[rid.as_str()])
+pub(super) fn room_rights(id: &PortalId) -> Key {
+    key(b'V', &[id.as_str()])
 }
 
 /// What both sides of a portal agreed upon last.
-pub(super) fn room_state(rid: &RocketRoomId) -> Key {
-    key(b'S', &[rid.as_str()])
+pub(super) fn room_state(id: &PortalId) -> Key {
+    key(b'S', &[id.as_str()])
 }
 
 /// The space of a team.
@@ -176,8 +184,8 @@ pub(super) fn puppets_in_room(rid: &RocketRoomId) -> Key {
 
 /// A message, by its Rocket.Chat id within its room: what another room says of
 /// an id is never found.
-pub(super) fn message(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
-    key(b'm', &[rid.as_str(), id.as_str()])
+pub(super) fn message(portal: &PortalId, id: &RocketMessageId) -> Key {
+    key(b'm', &[portal.as_str(), id.as_str()])
 }
 
 /// Which message an event is of, within its room.
@@ -191,8 +199,8 @@ pub(super) fn messages_in_room(room: &RoomId) -> Key {
 }
 
 /// Which message another one continues, where a long text was split.
-pub(super) fn continued(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
-    key(b'o', &[rid.as_str(), id.as_str()])
+pub(super) fn continued(portal: &PortalId, id: &RocketMessageId) -> Key {
+    key(b'o', &[portal.as_str(), id.as_str()])
 }
 
 /// Which message an event edits.
@@ -201,8 +209,8 @@ pub(super) fn edit_event(room: &RoomId, event: &EventId) -> Key {
 }
 
 /// The reactions to a message.
-pub(super) fn reactions(rid: &RocketRoomId, id: &RocketMessageId) -> Key {
-    key(b'a', &[rid.as_str(), id.as_str()])
+pub(super) fn reactions(portal: &PortalId, id: &RocketMessageId) -> Key {
+    key(b'a', &[portal.as_str(), id.as_str()])
 }
 
 /// Which message a reaction is to.
@@ -228,19 +236,29 @@ pub(super) fn one_step(rid: &RocketRoomId, puppet: &RocketUserId, event: &EventI
     key(b'h', &[rid.as_str(), puppet.as_str(), event.as_str()])
 }
 
+/// By what the uploads of a file are found.
+pub(super) fn of_uploads(post: &FilePost) -> Vec<Key> {
+    let draft = &post.draft;
+    let key_of = |upload: &Upload| match &upload.file {
+        Some(file) => Some(self::upload(file.as_str())),
+        None => Some(one_step(&draft.rid, &post.puppet, draft.events.first()?)),
+    };
+    post.uploads.iter().filter_map(key_of).collect()
+}
+
 /// All files of a puppet that went into a room in one step.
 pub(super) fn one_steps(rid: &RocketRoomId, puppet: &RocketUserId) -> Key {
     key(b'h', &[rid.as_str(), puppet.as_str()])
 }
 
 /// A thread, by its first message on Rocket.Chat.
-pub(super) fn thread(rid: &RocketRoomId, first: &RocketMessageId) -> Key {
-    key(b't', &[rid.as_str(), first.as_str()])
+pub(super) fn thread(portal: &PortalId, first: &RocketMessageId) -> Key {
+    key(b't', &[portal.as_str(), first.as_str()])
 }
 
 /// All threads of a room.
-pub(super) fn threads_in(rid: &RocketRoomId) -> Key {
-    key(b't', &[rid.as_str()])
+pub(super) fn threads_in(portal: &PortalId) -> Key {
+    key(b't', &[portal.as_str()])
 }
 
 /// The first message on Rocket.Chat of the thread with that root.
@@ -267,13 +285,13 @@ pub(super) fn linked_file(id: &str) -> Key {
 pub(super) const LINKED_FILES: &[u8] = b"f";
 
 /// That a link was made for a message.
-pub(super) fn link_of_message(rid: &RocketRoomId, message: &RocketMessageId, id: &str) -> Key {
-    key(b'F', &[rid.as_str(), message.as_str(), id])
+pub(super) fn link_of_message(portal: &PortalId, message: &RocketMessageId, id: &str) -> Key {
+    key(b'F', &[portal.as_str(), message.as_str(), id])
 }
 
 /// All of a message.
-pub(super) fn links_of_message(rid: &RocketRoomId, message: &RocketMessageId) -> Key {
-    key(b'F', &[rid.as_str(), message.as_str()])
+pub(super) fn links_of_message(portal: &PortalId, message: &RocketMessageId) -> Key {
+    key(b'F', &[portal.as_str(), message.as_str()])
 }
 
 /// The last part of a key.
@@ -333,8 +351,8 @@ pub(super) fn awaited_upgrade(room: &RoomId) -> Key {
 }
 
 /// A portal that is being ended.
-pub(super) fn ending(rid: &RocketRoomId) -> Key {
-    key(b'E', &[rid.as_str()])
+pub(super) fn ending(id: &PortalId) -> Key {
+    key(b'E', &[id.as_str()])
 }
 
 /// All of them.
@@ -360,29 +378,31 @@ pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 
-/// Everything of these kinds belongs to one room of Rocket.Chat, which is the first
-/// part of their keys. Not those that outlive a portal.
-const OF_ROCKET_ROOMS: [u8; 12] = *b"cPSMVkmoahtF";
+/// Everything of these kinds belongs to one portal, whose id is the first part of their
+/// keys. Not those that outlive a portal.
+const OF_PORTALS: [u8; 10] = *b"cPSMVmoatF";
 
-/// As [`OF_ROCKET_ROOMS`], of one Matrix room.
+/// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
 
-/// Where everything lies that is known of a portal, besides its own record: by the
-/// room of Rocket.Chat, and by the Matrix room.
-pub(super) fn of_portal(rid: &RocketRoomId, room: &RoomId) -> Vec<Key> {
-    let of_rocket = OF_ROCKET_ROOMS
-        .iter()
-        .map(|kind| key(*kind, &[rid.as_str()]));
-    let of_matrix = OF_MATRIX_ROOMS
-        .iter()
-        .map(|kind| key(*kind, &[room.as_str()]));
-    of_rocket.chain(of_matrix).collect()
+/// As [`OF_PORTALS`], of one room of Rocket.Chat: when no portal has it any more.
+const OF_ROCKET_ROOMS: [u8; 2] = *b"kh";
+
+fn all_of<'a>(kinds: &'a [u8], of: &'a str) -> impl Iterator<Item = Key> + 'a {
+    kinds.iter().map(move |kind| key(*kind, &[of]))
 }
 
-/// Who is known to be in a portal: ghosts by the Matrix room, puppets by the room of
-/// Rocket.Chat.
-pub(super) fn members_of_portal(rid: &RocketRoomId, room: &RoomId) -> Vec<Key> {
-    vec![ghosts_in_room(room), puppets_in_room(rid)]
+/// Where everything lies that is known of a portal, besides its own record: by its id,
+/// and by the Matrix room.
+pub(super) fn of_portal(id: &PortalId, room: &RoomId) -> Vec<Key> {
+    all_of(&OF_PORTALS, id.as_str())
+        .chain(all_of(&OF_MATRIX_ROOMS, room.as_str()))
+        .collect()
+}
+
+/// Where lies what is known of a room of Rocket.Chat, whichever portal has it.
+pub(super) fn of_rocket_room(rid: &RocketRoomId) -> Vec<Key> {
+    all_of(&OF_ROCKET_ROOMS, rid.as_str()).collect()
 }
 
 /// All ghosts in a room.
@@ -445,7 +465,7 @@ mod tests {
 
     #[test]
     fn parts_cannot_run_into_each_other() {
-        let room = |id: &str| RocketRoomId::new(id);
+        let room = |id: &str| PortalId::own(&RocketRoomId::new(id));
         let one = message(&room("ab"), &RocketMessageId::new("c"));
         let other = message(&room("a"), &RocketMessageId::new("bc"));
         assert_ne!(one, other);
@@ -453,7 +473,8 @@ mod tests {
 
     #[test]
     fn the_links_of_a_message_are_its_own() {
-        let (room, of) = (RocketRoomId::new("r"), RocketMessageId::new);
+        let room = PortalId::own(&RocketRoomId::new("r"));
+        let of = RocketMessageId::new;
         let link = link_of_message(&room, &of("m1"), "id");
         assert!(link.starts_with(&links_of_message(&room, &of("m1"))));
         assert!(!link.starts_with(&links_of_message(&room, &of("m"))));

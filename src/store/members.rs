@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
 use super::records::Record;
-use super::{Store, StoreError};
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use super::{PortalId, Store, StoreError};
+use crate::rocketchat::RocketUserId;
 
 /// What is known of a person of Rocket.Chat in a portal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,12 +85,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn standing(
-        &self,
-        rid: &RocketRoomId,
-        user: &RocketUserId,
-    ) -> Result<Standing, StoreError> {
-        Ok(self.get(&keys::standing(rid, user))?.unwrap_or_default())
+    pub fn standing(&self, portal: &PortalId, user: &RocketUserId) -> Result<Standing, StoreError> {
+        Ok(self.get(&keys::standing(portal, user))?.unwrap_or_default())
     }
 
     /// Changes what is known of a person of Rocket.Chat in a portal.
@@ -99,19 +95,19 @@ impl Store {
     /// When the store fails.
     pub fn amend_standing(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         user: &RocketUserId,
         amend: impl FnOnce(&mut Standing),
     ) -> Result<(), StoreError> {
-        self.amend_if_other(&keys::standing(rid, user), amend)
+        self.amend_if_other(&keys::standing(portal, user), amend)
     }
 
     /// What was agreed last of the rights in a portal.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn room_rights(&self, rid: &RocketRoomId) -> Result<RoomRights, StoreError> {
-        Ok(self.get(&keys::room_rights(rid))?.unwrap_or_default())
+    pub fn room_rights(&self, portal: &PortalId) -> Result<RoomRights, StoreError> {
+        Ok(self.get(&keys::room_rights(portal))?.unwrap_or_default())
     }
 
     /// Changes what was agreed of the rights in a portal.
@@ -120,10 +116,10 @@ impl Store {
     /// When the store fails.
     pub fn amend_room_rights(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         amend: impl FnOnce(&mut RoomRights),
     ) -> Result<(), StoreError> {
-        self.amend_if_other(&keys::room_rights(rid), amend)
+        self.amend_if_other(&keys::room_rights(portal), amend)
     }
 
     fn amend_if_other<R: Record + Default + Clone + PartialEq>(
@@ -156,7 +152,8 @@ mod tests {
     fn what_says_nothing_takes_no_room() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), 1 << 20, "example.org", "_rc_").unwrap();
-        let (rid, user) = (RocketRoomId::new("r"), RocketUserId::new("u"));
+        let rid = PortalId::own(&crate::rocketchat::RocketRoomId::new("r"));
+        let user = RocketUserId::new("u");
         assert_eq!(store.standing(&rid, &user).unwrap(), Standing::default());
         let set = |is_member| {
             store

@@ -9,8 +9,8 @@ use ruma::{EventId, MxcUri, RoomId};
 use super::change::Change;
 use super::keys::{self, Key};
 use super::records::{CustomEmoji, Message, MessageRef, Reactions, Text, Thread};
-use super::{Store, StoreError};
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
+use super::{PortalId, Store, StoreError};
+use crate::rocketchat::RocketMessageId;
 
 impl Store {
     /// The message with that Rocket.Chat id, in that room only; also by the id of
@@ -20,14 +20,14 @@ impl Store {
     /// When the store fails.
     pub fn message(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         id: &RocketMessageId,
     ) -> Result<Option<Message>, StoreError> {
-        if let Some(message) = self.get(&keys::message(rid, id))? {
+        if let Some(message) = self.get(&keys::message(portal, id))? {
             return Ok(Some(message));
         }
-        match self.get::<Text>(&keys::continued(rid, id))? {
-            Some(first) => self.get(&keys::message(rid, &RocketMessageId::new(first.0))),
+        match self.get::<Text>(&keys::continued(portal, id))? {
+            Some(first) => self.get(&keys::message(portal, &RocketMessageId::new(first.0))),
             None => Ok(None),
         }
     }
@@ -50,7 +50,7 @@ impl Store {
         for item in self.scan::<MessageRef>(&keys::messages_in_room(room)) {
             let (_, of) = item?;
             if !messages.contains_key(&of.id)
-                && let Some(message) = self.message(&of.rid, &of.id)?
+                && let Some(message) = self.message(&of.portal, &of.id)?
             {
                 messages.insert(of.id, message);
             }
@@ -64,12 +64,12 @@ impl Store {
     /// When the store fails.
     pub fn amend_message(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         id: &RocketMessageId,
         amend: impl FnOnce(&mut Message),
     ) -> Result<bool, StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut message) = self.message(rid, id)? else {
+        let Some(mut message) = self.message(portal, id)? else {
             return Ok(false);
         };
         amend(&mut message);
@@ -85,7 +85,7 @@ impl Store {
     /// When the store fails.
     pub fn begin_message(&self, message: &Message) -> Result<Option<Message>, StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.get(&keys::message(&message.rid, &message.id))?;
+        let known = self.get(&keys::message(&message.portal_id(), &message.id))?;
         if known.is_none() {
             self.change().message(message).commit()?;
         }
@@ -99,7 +99,8 @@ impl Store {
     /// When the store fails; then nothing changed.
     pub fn finish_message(&self, message: Message, change: Change<'_>) -> Result<(), StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
-        let meanwhile: Option<Message> = self.get(&keys::message(&message.rid, &message.id))?;
+        let meanwhile: Option<Message> =
+            self.get(&keys::message(&message.portal_id(), &message.id))?;
         let finished = match meanwhile {
             Some(known) => Message {
                 deleted: known.deleted,
@@ -149,13 +150,13 @@ impl Store {
         let Some(found) = self.get::<MessageRef>(&keys::reaction_event(room, event))? else {
             return Ok(None);
         };
-        let message = self.message(&found.rid, &found.id)?;
+        let message = self.message(&found.portal, &found.id)?;
         Ok(message.map(|message| (message, found.id)))
     }
 
     fn message_at(&self, key: &Key) -> Result<Option<Message>, StoreError> {
         match self.get::<MessageRef>(key)? {
-            Some(found) => self.message(&found.rid, &found.id),
+            Some(found) => self.message(&found.portal, &found.id),
             None => Ok(None),
         }
     }
@@ -166,10 +167,10 @@ impl Store {
     /// When the store fails.
     pub fn reactions(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         id: &RocketMessageId,
     ) -> Result<Reactions, StoreError> {
-        Ok(self.get(&keys::reactions(rid, id))?.unwrap_or_default())
+        Ok(self.get(&keys::reactions(portal, id))?.unwrap_or_default())
     }
 
     /// What is known of a thread beyond its first message.
@@ -178,10 +179,10 @@ impl Store {
     /// When the store fails.
     pub fn thread(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         first: &RocketMessageId,
     ) -> Result<Option<Thread>, StoreError> {
-        self.get(&keys::thread(rid, first))
+        self.get(&keys::thread(portal, first))
     }
 
     /// The first message on Rocket.Chat of the thread with that root.

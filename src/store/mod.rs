@@ -21,6 +21,7 @@ mod leftovers;
 mod marked;
 mod members;
 mod messages;
+mod portal_id;
 mod records;
 mod remote_joins;
 mod room_state;
@@ -41,6 +42,7 @@ pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use members::{Ban, RoomRights, Stand, Standing};
+pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
@@ -288,12 +290,40 @@ impl Store {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The portal of a Rocket.Chat room.
+    /// A portal.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn portal(&self, rid: &RocketRoomId) -> Result<Option<Portal>, StoreError> {
-        self.get(&keys::portal(rid))
+    pub fn portal(&self, id: &PortalId) -> Result<Option<Portal>, StoreError> {
+        self.get(&keys::portal(id))
+    }
+
+    /// The portal that the bridge itself made of a Rocket.Chat room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn own_portal(&self, rid: &RocketRoomId) -> Result<Option<Portal>, StoreError> {
+        self.portal(&PortalId::own(rid))
+    }
+
+    /// The portals of a Rocket.Chat room, the bridge's own one first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn portals_of(&self, rid: &RocketRoomId) -> Result<Vec<Portal>, StoreError> {
+        let mut portals: Vec<Portal> = self.own_portal(rid)?.into_iter().collect();
+        for item in self.scan::<Portal>(&keys::further_portals(rid)) {
+            portals.push(item?.1);
+        }
+        Ok(portals)
+    }
+
+    /// Whether a Rocket.Chat room is mirrored at all.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_mirrored(&self, rid: &RocketRoomId) -> Result<bool, StoreError> {
+        Ok(!self.portals_of(rid)?.is_empty())
     }
 
     /// The portal of a Matrix room.
@@ -302,7 +332,7 @@ impl Store {
     /// When the store fails.
     pub fn portal_of_room(&self, room: &RoomId) -> Result<Option<Portal>, StoreError> {
         match self.get::<Text>(&keys::portal_of_room(room))? {
-            Some(rid) => self.portal(&RocketRoomId::new(rid.0)),
+            Some(id) => self.portal(&PortalId::stored(id.0)),
             None => Ok(None),
         }
     }
@@ -344,8 +374,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn cursor(&self, rid: &RocketRoomId) -> Result<Option<i64>, StoreError> {
-        Ok(self.get::<Number>(&keys::cursor(rid))?.map(|at| at.0))
+    pub fn cursor(&self, portal: &PortalId) -> Result<Option<i64>, StoreError> {
+        Ok(self.get::<Number>(&keys::cursor(portal))?.map(|at| at.0))
     }
 
     /// The ghost of a Rocket.Chat user.

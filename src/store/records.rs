@@ -6,7 +6,7 @@ use ruma::{EventId, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{PortalId, StoreError};
 use crate::rocketchat::rest::Credentials;
 use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -155,7 +155,10 @@ impl PortalKind {
 
 /// A Matrix room and a Rocket.Chat room that mirror each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "PortalShape", into = "PortalShape")]
 pub struct Portal {
+    /// Which of the portals of its Rocket.Chat room it is.
+    pub id: PortalId,
     /// The Rocket.Chat room.
     pub rid: RocketRoomId,
     /// The Matrix room.
@@ -167,6 +170,73 @@ pub struct Portal {
     /// Messages up to this time (ms, Rocket.Chat's clock) were there before the
     /// portal and are not mirrored.
     pub since: i64,
+    /// Both rooms existed before: what a room is like (name, topic, who may enter, who may
+    /// do what) is each one's own and is carried over in neither direction.
+    pub plumbed: bool,
+}
+
+impl Portal {
+    /// The room that the bridge itself made, or took over, for a room of Rocket.Chat.
+    pub fn own(
+        rid: RocketRoomId,
+        room_id: OwnedRoomId,
+        kind: PortalKind,
+        name: String,
+        since: i64,
+    ) -> Self {
+        Self {
+            id: PortalId::own(&rid),
+            rid,
+            room_id,
+            kind,
+            name,
+            since,
+            plumbed: false,
+        }
+    }
+}
+
+/// A portal as it is written: the bridge's own ones as programs wrote them that knew no
+/// others.
+#[derive(Serialize, Deserialize)]
+struct PortalShape {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<PortalId>,
+    rid: RocketRoomId,
+    room_id: OwnedRoomId,
+    kind: PortalKind,
+    name: String,
+    since: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    plumbed: bool,
+}
+
+impl From<PortalShape> for Portal {
+    fn from(shape: PortalShape) -> Self {
+        Self {
+            id: shape.id.unwrap_or_else(|| PortalId::own(&shape.rid)),
+            rid: shape.rid,
+            room_id: shape.room_id,
+            kind: shape.kind,
+            name: shape.name,
+            since: shape.since,
+            plumbed: shape.plumbed,
+        }
+    }
+}
+
+impl From<Portal> for PortalShape {
+    fn from(portal: Portal) -> Self {
+        Self {
+            id: Some(portal.id).filter(|id| !id.is_own()),
+            rid: portal.rid,
+            room_id: portal.room_id,
+            kind: portal.kind,
+            name: portal.name,
+            since: portal.since,
+            plumbed: portal.plumbed,
+        }
+    }
 }
 
 impl Record for Portal {
@@ -259,6 +329,10 @@ pub struct Message {
     pub id: RocketMessageId,
     /// Its room there.
     pub rid: RocketRoomId,
+    /// Its portal, where that is not the bridge's own one of its room: see
+    /// [`Message::portal_id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further: Option<PortalId>,
     /// Its room on Matrix.
     pub room_id: OwnedRoomId,
     /// Its events on Matrix, in order.
@@ -330,6 +404,7 @@ impl Message {
         Self {
             id,
             rid: portal.rid.clone(),
+            further: Some(portal.id.clone()).filter(|id| !id.is_own()),
             room_id: portal.room_id.clone(),
             events,
             sender,
@@ -349,6 +424,14 @@ impl Message {
             files: Vec::new(),
             media: None,
             posted_by: None,
+        }
+    }
+
+    /// Its portal.
+    pub fn portal_id(&self) -> PortalId {
+        match &self.further {
+            Some(id) => id.clone(),
+            None => PortalId::own(&self.rid),
         }
     }
 
@@ -578,8 +661,9 @@ pub struct LinkedFile {
     pub media_type: String,
     /// Its size in bytes, as announced, if it was.
     pub size: Option<u64>,
-    /// The room on Rocket.Chat that its message is in.
-    pub rid: RocketRoomId,
+    /// The portal that its message is in.
+    #[serde(rename = "rid")]
+    pub portal: PortalId,
     /// Its message there. When that is deleted, on whichever side, the link ends.
     pub message: RocketMessageId,
 }
@@ -600,7 +684,8 @@ impl Record for FileLink {
 /// Points from an event to its message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct MessageRef {
-    pub rid: RocketRoomId,
+    #[serde(rename = "rid")]
+    pub portal: PortalId,
     pub id: RocketMessageId,
 }
 

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys;
 use super::records::Record;
-use super::{Store, StoreError};
-use crate::rocketchat::RocketRoomId;
+use super::{PortalId, Store, StoreError};
 
 /// What is the same on both sides of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +74,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn room_state(&self, rid: &RocketRoomId) -> Result<RoomState, StoreError> {
-        Ok(self.get(&keys::room_state(rid))?.unwrap_or_default())
+    pub fn room_state(&self, portal: &PortalId) -> Result<RoomState, StoreError> {
+        Ok(self.get(&keys::room_state(portal))?.unwrap_or_default())
     }
 
     /// Changes what is agreed about a room.
@@ -85,18 +84,18 @@ impl Store {
     /// When the store fails.
     pub fn amend_room_state(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         amend: impl FnOnce(&mut RoomState),
     ) -> Result<(), StoreError> {
-        self.amend_or_make(&keys::room_state(rid), amend)
+        self.amend_or_make(&keys::room_state(portal), amend)
     }
 
     /// Forgets what was agreed about a room that is no longer mirrored.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn forget_room_state(&self, rid: &RocketRoomId) -> Result<(), StoreError> {
-        self.db.remove(keys::room_state(rid))?;
+    pub fn forget_room_state(&self, portal: &PortalId) -> Result<(), StoreError> {
+        self.db.remove(keys::room_state(portal))?;
         Ok(())
     }
 }
@@ -111,7 +110,7 @@ mod tests {
     fn what_is_agreed_is_kept_until_it_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), 1 << 20, "example.org", "_rc_").unwrap();
-        let rid = RocketRoomId::new("r");
+        let rid = PortalId::own(&crate::rocketchat::RocketRoomId::new("r"));
         assert_eq!(store.room_state(&rid).unwrap(), RoomState::default());
         let name = |state: &mut RoomState| {
             state.agreed.insert("name".into(), "Tea".into());

@@ -66,7 +66,7 @@ async fn what_is_worked_is_struck_together_with_its_message() {
         .unwrap();
     assert_eq!(found, Some(message.clone()));
     assert_eq!(
-        store.message(&message.rid, &message.id).unwrap(),
+        store.message(&message.portal_id(), &message.id).unwrap(),
         Some(message)
     );
 }
@@ -77,7 +77,7 @@ fn a_message_is_found_in_its_own_room_only() {
     let store = open(directory.path()).unwrap();
     let message = message("m1", "$1");
     store.change().message(&message).commit().unwrap();
-    let elsewhere = RocketRoomId::new("other");
+    let elsewhere = PortalId::own(&RocketRoomId::new("other"));
     assert_eq!(store.message(&elsewhere, &message.id).unwrap(), None);
     let other_room = room_id!("!other:example.org");
     assert_eq!(
@@ -188,15 +188,15 @@ fn a_newer_record_is_refused_and_not_misread() {
 fn a_record_that_cannot_be_read_does_not_hide_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
-    let portal = Portal {
-        rid: RocketRoomId::new("good"),
-        room_id: room_id!("!room:example.org").to_owned(),
-        kind: PortalKind::Channel,
-        name: "general".into(),
-        since: 0,
-    };
+    let portal = Portal::own(
+        RocketRoomId::new("good"),
+        room_id!("!room:example.org").to_owned(),
+        PortalKind::Channel,
+        "general".into(),
+        0,
+    );
     store.change().portal(&portal).commit().unwrap();
-    let bad = keys::portal(&RocketRoomId::new("bad"));
+    let bad = keys::portal(&PortalId::own(&RocketRoomId::new("bad")));
     store.db.insert(bad, b"not json".as_slice()).unwrap();
     assert_eq!(store.portals(), [portal]);
 }
@@ -290,13 +290,13 @@ fn reopen(directory: &Path) -> Store {
 }
 
 fn portal() -> Portal {
-    Portal {
-        rid: RocketRoomId::new("GENERAL"),
-        room_id: room_id!("!room:example.org").to_owned(),
-        kind: PortalKind::Channel,
-        name: "general".into(),
-        since: 0,
-    }
+    Portal::own(
+        RocketRoomId::new("GENERAL"),
+        room_id!("!room:example.org").to_owned(),
+        PortalKind::Channel,
+        "general".into(),
+        0,
+    )
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_long_message_is_found_by_each_of_its_pieces() {
         ..message("m1", "$e")
     };
     store.change().message(&long).commit().unwrap();
-    let rid = RocketRoomId::new("GENERAL");
+    let rid = PortalId::own(&RocketRoomId::new("GENERAL"));
     let piece = RocketMessageId::new("m2");
     assert_eq!(store.message(&rid, &piece).unwrap(), Some(long));
     // One that is no longer a piece of it is for itself.
@@ -336,7 +336,7 @@ fn what_happens_while_a_message_is_posted_stays() {
     };
     assert_eq!(store.begin_message(&coming).unwrap(), None);
     assert_eq!(store.begin_message(&coming).unwrap(), Some(coming.clone()));
-    let (rid, id) = (&coming.rid, &coming.id);
+    let (rid, id) = (&coming.portal_id(), &coming.id);
     store
         .amend_message(rid, id, |message| message.deleted = true)
         .unwrap();
@@ -481,7 +481,7 @@ fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
     };
     let (_, was_gone) = store.adopt_file(post, &id, None).unwrap();
     assert!(was_gone);
-    let message = store.message(&portal.rid, &id).unwrap().unwrap();
+    let message = store.message(&portal.id, &id).unwrap().unwrap();
     assert!(
         !message.deleted && !message.events.is_empty(),
         "to be deleted still"
@@ -498,7 +498,7 @@ fn linked(message: &str, until: i64) -> FileLink {
             name: "film.mp4".into(),
             media_type: "video/mp4".into(),
             size: Some(5),
-            rid: crate::rocketchat::RocketRoomId::new("r"),
+            portal: PortalId::own(&RocketRoomId::new("r")),
             message: RocketMessageId::new(message),
         },
         until,
@@ -515,7 +515,7 @@ fn the_links_of_a_message_end_with_it() {
     let there = || ["a", "b", "c"].map(|id| store.file_link(id).unwrap().is_some());
     assert_eq!(there(), [true, true, true]);
     let of = |message| {
-        let rid = crate::rocketchat::RocketRoomId::new("r");
+        let rid = PortalId::own(&RocketRoomId::new("r"));
         store.end_file_links(&rid, &RocketMessageId::new(message))
     };
     of("m1").unwrap();
@@ -543,7 +543,7 @@ fn an_edit_ends_the_links_to_what_it_takes_away() {
     change.file_link("c", &linked("m2", 10)).commit().unwrap();
     let there = || ["a", "b", "c"].map(|id| store.file_link(id).unwrap().is_some());
     let end = |kept: Option<&str>| {
-        let rid = crate::rocketchat::RocketRoomId::new("r");
+        let rid = PortalId::own(&RocketRoomId::new("r"));
         let kept = kept.map(<&ruma::MxcUri>::from);
         store.end_file_links_but(&rid, &RocketMessageId::new("m1"), kept)
     };
@@ -573,16 +573,20 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
     let store = open(directory.path()).unwrap();
     let count = |store: &Store| store.db.iter().count();
     let before = count(&store);
-    let with_everything = |rid: &str, room: &RoomId| {
-        let portal = Portal {
-            rid: RocketRoomId::new(rid),
-            room_id: room.to_owned(),
-            kind: PortalKind::Channel,
-            name: "general".into(),
-            since: 0,
-        };
+    let with_everything = |rid: &str, room: &RoomId, is_own: bool| {
+        let rid = RocketRoomId::new(rid);
+        let mut portal = Portal::own(
+            rid.clone(),
+            room.to_owned(),
+            PortalKind::Channel,
+            "general".into(),
+            0,
+        );
+        if !is_own {
+            portal.id = PortalId::further(&rid, room);
+        }
         let alice = user_id!("@alice:example.org");
-        let ids = [format!("$1{rid}"), format!("$2{rid}")];
+        let ids = [format!("$1{room}"), format!("$2{room}")];
         let events: Vec<_> = ids
             .iter()
             .map(|id| OwnedEventId::try_from(id.as_str()).unwrap())
@@ -629,7 +633,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
                 name: "a".into(),
                 media_type: "text/plain".into(),
                 size: None,
-                rid: portal.rid.clone(),
+                portal: portal.id.clone(),
                 message: message.id.clone(),
             },
             until: 0,
@@ -637,32 +641,63 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
         store
             .change()
             .portal(&portal)
-            .cursor(&portal.rid, 5)
+            .cursor(&portal.id, 5)
             .message(&message)
             .edit_event(&message, &events[1])
             .reactions(&message, &reactions)
             .thread(&portal, &message.id, &thread)
             .dead_letter(&letter)
-            .file_link(&format!("link {rid}"), &link)
+            .file_link(&format!("link {room}"), &link)
             .ghost_in_room(room, user_id!("@_rocketchat_carol:example.org"))
             .puppet_in_room(&portal.rid, alice)
             .commit()
             .unwrap();
         store
-            .amend_room_state(&portal.rid, |state| state.said = 1)
+            .amend_room_state(&portal.id, |state| state.said = 1)
             .unwrap();
         store
-            .amend_room_picture(&portal.rid, |picture| {
-                picture.url = Some("mxc://a/b".into())
-            })
+            .amend_room_picture(&portal.id, |picture| picture.url = Some("mxc://a/b".into()))
             .unwrap();
         portal
     };
-    let ends = with_everything("r", room_id!("!r:example.org"));
+    let ends = with_everything("r", room_id!("!r:example.org"), true);
     let one = count(&store) - before;
     assert!(one > 15, "{one}");
-    let stays = with_everything("rr", room_id!("!rr:example.org"));
+    let stays = with_everything("rr", room_id!("!rr:example.org"), true);
     assert_eq!(count(&store), before + 2 * one);
+    // The note of who is in the room on Rocket.Chat is for both of its portals.
+    let further = with_everything("r", room_id!("!further:example.org"), false);
+    let all = before + 3 * one - 1;
+    assert_eq!(count(&store), all);
+    assert_eq!(
+        store.portals_of(&ends.rid).unwrap(),
+        [ends.clone(), further.clone()]
+    );
+    for ends in [further, ends.clone()] {
+        end_of(&store, &ends);
+        assert_eq!(store.portal(&stays.id).unwrap(), Some(stays.clone()));
+        let is_last = ends.id.is_own();
+        assert_eq!(
+            store.puppets_in_room(&ends.rid, 9).unwrap().is_empty(),
+            is_last
+        );
+        assert_eq!(
+            count(&store),
+            if is_last {
+                before + one
+            } else {
+                before + 2 * one
+            }
+        );
+    }
+    let kept = store.message(&stays.id, &RocketMessageId::new("m2"));
+    assert!(kept.unwrap().is_some());
+    let is_there = |room: &str| store.file_link(&format!("link {room}")).unwrap().is_some();
+    assert!(is_there("!rr:example.org"));
+    assert!(!is_there("!r:example.org") && !is_there("!further:example.org"));
+}
+
+fn end_of(store: &Store, ends: &Portal) {
     let ending = Ending {
         portal: ends.clone(),
         reason: Reason::RoomDeleted,
@@ -672,17 +707,100 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
         told_rocketchat: false,
     };
     let change = store.change().ending(&ending);
-    change.no_portal(&ends).commit().unwrap();
+    change.no_portal(ends).commit().unwrap();
     let found = store.ending_of_room(&ends.room_id).unwrap();
     assert_eq!(found.as_ref(), Some(&ending));
-    for _ in 0..2 {
-        store.forget_portal(&ending).unwrap();
-        assert_eq!(count(&store), before + one);
-        assert_eq!(store.endings(), []);
-    }
-    assert_eq!(store.portal(&stays.rid).unwrap(), Some(stays.clone()));
-    let kept = store.message(&stays.rid, &RocketMessageId::new("m2"));
-    assert!(kept.unwrap().is_some());
-    assert!(store.file_link("link rr").unwrap().is_some());
-    assert!(store.file_link("link r").unwrap().is_none());
+    store.forget_portal(&ending).unwrap();
+    let left = store.db.iter().count();
+    store.forget_portal(&ending).unwrap();
+    assert_eq!(store.db.iter().count(), left);
+    assert_eq!(store.endings(), []);
+}
+
+#[test]
+fn a_store_that_knew_one_portal_for_a_room_reads_on_and_is_written_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let (portal, message) = (portal(), message("m1", "$e"));
+    // As programs wrote them that had no ids of portals.
+    let old_portal = r#"{"v":1,"r":{"rid":"GENERAL","room_id":"!room:example.org","kind":"channel","name":"general","since":0}}"#;
+    store.db.insert(b"pGENERAL\0", old_portal).unwrap();
+    store
+        .db
+        .insert(b"r!room:example.org\0", r#"{"v":1,"r":"GENERAL"}"#)
+        .unwrap();
+    store
+        .change()
+        .message(&message)
+        .cursor(&portal.id, 7)
+        .commit()
+        .unwrap();
+    assert!(store.db.contains_key(b"mGENERAL\0m1\0").unwrap());
+    assert!(store.db.contains_key(b"cGENERAL\0").unwrap());
+    let reference = store.db.get(b"e!room:example.org\0$e\0").unwrap().unwrap();
+    assert_eq!(&*reference, br#"{"v":1,"r":{"rid":"GENERAL","id":"m1"}}"#);
+    assert_eq!(store.portals(), std::slice::from_ref(&portal));
+    assert_eq!(
+        store.portal_of_room(&portal.room_id).unwrap(),
+        Some(portal.clone())
+    );
+    assert_eq!(portal.id, PortalId::own(&portal.rid));
+    store.change().portal(&portal).commit().unwrap();
+    assert_eq!(
+        &*store.db.get(b"pGENERAL\0").unwrap().unwrap(),
+        old_portal.as_bytes()
+    );
+    let written = store.db.get(b"mGENERAL\0m1\0").unwrap().unwrap();
+    assert!(!String::from_utf8_lossy(&written).contains("further"));
+}
+
+#[test]
+fn the_portals_of_a_room_have_each_their_own_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let own = portal();
+    let room = room_id!("!further:example.org");
+    let further = Portal {
+        id: PortalId::further(&own.rid, room),
+        room_id: room.to_owned(),
+        plumbed: true,
+        ..own.clone()
+    };
+    let similar = Portal::own(
+        RocketRoomId::new("GENERAL2"),
+        room_id!("!two:example.org").to_owned(),
+        PortalKind::Group,
+        "two".into(),
+        0,
+    );
+    let change = store.change().portal(&own).portal(&further);
+    change.portal(&similar).commit().unwrap();
+    let portals = store.portals_of(&own.rid).unwrap();
+    assert_eq!(portals, [own.clone(), further.clone()]);
+    assert_eq!(store.portal_of_room(room).unwrap(), Some(further.clone()));
+    let id = RocketMessageId::new("m1");
+    let said = |portal: &Portal, event: &str, origin| {
+        let event = OwnedEventId::try_from(event).unwrap();
+        let sender = user_id!("@alice:example.org").to_owned();
+        Message::new(portal, id.clone(), vec![event], sender, origin)
+    };
+    let (one, other) = (
+        said(&own, "$1", Origin::Matrix),
+        said(&further, "$2", Origin::RocketChat),
+    );
+    store
+        .change()
+        .message(&one)
+        .message(&other)
+        .commit()
+        .unwrap();
+    assert_eq!(store.message(&own.id, &id).unwrap(), Some(one));
+    assert_eq!(
+        store.message(&further.id, &id).unwrap(),
+        Some(other.clone())
+    );
+    assert_eq!(
+        store.message_of_event(room, event_id!("$2")).unwrap(),
+        Some(other)
+    );
 }

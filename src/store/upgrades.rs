@@ -5,8 +5,7 @@ use ruma::{OwnedRoomId, RoomId};
 use super::change::Change;
 use super::keys;
 use super::records::{InboxEvent, Portal, Text};
-use super::{Store, StoreError, readable};
-use crate::rocketchat::RocketRoomId;
+use super::{PortalId, Store, StoreError, readable};
 
 impl Store {
     /// The portal that a Matrix room was before it moved on, as it is now.
@@ -15,18 +14,18 @@ impl Store {
     /// When the store fails.
     pub fn portal_of_earlier_room(&self, room: &RoomId) -> Result<Option<Portal>, StoreError> {
         match self.get::<Text>(&keys::earlier_room(room))? {
-            Some(rid) => self.portal(&RocketRoomId::new(rid.0)),
+            Some(id) => self.portal(&PortalId::stored(id.0)),
             None => Ok(None),
         }
     }
 
     /// Every Matrix room that a portal has left and that not everybody has left yet.
-    pub fn unfinished_moves(&self) -> Vec<(OwnedRoomId, RocketRoomId)> {
+    pub fn unfinished_moves(&self) -> Vec<(OwnedRoomId, PortalId)> {
         self.scan::<Text>(keys::UNFINISHED_MOVES)
             .filter_map(|item| readable(item, "unfinished move"))
-            .filter_map(|(key, rid)| {
+            .filter_map(|(key, id)| {
                 let room = RoomId::parse(*keys::parts(&key)?.first()?).ok()?;
-                Some((room, RocketRoomId::new(rid.0)))
+                Some((room, PortalId::stored(id.0)))
             })
             .collect()
     }
@@ -44,17 +43,17 @@ impl Change<'_> {
     /// A portal moves into another Matrix room. Its messages stay where they are; its
     /// threads begin anew, for relations do not reach across rooms.
     pub fn moved_portal(mut self, from: &Portal, to: &Portal) -> Self {
-        for thread in self.store.thread_keys(&to.rid) {
+        for thread in self.store.thread_keys(&to.id) {
             match thread {
                 Ok(key) => self = self.unset(key),
                 Err(error) => self.failed = Some(error),
             }
         }
-        let rid = Text(to.rid.as_str().to_owned());
+        let id = Text(to.id.as_str().to_owned());
         self.forget_room(&from.room_id)
             .portal(to)
-            .set(keys::earlier_room(&from.room_id), &rid)
-            .set(keys::unfinished_move(&from.room_id), &rid)
+            .set(keys::earlier_room(&from.room_id), &id)
+            .set(keys::unfinished_move(&from.room_id), &id)
     }
 
     /// Notes that everybody has followed a portal out of this room.
@@ -76,9 +75,9 @@ impl Change<'_> {
 impl Store {
     fn thread_keys(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
     ) -> impl Iterator<Item = Result<keys::Key, StoreError>> + use<> {
-        let keys = self.db.scan_prefix(keys::threads_in(rid)).keys();
+        let keys = self.db.scan_prefix(keys::threads_in(portal)).keys();
         keys.map(|key| Ok(key?.to_vec()))
     }
 }
@@ -90,7 +89,7 @@ mod tests {
     use ruma::{event_id, room_id, user_id};
 
     use super::*;
-    use crate::rocketchat::RocketMessageId;
+    use crate::rocketchat::{RocketMessageId, RocketRoomId};
     use crate::store::{PortalKind, Thread};
 
     #[test]
@@ -98,13 +97,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), 1 << 20, "example.org", "_rc_").unwrap();
         let (old, new) = (room_id!("!old:example.org"), room_id!("!new"));
-        let portal = Portal {
-            rid: RocketRoomId::new("rid"),
-            room_id: old.to_owned(),
-            kind: PortalKind::Channel,
-            name: "general".into(),
-            since: 0,
-        };
+        let portal = Portal::own(
+            RocketRoomId::new("rid"),
+            old.to_owned(),
+            PortalKind::Channel,
+            "general".into(),
+            0,
+        );
         let first = RocketMessageId::new("first");
         let thread = Thread {
             root: event_id!("$root").to_owned(),
@@ -125,8 +124,8 @@ mod tests {
         assert_eq!(store.portal_of_room(old).unwrap(), None);
         assert_eq!(store.portal_of_room(new).unwrap(), Some(moved.clone()));
         assert_eq!(store.portal_of_earlier_room(old).unwrap(), Some(moved));
-        assert_eq!(store.thread(&portal.rid, &first).unwrap(), None);
-        let expected = [(old.to_owned(), portal.rid)];
+        assert_eq!(store.thread(&portal.id, &first).unwrap(), None);
+        let expected = [(old.to_owned(), portal.id)];
         assert_eq!(store.unfinished_moves(), expected);
         assert_eq!(store.ghosts_in_room(old).unwrap(), [ghost.to_owned()]);
         assert!(store.ghosts_in_room(new).unwrap().is_empty());

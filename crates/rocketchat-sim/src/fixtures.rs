@@ -53,6 +53,8 @@ pub struct ManyRooms {
     pub topic: Option<String>,
     /// Marked as rooms of the server's own federation.
     pub federated: bool,
+    /// How long ago they were made and last changed, in ms.
+    pub age_ms: i64,
 }
 
 impl Default for ManyRooms {
@@ -67,6 +69,7 @@ impl Default for ManyRooms {
             members_like: None,
             topic: None,
             federated: false,
+            age_ms: 0,
         }
     }
 }
@@ -179,6 +182,11 @@ impl State {
                     },
                 )
                 .map_err(|failure| format!("{failure:?}"))?;
+            if order.age_ms > 0
+                && let Some(rid) = room["_id"].as_str()
+            {
+                self.age_room(rid, order.age_ms);
+            }
             made.push(room["_id"].clone());
         }
         self.journal.flush();

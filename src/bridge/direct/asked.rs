@@ -103,7 +103,7 @@ impl Bridge {
         let portal = self.open_direct_of(&founders).await?;
         let portal = portal.ok_or_else(|| Failure::Refused(TOO_MANY.into()))?;
         self.invite_back(&portal, user).await?;
-        self.read_back(portal.rid.clone());
+        self.read_back(portal.id.clone());
         self.follow_direct(portal.clone());
         Ok(portal)
     }
@@ -154,7 +154,7 @@ impl Bridge {
                 outcome => outcome?,
             }
         }
-        self.read_back(portal.rid.clone());
+        self.read_back(portal.id.clone());
         self.follow_direct(portal.clone());
         let settings = self.server_settings().await?;
         let link = settings.room_link(&portal, None, rocket.client.base_url());
@@ -173,7 +173,7 @@ impl Bridge {
         let Some(rid) = self.direct_room_of(founders).await? else {
             return Ok(None);
         };
-        if let Some(known) = self.store.portal(&rid)? {
+        if let Some(known) = self.store.own_portal(&rid)? {
             return Ok(Some(known));
         }
         let Some(first) = founders.users.first() else {

@@ -68,7 +68,7 @@ impl Bridge {
         let _one_at_a_time = match &gathering.left {
             Some(left) => {
                 let alone = self.making_portal.lock(&left.rid).await;
-                if self.store.portal(&left.rid)?.as_ref() != Some(left) {
+                if self.store.portal(&left.id)?.as_ref() != Some(left) {
                     // It is looked at anew.
                     return Err(Failure::NotYet("the direct message to have settled"));
                 }
@@ -187,13 +187,13 @@ impl Bridge {
         }
         self.dress_as_group(&speaker, gathering, &group).await;
         self.announce_group(gathering, &group).await?;
-        let portal = Portal {
-            rid: group.id.clone(),
-            room_id: room.clone(),
-            kind: PortalKind::Group,
-            name: gathering.name.clone(),
-            since: 0,
-        };
+        let portal = Portal::own(
+            group.id.clone(),
+            room.clone(),
+            PortalKind::Group,
+            gathering.name.clone(),
+            0,
+        );
         change = change.portal(&portal).no_gathering(room);
         for user in &founders.users {
             change = change.puppet_in_room(&portal.rid, user);
@@ -203,7 +203,7 @@ impl Bridge {
         self.direct_rooms_changed();
         tracing::info!(rid = %portal.rid, %room, name = portal.name, "a conversation goes on in a private group");
         self.rocket().await.follow_deletions(&portal.rid).await;
-        self.read_back(portal.rid.clone());
+        self.read_back(portal.id.clone());
         Ok(())
     }
 
@@ -489,12 +489,12 @@ impl Bridge {
     /// room since.
     async fn resume_direct(self: &Arc<Self>, left: &Portal) -> Result<bool, Failure> {
         let _one_at_a_time = self.making_portal.lock(&left.rid).await;
-        if let Some(now) = self.store.portal(&left.rid)? {
+        if let Some(now) = self.store.portal(&left.id)? {
             return Ok(now.room_id == left.room_id);
         }
         self.store.change().portal(left).commit()?;
         self.store.flushed().await?;
-        self.read_back(left.rid.clone());
+        self.read_back(left.id.clone());
         Ok(true)
     }
 

@@ -274,15 +274,15 @@ impl Bridge {
         {
             self.keep_to_those_there(&self.as_ghost(first), room).await;
         }
-        let earlier = self.store.portal(rid)?;
-        let portal = Portal {
-            rid: rid.clone(),
-            room_id: room.to_owned(),
+        let earlier = self.store.own_portal(rid)?;
+        let portal = Portal::own(
+            rid.clone(),
+            room.to_owned(),
             kind,
-            name: names.join(", "),
+            names.join(", "),
             // A direct message of a puppet began with the bridge.
-            since: earlier.as_ref().map_or(0, |earlier| earlier.since),
-        };
+            earlier.as_ref().map_or(0, |earlier| earlier.since),
+        );
         let left = match earlier.filter(|earlier| earlier.room_id != portal.room_id) {
             Some(earlier) => Some(self.leave_behind(earlier).await?),
             None => None,
@@ -309,7 +309,7 @@ impl Bridge {
         for ghost in founders.ghosts.iter().skip(1) {
             self.bring_invited_in(&portal, ghost).await?;
         }
-        self.read_back(rid.clone());
+        self.read_back(portal.id);
         Ok(())
     }
 

@@ -82,12 +82,13 @@ impl Bridge {
             return Ok(change.commit()?);
         };
         let rid = &portal.rid;
+        let id = &portal.id;
         let since = first - 1;
-        let since = self.store.cursor(rid)?.map_or(since, |at| at.min(since));
-        change.cursor(rid, since).commit()?;
+        let since = self.store.cursor(id)?.map_or(since, |at| at.min(since));
+        change.cursor(id, since).commit()?;
         tracing::info!(%rid, messages = unsaid.len(), "said again in the other room, as nobody has seen it");
-        self.rooms.rewind(rid, since);
-        self.read_back(rid.clone());
+        self.rooms.rewind(id, since);
+        self.read_back(id.clone());
         Ok(())
     }
 

@@ -19,12 +19,12 @@ impl Bridge {
         self: &Arc<Self>,
         room: &Room,
     ) -> Result<Option<Portal>, Failure> {
-        if let Some(portal) = self.store.portal(&room.id)? {
+        if let Some(portal) = self.store.own_portal(&room.id)? {
             return Ok(Some(portal));
         }
         self.settle_gathering_of(&room.id).await?;
         let _one_at_a_time = self.making_portal.lock(&room.id).await;
-        if let Some(portal) = self.store.portal(&room.id)? {
+        if let Some(portal) = self.store.own_portal(&room.id)? {
             return Ok(Some(portal));
         }
         self.must_not_be_gathering(&room.id)?;
@@ -81,13 +81,7 @@ impl Bridge {
         }
         let mut names: Vec<_> = ghosts.iter().map(|ghost| ghost.username.as_str()).collect();
         names.sort_unstable();
-        let portal = Portal {
-            rid: room.id.clone(),
-            room_id,
-            kind,
-            name: names.join(", "),
-            since: 0,
-        };
+        let portal = Portal::own(room.id.clone(), room_id, kind, names.join(", "), 0);
         let mut change = self.store.change().portal(&portal);
         for ghost in &ghosts {
             change = change.ghost_in_room(&portal.room_id, &ghost.user_id);

@@ -32,7 +32,7 @@ use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
-use crate::store::{Ending, InboxEvent, Portal, PortalKind, Reason, Stage, Unbridged};
+use crate::store::{Ending, InboxEvent, Portal, PortalId, PortalKind, Reason, Stage, Unbridged};
 
 /// How long it is waited for news of the inbox before it is looked at anyway: it may be
 /// emptied by others than the queues.
@@ -43,7 +43,7 @@ impl Bridge {
     pub(super) fn take_up_endings(self: &Arc<Self>) {
         for ending in self.store.endings() {
             tracing::info!(rid = %ending.portal.rid, room = %ending.portal.room_id, "the end of a portal is taken up again");
-            self.go_on_ending(ending.portal.rid);
+            self.go_on_ending(ending.portal.id);
         }
     }
 
@@ -55,13 +55,13 @@ impl Bridge {
         reason: Reason,
     ) -> Result<(), Failure> {
         let _one_at_a_time = self.making_portal.lock(&portal.rid).await;
-        let rid = &portal.rid;
-        if self.store.ending(rid)?.is_some() {
+        let (rid, id) = (&portal.rid, &portal.id);
+        if self.store.ending(id)?.is_some() {
             return Ok(());
         }
         let Some(portal) = self
             .store
-            .portal(rid)?
+            .portal(id)?
             .filter(|present| present.room_id == portal.room_id)
         else {
             return Ok(());
@@ -89,24 +89,24 @@ impl Bridge {
         }
         change.commit()?;
         self.store.flushed().await?;
-        self.go_on_ending(rid.clone());
+        self.go_on_ending(id.clone());
         Ok(())
     }
 
     /// Goes on with an end until it is through.
-    fn go_on_ending(self: &Arc<Self>, rid: RocketRoomId) {
+    fn go_on_ending(self: &Arc<Self>, id: PortalId) {
         let bridge = Arc::clone(self);
         tokio::spawn(async move {
             let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300));
-            while let Err(failure) = bridge.end_now(&rid).await {
-                tracing::error!(%rid, %failure, "a portal could not be ended; it is tried again");
+            while let Err(failure) = bridge.end_now(&id).await {
+                tracing::error!(portal = %id, %failure, "a portal could not be ended; it is tried again");
                 tokio::time::sleep(backoff.next_pause(None)).await;
             }
         });
     }
 
-    async fn end_now(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        let Some(mut ending) = self.store.ending(rid)? else {
+    async fn end_now(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        let Some(mut ending) = self.store.ending(id)? else {
             return Ok(());
         };
         if ending.stage == Stage::Begun {
@@ -124,7 +124,7 @@ impl Bridge {
         self.forget_in_memory(&ending.portal);
         self.direct_rooms_changed();
         self.store.flushed().await?;
-        tracing::info!(%rid, room = %ending.portal.room_id, "a portal has ended");
+        tracing::info!(portal = %id, room = %ending.portal.room_id, "a portal has ended");
         Ok(())
     }
 
@@ -137,10 +137,10 @@ impl Bridge {
         }
         if is_there_on_matrix(ending) && is_there_on_rocketchat(ending) {
             // What has not come from the socket yet.
-            if let Err(failure) = self.read_back_now(&portal.rid).await {
+            if let Err(failure) = self.read_back_now(&portal.id).await {
                 tracing::warn!(rid = %portal.rid, %failure, "a room that ends could not be read back once more");
             }
-            self.to_matrix.settled(&portal.rid).await;
+            self.to_matrix.settled(&portal.id).await;
         }
     }
 
@@ -163,7 +163,7 @@ impl Bridge {
 
     async fn let_settle(&self, portal: &Portal) {
         self.to_rocket.settled(&portal.room_id).await;
-        self.to_matrix.settled(&portal.rid).await;
+        self.to_matrix.settled(&portal.id).await;
     }
 
     async fn stop_following(&self, portal: &Portal) {
@@ -174,18 +174,19 @@ impl Bridge {
 
     /// What is known of a room only while the bridge runs.
     fn forget_in_memory(&self, portal: &Portal) {
-        self.rooms.forget(&portal.rid);
+        self.rooms.forget(&portal.id);
         self.direct_watch.forget(&portal.rid);
         self.person_left(&portal.room_id);
         self.rooms_read
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(&portal.rid);
+            .remove(&portal.id);
     }
 
-    /// Fails while a room's portal is being ended: another one is made afterwards.
+    /// Fails while the bridge's own portal of a room is being ended: another one is made
+    /// afterwards.
     pub(super) fn must_not_be_ending(&self, rid: &RocketRoomId) -> Result<(), Failure> {
-        match self.store.ending(rid)? {
+        match self.store.ending(&PortalId::own(rid))? {
             Some(_) => Err(Failure::NotYet("the end of the earlier portal")),
             None => Ok(()),
         }

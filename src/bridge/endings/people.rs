@@ -102,10 +102,10 @@ impl Bridge {
         for room in rooms {
             if let Some(portal) = self.store.portal_of_room(&room)? {
                 // Also what was deleted together with the account, of which nobody tells.
-                if let Err(failure) = self.read_back_now(&portal.rid).await {
+                if let Err(failure) = self.read_back_now(&portal.id).await {
                     tracing::info!(rid = %portal.rid, %failure, "a room could not be read back before somebody leaves it");
                 }
-                self.to_matrix.settled(&portal.rid).await;
+                self.to_matrix.settled(&portal.id).await;
                 // One of several people on Rocket.Chat leaves it to the others.
                 if is_direct(&portal) && portal.kind.direct_peers().count() == 1 {
                     self.end_portal(&portal, reason.clone()).await?;

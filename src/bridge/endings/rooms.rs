@@ -126,14 +126,19 @@ impl Bridge {
     }
 
     async fn look_for_room_now(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal(rid)? else {
+        let portals = self.store.portals_of(rid)?;
+        if portals.is_empty() {
             return Ok(());
-        };
-        match self.persevere(|_| self.find_room(rid)).await? {
-            Found::Here => Ok(()),
-            Found::Federated => self.end_portal(&portal, Reason::Federated).await,
-            Found::Gone => self.end_portal(&portal, Reason::RoomDeleted).await,
         }
+        let reason = match self.persevere(|_| self.find_room(rid)).await? {
+            Found::Here => return Ok(()),
+            Found::Federated => Reason::Federated,
+            Found::Gone => Reason::RoomDeleted,
+        };
+        for portal in &portals {
+            self.end_portal(portal, reason.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Whether a room is on Rocket.Chat, asked in two ways that do not depend on each

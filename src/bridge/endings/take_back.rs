@@ -84,7 +84,7 @@ impl Bridge {
             return Ok(());
         };
         let key = &self.registration.as_token;
-        let id = derived::ending_message_id(key, &ending.portal.rid, ending.begun);
+        let id = derived::ending_message_id(key, &ending.portal.id, ending.begun);
         self.say_on_rocketchat(ending, &id, &text).await
     }
 
@@ -92,7 +92,7 @@ impl Bridge {
     async fn tell_who_stays(&self, ending: &Ending, staying: &[String]) -> Result<(), Failure> {
         let key = &self.registration.as_token;
         // Another id than that of the end, which was begun in a moment of its own.
-        let told = derived::ending_message_id(key, &ending.portal.rid, -ending.begun);
+        let told = derived::ending_message_id(key, &ending.portal.id, -ending.begun);
         self.say_on_rocketchat(ending, &told, &words::staying(staying))
             .await
     }

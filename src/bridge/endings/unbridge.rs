@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::is_direct;
 use crate::bridge::openings::is_like;
 use crate::bridge::{Bridge, Context, Failure};
-use crate::store::{Portal, Reason};
+use crate::store::{Portal, PortalId, Reason};
 
 impl Bridge {
     /// Ends the portal of this Matrix room, or of the channel with that name, at
@@ -23,7 +23,7 @@ impl Bridge {
         // A repeat, after the bridge was killed.
         let ending = match (name, &context.room, &context.rid) {
             (None, Some(room), _) => self.store.ending_of_room(room)?,
-            (None, None, Some(rid)) => self.store.ending(rid)?,
+            (None, None, Some(rid)) => self.store.ending(&PortalId::own(rid))?,
             _ => None,
         };
         if let Some(ending) = ending {
@@ -68,7 +68,7 @@ impl Bridge {
             None => rocket.bot.group_by_name(name).await?,
         };
         let by_room = match room {
-            Some(room) => self.store.portal(&room.id)?,
+            Some(room) => self.store.own_portal(&room.id)?,
             None => None,
         };
         let found = by_room.or_else(|| {

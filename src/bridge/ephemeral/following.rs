@@ -96,7 +96,7 @@ impl Bridge {
             .portals()
             .into_iter()
             .filter_map(|portal| {
-                let said = self.store.cursor(&portal.rid).ok().flatten()?;
+                let said = self.store.cursor(&portal.id).ok().flatten()?;
                 Some((said, portal))
             })
             .collect();

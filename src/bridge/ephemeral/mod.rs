@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use super::Bridge;
 use crate::matrix::listener::{Ephemeral, Presence};
 use crate::rocketchat::RocketRoomId;
-use crate::store::{Portal, PortalKind, StoreError};
+use crate::store::{Portal, PortalId, PortalKind, StoreError};
 use board::{Board, Times};
 use latest::Latest;
 
@@ -81,7 +81,7 @@ pub(super) struct Ephemerals {
     arrived: mpsc::Sender<Vec<Ephemeral>>,
     /// Taken by the task that works them.
     to_look_at: Mutex<Option<mpsc::Receiver<Vec<Ephemeral>>>>,
-    typing_to_rocket: Desk<Board<RocketRoomId, OwnedUserId>>,
+    typing_to_rocket: Desk<Board<PortalId, OwnedUserId>>,
     typing_to_matrix: Desk<Board<RocketRoomId, String>>,
     names: typing::Names,
     following: following::Following,

@@ -12,7 +12,7 @@ use super::board::{Board, Next};
 use super::{AT_ONCE, Desk, in_time};
 use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::{RocketRoomId, Username};
-use crate::store::{Ghost, Portal, Puppet, StoreError};
+use crate::store::{Ghost, Portal, PortalId, Puppet, StoreError};
 
 /// How long Matrix shows somebody of Rocket.Chat, whose client says every 5 s that they
 /// go on.
@@ -42,7 +42,7 @@ const MOST_GHOSTS: usize = 2_000;
 const LONGEST_NAME: usize = 255;
 
 /// A name, and where display names are shown the room in which it means somebody.
-type Meant = (Option<RocketRoomId>, String);
+type Meant = (Option<PortalId>, String);
 
 /// Whom names mean in what Rocket.Chat says of typing.
 #[derive(Default)]
@@ -105,9 +105,9 @@ impl Bridge {
         }
         let until = Instant::now() + LONGEST_ON_MATRIX;
         self.ephemerals.typing_to_rocket.change(|board| {
-            board.only(&portal.rid, &typing);
+            board.only(&portal.id, &typing);
             for user in typing {
-                board.types(portal.rid.clone(), user, until);
+                board.types(portal.id.clone(), user, until);
             }
         });
         Ok(())
@@ -142,8 +142,10 @@ impl Bridge {
         work(
             &self,
             |bridge| &bridge.ephemerals.typing_to_rocket,
-            |bridge, rid, user, typing| async move {
-                bridge.typing_to_rocketchat(&rid, user, typing).await
+            |bridge, portal, user, typing| async move {
+                bridge
+                    .typing_to_rocketchat(&portal.rid(), user, typing)
+                    .await
             },
         )
         .await;
@@ -213,21 +215,17 @@ impl Bridge {
             return false;
         }
         let telling = async {
-            let Some(portal) = self.store.portal(rid)? else {
-                return Ok(());
-            };
-            let Some(ghost) = self.who_types(&portal, name).await? else {
-                return Ok(());
-            };
-            if !self
-                .store
-                .is_ghost_in_room(&portal.room_id, &ghost.user_id)?
-            {
-                return Ok(());
+            for portal in self.store.portals_of(rid)? {
+                let Some(ghost) = self.who_types(&portal, name).await? else {
+                    continue;
+                };
+                let room = &portal.room_id;
+                if self.store.is_ghost_in_room(room, &ghost.user_id)? {
+                    let lasts = typing.then_some(LASTS_ON_MATRIX);
+                    self.as_ghost(&ghost).typing(room, lasts).await?;
+                }
             }
-            let lasts = typing.then_some(LASTS_ON_MATRIX);
-            let intent = self.as_ghost(&ghost);
-            Ok(intent.typing(&portal.room_id, lasts).await?)
+            Ok(())
         };
         in_time::<_, Failure>("typing", telling).await.is_some()
     }
@@ -236,7 +234,7 @@ impl Bridge {
     /// several in the room have that display name.
     async fn who_types(&self, portal: &Portal, name: &str) -> Result<Option<Ghost>, Failure> {
         let real_names = self.server_settings().await?.real_names;
-        let key = (real_names.then(|| portal.rid.clone()), name.to_owned());
+        let key = (real_names.then(|| portal.id.clone()), name.to_owned());
         let known = &self.ephemerals.names.people;
         if let Some((since, ghost)) = lock(known).get(&key)
             && since.elapsed() < BELIEVED_FOR
@@ -289,13 +287,11 @@ impl Bridge {
 }
 
 /// Works a board for ever: a few requests at once, each in a task of its own.
-async fn work<P, F, Fut>(
-    bridge: &Arc<Bridge>,
-    desk: fn(&Bridge) -> &Desk<Board<RocketRoomId, P>>,
-    tell: F,
-) where
+async fn work<K, P, F, Fut>(bridge: &Arc<Bridge>, desk: fn(&Bridge) -> &Desk<Board<K, P>>, tell: F)
+where
+    K: Clone + Eq + std::hash::Hash + Send + 'static,
     P: Clone + Eq + std::hash::Hash + Send + 'static,
-    F: Fn(Arc<Bridge>, RocketRoomId, P, bool) -> Fut,
+    F: Fn(Arc<Bridge>, K, P, bool) -> Fut,
     Fut: Future<Output = bool> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(AT_ONCE));

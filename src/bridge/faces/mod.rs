@@ -29,8 +29,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::look_queue::Queue;
 use super::{Bridge, Failure};
+use crate::rocketchat::RocketUserId;
 use crate::rocketchat::realtime::Pictured;
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::store::PortalId;
 pub(in crate::bridge) use puppets::puppet_name;
 
 /// How many of each side are looked at at once.
@@ -48,7 +49,7 @@ enum Face {
     /// That of the person who has this user name: pictures are told of by it.
     Named(String),
     /// A room's.
-    Room(RocketRoomId),
+    Room(PortalId),
 }
 
 /// What is to be looked at, and what need not be.
@@ -138,7 +139,11 @@ impl Bridge {
                 let face = Face::Named(username.as_str().to_owned());
                 self.faces.of_rocketchat.add(face);
             }
-            Pictured::Room(rid) => self.compare_room_picture(rid),
+            Pictured::Room(rid) => {
+                for portal in self.portals_heard(rid) {
+                    self.compare_room_picture(&portal.id);
+                }
+            }
         }
     }
 
@@ -155,7 +160,7 @@ impl Bridge {
                 .await
             }
             Face::Named(username) => self.persevere(|_| self.find_named(username)).await,
-            Face::Room(rid) => self.look_at_room(rid).await,
+            Face::Room(portal) => self.look_at_room(portal).await,
         };
         if let Err(failure) = done {
             tracing::warn!(?face, %failure, "its name or picture on Matrix may be an old one");

@@ -10,8 +10,9 @@ use super::Face;
 use super::pictures::{MatrixPicture, NotShown, sniffed};
 use crate::bridge::{Bridge, Failure};
 use crate::media::picture::Picture;
-use crate::rocketchat::RocketRoomId;
-use crate::store::{InboxEvent, PictureWish, Portal, PortalKind, RoomPicture, StoreError};
+use crate::store::{
+    InboxEvent, PictureWish, Portal, PortalId, PortalKind, RoomPicture, StoreError,
+};
 
 /// The state that holds a room's picture.
 const PICTURE: &str = "m.room.avatar";
@@ -58,7 +59,7 @@ impl Bridge {
         portal: &Portal,
         event: &ruma::EventId,
     ) -> Result<bool, StoreError> {
-        let known = self.store.room_picture(&portal.rid)?;
+        let known = self.store.room_picture(&portal.id)?;
         let wished = known.wish.as_ref().map(|wish| &wish.event);
         Ok([known.event.as_ref(), wished].contains(&Some(&event.to_owned())))
     }
@@ -80,26 +81,26 @@ impl Bridge {
             failures: 0,
         };
         self.store
-            .amend_room_picture(&portal.rid, |stored| stored.wish = Some(wish))?;
-        self.compare_room_picture(&portal.rid);
+            .amend_room_picture(&portal.id, |stored| stored.wish = Some(wish))?;
+        self.compare_room_picture(&portal.id);
         Ok(())
     }
 
     /// A room may have another picture.
-    pub(in crate::bridge) fn compare_room_picture(&self, rid: &RocketRoomId) {
-        self.faces.of_rocketchat.add(Face::Room(rid.clone()));
+    pub(in crate::bridge) fn compare_room_picture(&self, portal: &PortalId) {
+        self.faces.of_rocketchat.add(Face::Room(portal.clone()));
     }
 
     /// Makes both sides of a portal show the same picture.
-    pub(super) async fn look_at_room(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        let done = self.persevere(|_| self.agree_on_picture(rid)).await;
+    pub(super) async fn look_at_room(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        let done = self.persevere(|_| self.agree_on_picture(id)).await;
         let Err(failure) = done else { return Ok(()) };
-        let Some(wish) = self.store.room_picture(rid)?.wish else {
+        let Some(wish) = self.store.room_picture(id)?.wish else {
             return Err(failure);
         };
         let failures = wish.failures + 1;
         if failures < MOST_FAILURES {
-            self.store.amend_room_picture(rid, |stored| {
+            self.store.amend_room_picture(id, |stored| {
                 if let Some(stored) = &mut stored.wish
                     && stored.event == wish.event
                 {
@@ -109,7 +110,7 @@ impl Bridge {
             return Err(failure);
         }
         self.persevere(async |_| {
-            let Some(portal) = self.store.portal(rid)? else {
+            let Some(portal) = self.store.portal(id)? else {
                 return Ok(());
             };
             let why = failure.person_text();
@@ -118,14 +119,14 @@ impl Bridge {
         .await
     }
 
-    async fn agree_on_picture(self: &Arc<Self>, rid: &RocketRoomId) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal(rid)? else {
+    async fn agree_on_picture(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        let Some(portal) = self.store.portal(id)? else {
             return Ok(());
         };
         if matches!(portal.kind, PortalKind::Direct { .. }) {
             return Ok(());
         }
-        if let Some(wish) = self.store.room_picture(rid)?.wish {
+        if let Some(wish) = self.store.room_picture(id)?.wish {
             self.grant(&portal, &wish).await?;
         }
         self.show_room_picture(&portal).await
@@ -135,7 +136,7 @@ impl Bridge {
     /// Rocket.Chat. Where these do not suffice the picture that the room has is put
     /// back, so that both sides show the same, and the person is told.
     async fn grant(&self, portal: &Portal, wish: &PictureWish) -> Result<(), Failure> {
-        let known = self.store.room_picture(&portal.rid)?;
+        let known = self.store.room_picture(&portal.id)?;
         let shown = self.shown_on_matrix(portal).await?;
         // Something newer is there by now; or it is the picture that Rocket.Chat has.
         if shown != wish.url || wish.url == known.url {
@@ -223,7 +224,7 @@ impl Bridge {
         wish: &PictureWish,
         why: &str,
     ) -> Result<(), Failure> {
-        let known = self.store.room_picture(&portal.rid)?;
+        let known = self.store.room_picture(&portal.id)?;
         let what = match wish.url {
             Some(_) => "The room's new picture",
             None => "That the room has no picture any more",
@@ -258,7 +259,7 @@ impl Bridge {
         wish: &PictureWish,
         amend: impl FnOnce(&mut RoomPicture),
     ) -> Result<(), StoreError> {
-        self.store.amend_room_picture(&portal.rid, |stored| {
+        self.store.amend_room_picture(&portal.id, |stored| {
             amend(stored);
             if stored
                 .wish
@@ -273,7 +274,7 @@ impl Bridge {
     /// Shows the picture that a room has on Rocket.Chat, if it is another than before.
     async fn show_room_picture(self: &Arc<Self>, portal: &Portal) -> Result<(), Failure> {
         let rid = &portal.rid;
-        let known = self.store.room_picture(rid)?;
+        let known = self.store.room_picture(&portal.id)?;
         let rocket = self.rocket().await;
         let room = match rocket.bot.room_info(rid).await {
             Ok(Some(room)) => room,
@@ -307,9 +308,9 @@ impl Bridge {
         if !is_same {
             (now.url, now.hash, now.event) = self.show_on_matrix(portal, picture).await?;
             tracing::info!(%rid, "a room's picture is as on Rocket.Chat");
-            self.compare_room(rid);
+            self.compare_room(&portal.id);
         }
-        self.store.amend_room_picture(rid, |stored| {
+        self.store.amend_room_picture(&portal.id, |stored| {
             // Somebody on Matrix may have wished for another meanwhile.
             let wish = stored.wish.take();
             *stored = RoomPicture { wish, ..now };

@@ -34,7 +34,7 @@ impl Bridge {
         loop {
             for portal in self.store.portals() {
                 if !matches!(portal.kind, PortalKind::Direct { .. }) {
-                    self.faces.of_rocketchat.add_in_turn(Face::Room(portal.rid));
+                    self.faces.of_rocketchat.add_in_turn(Face::Room(portal.id));
                 }
             }
             if let Err(failure) = self.compare_people().await {

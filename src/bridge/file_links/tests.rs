@@ -9,7 +9,7 @@ use crate::config::{Config, Environment, Registration};
 use crate::matrix::testing::{FakeHomeserver, Seen, answer_with, json_answer};
 use crate::matrix::{ListenerConfig, RunningListener, listener};
 use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId};
-use crate::store::{Message, Origin, Portal, PortalKind, Store};
+use crate::store::{Message, Origin, Portal, PortalId, PortalKind, Store};
 
 const NOW: i64 = 1_795_203_457_123;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -203,7 +203,7 @@ fn linked(source: FileSource) -> LinkedFile {
         name: "film.mp4".into(),
         media_type: "video/mp4".into(),
         size: Some(10),
-        rid: RocketRoomId::new("r"),
+        portal: PortalId::own(&RocketRoomId::new("r")),
         message: RocketMessageId::new("m"),
     }
 }
@@ -253,13 +253,13 @@ async fn who_has_a_link_has_the_file_until_its_message_is_deleted() {
     assert_eq!(rig.get(&guess, "").await.0, 404);
     assert_eq!(rig.homeserver.seen().len(), before);
 
-    let portal = Portal {
-        rid: RocketRoomId::new("r"),
-        room_id: room_id!("!r:example.org").to_owned(),
-        kind: PortalKind::Channel,
-        name: "r".into(),
-        since: 0,
-    };
+    let portal = Portal::own(
+        RocketRoomId::new("r"),
+        room_id!("!r:example.org").to_owned(),
+        PortalKind::Channel,
+        "r".into(),
+        0,
+    );
     let id = RocketMessageId::new("m");
     let events = vec![event_id!("$e").to_owned()];
     let author = owned_user_id!("@_rocketchat_a:example.org");

@@ -50,7 +50,7 @@ impl Bridge {
         }
         self.edit(portal, &event.event_id, new, &known).await?;
         self.store
-            .amend_message(&known.rid, &known.id, |stored| stored.revision = at)?;
+            .amend_message(&known.portal_id(), &known.id, |stored| stored.revision = at)?;
         self.store
             .change()
             .edit_event(&known, &event.event_id)
@@ -99,7 +99,7 @@ impl Bridge {
         }
         // What the message no longer names nobody shall find by it.
         self.store
-            .end_file_links_but(&known.rid, &known.id, file.map(|file| file.mxc))?;
+            .end_file_links_but(&known.portal_id(), &known.id, file.map(|file| file.mxc))?;
         self.fit_pieces(portal, event, known, &puppet, &pieces)
             .await
     }
@@ -137,10 +137,11 @@ impl Bridge {
             self.store.change().message(&gone).commit()?;
         }
         let to_delete = surplus.clone();
-        self.store.amend_message(rid, &known.id, |stored| {
-            stored.more = more;
-            stored.surplus = surplus;
-        })?;
+        self.store
+            .amend_message(&known.portal_id(), &known.id, |stored| {
+                stored.more = more;
+                stored.surplus = surplus;
+            })?;
         for id in &to_delete {
             self.as_puppet(puppet, |session| async move {
                 session.delete_message(rid, id, false).await
@@ -149,7 +150,9 @@ impl Bridge {
         }
         if !to_delete.is_empty() {
             self.store
-                .amend_message(rid, &known.id, |stored| stored.surplus.clear())?;
+                .amend_message(&known.portal_id(), &known.id, |stored| {
+                    stored.surplus.clear()
+                })?;
         }
         Ok(())
     }

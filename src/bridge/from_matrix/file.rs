@@ -187,7 +187,7 @@ impl Bridge {
                     name: name.clone(),
                     media_type: media_type.clone(),
                     size,
-                    rid: portal.rid.clone(),
+                    portal: portal.id.clone(),
                     message: message.clone(),
                 };
                 self.link_to(linked).await?

@@ -149,7 +149,7 @@ impl Bridge {
             }
             Got::Posted(id) => {
                 if is_begun
-                    && let Some(there) = self.store.message(&portal.rid, &id)?
+                    && let Some(there) = self.store.message(&portal.id, &id)?
                     && self.is_gone_already(portal, &there).await?
                 {
                     return Ok(Done::default());
@@ -346,7 +346,7 @@ impl Bridge {
         }
         tracing::info!(message = %id, "an upload that was posted late after all is taken back");
         // Before it is done, so that nothing of it is mirrored.
-        if self.store.message(&portal.rid, id)?.is_none() {
+        if self.store.message(&portal.id, id)?.is_none() {
             self.store.change().message(&gone(portal, id)).commit()?;
         }
         let puppet = self.poster_of(&post.draft).await?;
@@ -455,7 +455,7 @@ impl Bridge {
             return Ok(false);
         }
         // Another one of that name, sent earlier.
-        let known = self.store.message(&portal.rid, &message.id)?;
+        let known = self.store.message(&portal.id, &message.id)?;
         Ok(known.is_none_or(|known| known.events == post.draft.events))
     }
 
@@ -476,7 +476,7 @@ impl Bridge {
         };
         let post = match of_upload {
             Some(post) => self.shows(portal, &post, message)?.then_some(post),
-            None if self.store.message(&portal.rid, &message.id)?.is_some() => None,
+            None if self.store.message(&portal.id, &message.id)?.is_some() => None,
             None => {
                 let posts = self
                     .store

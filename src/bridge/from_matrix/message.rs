@@ -335,7 +335,7 @@ impl Bridge {
         let room = &portal.room_id;
         references.thread = match self.store.thread_of_root(room, &root)? {
             // Of what the room mirrored before, the direct message.
-            Some(first) if self.store.thread(&portal.rid, &first)?.is_none() => None,
+            Some(first) if self.store.thread(&portal.id, &first)?.is_none() => None,
             Some(first) => Some(first),
             None => self
                 .store
@@ -346,7 +346,7 @@ impl Bridge {
         if let Some(first) = &references.thread {
             // The root that the thread has already: a message may name another one
             // of it.
-            references.root = match self.store.thread(&portal.rid, first)? {
+            references.root = match self.store.thread(&portal.id, first)? {
                 Some(thread) => Some(thread.root),
                 None => self.event_of(portal, first)?,
             };

@@ -120,7 +120,7 @@ impl Bridge {
             Err(Failure::RocketChat(error))
                 if error.is_denied() && error.code() != Some("error-action-not-allowed") =>
             {
-                self.compare_members(&portal.rid);
+                self.compare_members(&portal.id);
                 Err(error.into())
             }
             Err(Failure::RocketChat(error))

@@ -75,7 +75,7 @@ impl Bridge {
             Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
             outcome => outcome?,
         }
-        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         if !reactions
             .given
             .iter()
@@ -104,7 +104,7 @@ impl Bridge {
         known: &Message,
     ) -> Result<(), Failure> {
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.rid, &known.id)?;
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let Some(at) = reactions
             .given
             .iter()

@@ -110,7 +110,7 @@ impl Bridge {
             return Ok(());
         }
         // Its content is gone here, whatever becomes of it there.
-        self.store.end_file_links(&known.rid, &known.id)?;
+        self.store.end_file_links(&known.portal_id(), &known.id)?;
         let is_own = known.sender == event.sender;
         // The room may have mirrored one when it was written.
         let is_direct = portal.kind.is_direct() || known.rid != portal.rid;
@@ -130,12 +130,16 @@ impl Bridge {
         }
         // Before it is done, so that the echo is not mirrored back.
         self.store
-            .amend_message(&known.rid, &known.id, |stored| stored.deleted = true)?;
+            .amend_message(&known.portal_id(), &known.id, |stored| {
+                stored.deleted = true
+            })?;
         let deleted = self.delete_pieces(portal, known, is_own).await;
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
             // It is there still, and what happens to it counts.
             self.store
-                .amend_message(&known.rid, &known.id, |stored| stored.deleted = false)?;
+                .amend_message(&known.portal_id(), &known.id, |stored| {
+                    stored.deleted = false
+                })?;
         }
         deleted?;
         // A message in several events goes as one.
@@ -147,7 +151,7 @@ impl Bridge {
                 }
                 let purpose = format!("deletion {part}");
                 let txn = derived::transaction_id(
-                    &known.rid,
+                    &known.portal_id(),
                     &known.sender,
                     &known.id,
                     known.revision,

@@ -11,18 +11,18 @@ use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
-use crate::store::{DeadLetter, Origin, Portal, PortalKind};
+use crate::rocketchat::{RocketMessageId, RocketUserId};
+use crate::store::{DeadLetter, Origin, Portal, PortalId, PortalKind};
 
 impl Bridge {
     pub(super) async fn set_document_aside(
         &self,
-        rid: &RocketRoomId,
+        id: &PortalId,
         document: &Document,
         failure: &Failure,
     ) {
-        tracing::error!(%rid, message = %document.id(), %failure, "could not be mirrored to Matrix; set aside");
-        let portal = match self.store.portal(rid) {
+        tracing::error!(portal = %id, message = %document.id(), %failure, "could not be mirrored to Matrix; set aside");
+        let portal = match self.store.portal(id) {
             Ok(Some(portal)) => portal,
             Ok(None) => return,
             Err(error) => {
@@ -53,7 +53,7 @@ impl Bridge {
         // What is on Matrix and only lacks something beside it has arrived.
         let arrived = self
             .store
-            .message(rid, &message.id)
+            .message(id, &message.id)
             .is_ok_and(|known| known.is_some_and(|known| known.revision >= revision(message)));
         if arrived {
             return;
@@ -163,11 +163,11 @@ impl Bridge {
         let mut brought = Brought::default();
         loop {
             let done = self
-                .mirror_document(&portal.rid, &document, attempt, &brought)
+                .mirror_document(&portal.id, &document, attempt, &brought)
                 .await;
             match done {
                 Err(Failure::Wants(files)) => {
-                    self.bring_files(&portal.rid, &document, files, &mut brought)
+                    self.bring_files(&portal.id, &document, files, &mut brought)
                         .await?;
                 }
                 Ok(Mirrored::Yes) => break,

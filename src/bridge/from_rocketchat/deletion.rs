@@ -11,9 +11,9 @@ impl Bridge {
         portal: &Portal,
         id: &RocketMessageId,
     ) -> Result<(), Failure> {
-        let Some(known) = self.store.message(&portal.rid, id)? else {
+        let Some(known) = self.store.message(&portal.id, id)? else {
             // Its words may have come there, and nobody have noted that.
-            self.store.end_file_links(&portal.rid, id)?;
+            self.store.end_file_links(&portal.id, id)?;
             // It may yet arrive: deletions travel on a stream of their own.
             return Ok(self.store.change().message(&gone(portal, id)).commit()?);
         };
@@ -22,14 +22,14 @@ impl Bridge {
             return Ok(());
         }
         // First of all, so that no failure of the rest keeps its files in reach.
-        self.store.end_file_links(&portal.rid, &known.id)?;
+        self.store.end_file_links(&portal.id, &known.id)?;
         let author = match known.origin {
             Origin::RocketChat => self.matrix.as_user(known.sender.clone()),
             Origin::Matrix => self.reader(portal).await?,
         };
         for (part, event) in known.events.iter().enumerate() {
             let txn = derived::transaction_id(
-                &portal.rid,
+                &portal.id,
                 author.user_id(),
                 &known.id,
                 known.revision,
@@ -48,7 +48,7 @@ impl Bridge {
             self.delete_for_bridge(portal, &known, other).await?;
         }
         self.store
-            .amend_message(&portal.rid, &known.id, |stored| stored.deleted = true)?;
+            .amend_message(&portal.id, &known.id, |stored| stored.deleted = true)?;
         Ok(())
     }
 

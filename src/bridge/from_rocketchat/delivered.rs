@@ -89,7 +89,7 @@ impl Bridge {
                 let is_new = if is_edit(&event.content) {
                     self.adopt_edit(portal, &marker)?
                 } else {
-                    let record = self.store.message(&portal.rid, &marker.message_id)?;
+                    let record = self.store.message(&portal.id, &marker.message_id)?;
                     let is_new = record.is_none_or(|record| record.revision < marker.revision);
                     if is_new {
                         let file = marker
@@ -119,7 +119,7 @@ impl Bridge {
             }
         }
         for (id, revision, parts) in delivered.whole() {
-            if self.store.message(&portal.rid, &id)?.is_some() {
+            if self.store.message(&portal.id, &id)?.is_some() {
                 continue;
             }
             let Some(sender) = parts.first().map(|part| part.sender.clone()) else {
@@ -140,7 +140,7 @@ impl Bridge {
     /// Notes an edit that had been delivered; whether that was news. Of what is in
     /// several events only the sender knows whether all are edited.
     fn adopt_edit(&self, portal: &Portal, marker: &Marker) -> Result<bool, Failure> {
-        let known = self.store.message(&portal.rid, &marker.message_id)?;
+        let known = self.store.message(&portal.id, &marker.message_id)?;
         let is_new = known.is_some_and(|known| {
             known.revision < marker.revision
                 && known.origin == Origin::RocketChat
@@ -149,7 +149,7 @@ impl Bridge {
         });
         if is_new {
             self.store
-                .amend_message(&portal.rid, &marker.message_id, |stored| {
+                .amend_message(&portal.id, &marker.message_id, |stored| {
                     stored.revision = stored.revision.max(marker.revision);
                     // What it says now is in the edit: the next one must not be taken
                     // for no news.

@@ -23,7 +23,7 @@ impl Bridge {
         let Some((discussion, _)) = self.open_discussion(portal, rid).await? else {
             return Ok(());
         };
-        if self.store.message(&portal.rid, &message.id)?.is_some()
+        if self.store.message(&portal.id, &message.id)?.is_some()
             || !self.is_for_matrix(message).await?
         {
             return Ok(());
@@ -63,7 +63,7 @@ impl Bridge {
                 }
                 .stamp(&mut content);
                 let sender = &ghost.user_id;
-                let txn = derived::transaction_id(&portal.rid, sender, &message.id, 0, "new");
+                let txn = derived::transaction_id(&portal.id, sender, &message.id, 0, "new");
                 let at = u64::try_from(message.ts.0).ok();
                 self.send_as_ghost(portal, &ghost, "m.room.message", &content, &txn, at)
                     .await?

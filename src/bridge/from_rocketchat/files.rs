@@ -22,9 +22,9 @@ use crate::convert::to_matrix::{
 };
 use crate::matrix::{self, Intent};
 use crate::media::{Body, Broken, kind, picture, playing};
+use crate::rocketchat::FileId;
 use crate::rocketchat::documents::Message as RocketMessage;
-use crate::rocketchat::{FileId, RocketRoomId};
-use crate::store::{FileSource, LinkedFile, Portal, PortalKind};
+use crate::store::{FileSource, LinkedFile, Portal, PortalId, PortalKind};
 
 /// How long a transfer may stand still before it is begun again.
 const STANDSTILL: Duration = Duration::from_secs(15);
@@ -79,12 +79,12 @@ impl Bridge {
     /// When the store fails for good, or the portal is gone.
     pub(super) async fn bring_files(
         &self,
-        rid: &RocketRoomId,
+        id: &PortalId,
         document: &Document,
         wanted: Vec<AttachedFile>,
         brought: &mut Brought,
     ) -> Result<(), Failure> {
-        let (Document::Message(message), Some(portal)) = (document, self.store.portal(rid)?) else {
+        let (Document::Message(message), Some(portal)) = (document, self.store.portal(id)?) else {
             return Err(Failure::Refused("There is no such room any more.".into()));
         };
         let ids: Vec<_> = wanted.iter().map(|file| file.id.as_str()).collect();
@@ -310,7 +310,7 @@ impl Bridge {
             name: file.name.clone(),
             media_type: claimed_type_of(file).to_owned(),
             size: file.claimed_size,
-            rid: portal.rid.clone(),
+            portal: portal.id.clone(),
             message: message.id.clone(),
         };
         self.link_to(linked).await.unwrap_or_else(|failure| {

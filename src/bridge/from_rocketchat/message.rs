@@ -139,7 +139,7 @@ impl Bridge {
         if known.room_id != portal.room_id {
             let note = "edited an earlier message; it says now:";
             self.say_edit(portal, &ghost, message, note, None).await?;
-            self.store.amend_message(&portal.rid, &known.id, |stored| {
+            self.store.amend_message(&portal.id, &known.id, |stored| {
                 stored.revision = revision(message);
             })?;
             return Ok(());
@@ -232,7 +232,7 @@ impl Bridge {
                 continue;
             }
             let txn = derived::transaction_id(
-                &portal.rid,
+                &portal.id,
                 &ghost.user_id,
                 &message.id,
                 revision(message),
@@ -246,7 +246,7 @@ impl Bridge {
                 }
             }
         }
-        self.store.amend_message(&portal.rid, &known.id, |stored| {
+        self.store.amend_message(&portal.id, &known.id, |stored| {
             stored.revision = revision(message);
             stored.events = events;
             stored.files = files;
@@ -258,13 +258,14 @@ impl Bridge {
     /// Forgets what is said of a file, before an edit says something else: when its
     /// answer or its record is lost, a later one back to the old words must be sent.
     fn unsay(&self, known: &Message, event: &OwnedEventId) -> Result<(), Failure> {
-        self.store.amend_message(&known.rid, &known.id, |stored| {
-            for file in &mut stored.files {
-                if file.event == *event {
-                    file.said.clear();
+        self.store
+            .amend_message(&known.portal_id(), &known.id, |stored| {
+                for file in &mut stored.files {
+                    if file.event == *event {
+                        file.said.clear();
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(())
     }
 
@@ -292,9 +293,8 @@ impl Bridge {
         let original = Some(original).filter(|_| known.room_id == portal.room_id);
         self.say_edit(portal, &ghost, message, note, original)
             .await?;
-        self.store.amend_message(&portal.rid, &known.id, |stored| {
-            stored.foreign_revision = at
-        })?;
+        self.store
+            .amend_message(&portal.id, &known.id, |stored| stored.foreign_revision = at)?;
         Ok(())
     }
 
@@ -321,8 +321,7 @@ impl Bridge {
         // About the message, not one of its events: it must not be taken for them.
         marker::stamp_as_own(&mut content);
         let sender = &ghost.user_id;
-        let txn =
-            derived::transaction_id(&portal.rid, sender, &message.id, at, "edited by another");
+        let txn = derived::transaction_id(&portal.id, sender, &message.id, at, "edited by another");
         self.send_as_ghost(
             portal,
             ghost,
@@ -364,7 +363,7 @@ impl Bridge {
             number => format!("{purpose} {number}"),
         };
         let txn =
-            derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, revision, &purpose);
+            derived::transaction_id(&portal.id, &ghost.user_id, &message.id, revision, &purpose);
         let at = u64::try_from(at).ok();
         self.send_as_ghost(portal, ghost, "m.room.message", &content, &txn, at)
             .await
@@ -389,7 +388,7 @@ impl Bridge {
             .await
         {
             Err(error) if error.is_forbidden() => {
-                let now = self.store.portal(&portal.rid)?;
+                let now = self.store.portal(&portal.id)?;
                 if now.is_none_or(|now| now.room_id != portal.room_id) {
                     return Err(Failure::NotYet("the room that the conversation goes on in"));
                 }
@@ -485,13 +484,13 @@ mod tests {
 
     /// A message of the files `a` and `b` and one text.
     fn known() -> Message {
-        let portal = Portal {
-            rid: RocketRoomId::new("r"),
-            room_id: ruma::owned_room_id!("!r:example.org"),
-            kind: PortalKind::Channel,
-            name: String::new(),
-            since: 0,
-        };
+        let portal = Portal::own(
+            RocketRoomId::new("r"),
+            ruma::owned_room_id!("!r:example.org"),
+            PortalKind::Channel,
+            String::new(),
+            0,
+        );
         let events: Vec<OwnedEventId> = ["$a", "$b", "$w"]
             .into_iter()
             .map(|id| id.try_into().unwrap())

@@ -18,9 +18,9 @@ use super::lane::Place;
 use super::perseverance::Attempt;
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
+use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
-use crate::rocketchat::{RocketMessageId, RocketRoomId};
-use crate::store::{Portal, PortalKind};
+use crate::store::{Portal, PortalId, PortalKind};
 pub(super) use deletion::gone;
 use delivered::Delivered;
 use files::Brought;
@@ -104,17 +104,17 @@ enum Mirrored {
 
 impl Bridge {
     /// Does what a document asks for. Ends when it is done or set aside.
-    pub(super) async fn work_document(self: Arc<Self>, rid: RocketRoomId, job: Job) {
+    pub(super) async fn work_document(self: Arc<Self>, id: PortalId, job: Job) {
         let Job { document, ticket } = job;
         let mut brought = Brought::default();
         let done = loop {
             let done = self
-                .persevere(|attempt| self.mirror_document(&rid, &document, attempt, &brought))
+                .persevere(|attempt| self.mirror_document(&id, &document, attempt, &brought))
                 .await;
             match done {
                 // Not among the attempts: it may take long, and has places of its own.
                 Err(Failure::Wants(files)) => {
-                    let outcome = self.bring_files(&rid, &document, files, &mut brought).await;
+                    let outcome = self.bring_files(&id, &document, files, &mut brought).await;
                     if let Err(failure) = outcome {
                         break Err(failure);
                     }
@@ -127,22 +127,22 @@ impl Bridge {
             // The portal went while this waited. Should its room be mirrored again, it is
             // read back from here.
             Ok(Mirrored::NoPortal) => {
-                self.rooms.rewind(&rid, ticket - 1);
-                self.direct_watch.forget(&rid);
+                self.rooms.rewind(&id, ticket - 1);
+                self.direct_watch.forget(&id.rid());
             }
-            Err(failure) => self.set_document_aside(&rid, &document, &failure).await,
+            Err(failure) => self.set_document_aside(&id, &document, &failure).await,
         }
-        self.document_done(&rid, ticket);
+        self.document_done(&id, ticket);
     }
 
     async fn mirror_document(
         self: &Arc<Self>,
-        rid: &RocketRoomId,
+        id: &PortalId,
         document: &Document,
         attempt: Attempt,
         brought: &Brought,
     ) -> Result<Mirrored, Failure> {
-        let Some(portal) = self.store.portal(rid)? else {
+        let Some(portal) = self.store.portal(id)? else {
             return Ok(Mirrored::NoPortal);
         };
         let done = match document {
@@ -222,7 +222,7 @@ impl Bridge {
         } else {
             Delivered::default()
         };
-        let known = match self.store.message(&portal.rid, &message.id)? {
+        let known = match self.store.message(&portal.id, &message.id)? {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
                 if is_for_matrix {

@@ -83,7 +83,7 @@ impl Bridge {
         for channel in &message.channels {
             let Some(name) = &channel.name else { continue };
             // A private group is nobody's to hear of who is not in it.
-            if let Some(found) = self.store.portal(&channel.id)?
+            if let Some(found) = self.store.own_portal(&channel.id)?
                 && found.kind == PortalKind::Channel
             {
                 people.channels.insert(

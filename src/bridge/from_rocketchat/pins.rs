@@ -31,7 +31,7 @@ impl Bridge {
             }
             outcome => outcome?,
         }
-        self.store.amend_message(&portal.rid, &known.id, |stored| {
+        self.store.amend_message(&portal.id, &known.id, |stored| {
             stored.pinned = message.pinned;
         })?;
         Ok(())
@@ -40,7 +40,7 @@ impl Bridge {
     async fn pin(&self, portal: &Portal, event: &EventId, pinned: bool) -> Result<(), Failure> {
         let reader = self.reader(portal).await?;
         // Read, changed and written whole: one at a time.
-        let _alone = self.pinning.lock(&portal.rid).await;
+        let _alone = self.pinning.lock(&portal.id).await;
         let state = reader.state(&portal.room_id, PINNED, "").await?;
         let mut ids: Vec<Value> = state
             .as_ref()

@@ -36,13 +36,13 @@ impl Bridge {
         }
         let has_any = !message.reactions.is_empty();
         if !has_any {
-            let known = self.store.reactions(&portal.rid, &message.id)?;
+            let known = self.store.reactions(&portal.id, &message.id)?;
             if known.given.is_empty() && known.begun.is_empty() {
                 return Ok(());
             }
         }
         let _one_at_a_time = self.reacting.lock(&message.id).await;
-        let mut reactions = self.store.reactions(&portal.rid, &message.id)?;
+        let mut reactions = self.store.reactions(&portal.id, &message.id)?;
         let seen = message.updated_at.map_or(0, |at| at.0);
         if seen < reactions.seen {
             return Ok(());
@@ -174,7 +174,7 @@ impl Bridge {
             }
             let purpose = format!("no reaction {event}");
             let user = &ghost.user_id;
-            let txn = derived::transaction_id(&portal.rid, user, &message.id, 0, &purpose);
+            let txn = derived::transaction_id(&portal.id, user, &message.id, 0, &purpose);
             let intent = self.as_ghost(&ghost);
             let removed = intent.redact(&portal.room_id, &event, &txn, None).await;
             match removed.map_err(Failure::from) {
@@ -249,7 +249,7 @@ impl Bridge {
             {
                 let purpose = format!("no reaction {}", reaction.event);
                 let txn =
-                    derived::transaction_id(&portal.rid, &reaction.user, &message.id, 0, &purpose);
+                    derived::transaction_id(&portal.id, &reaction.user, &message.id, 0, &purpose);
                 let ghost = self.matrix.as_user(reaction.user.clone());
                 let room = &portal.room_id;
                 match ghost.redact(room, &reaction.event, &txn, None).await {
@@ -316,7 +316,7 @@ impl Bridge {
         }
         // One that was taken away and given anew, at another time, is another one.
         let purpose = format!("reaction {emoji}");
-        let txn = derived::transaction_id(&portal.rid, &ghost.user_id, &message.id, at, &purpose);
+        let txn = derived::transaction_id(&portal.id, &ghost.user_id, &message.id, at, &purpose);
         let sent = self
             .send_as_ghost(portal, ghost, "m.reaction", &content, &txn, None)
             .await;

@@ -125,7 +125,7 @@ impl Bridge {
         portal: &Portal,
         first: &RocketMessageId,
     ) -> Result<Option<Thread>, Failure> {
-        if let Some(thread) = self.store.thread(&portal.rid, first)? {
+        if let Some(thread) = self.store.thread(&portal.id, first)? {
             return Ok(Some(thread));
         }
         Ok(self.event_of(portal, first)?.map(|root| Thread {
@@ -142,7 +142,7 @@ impl Bridge {
     ) -> Result<Option<OwnedEventId>, Failure> {
         let is_gone = self
             .store
-            .message(&portal.rid, id)?
+            .message(&portal.id, id)?
             .is_some_and(|known| known.deleted);
         if is_gone {
             return Ok(None);
@@ -156,7 +156,7 @@ impl Bridge {
         portal: &Portal,
         id: &RocketMessageId,
     ) -> Result<Option<OwnedEventId>, Failure> {
-        let known = self.store.message(&portal.rid, id)?;
+        let known = self.store.message(&portal.id, id)?;
         Ok(known
             .filter(|known| known.room_id == portal.room_id)
             .and_then(|known| known.events.into_iter().next()))

@@ -18,14 +18,14 @@ impl Bridge {
         user: &UserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
-        let known = self.store.room_rights(&portal.rid)?;
+        let known = self.store.room_rights(&portal.id)?;
         if seat.membership() != "join"
             || !self.is_private(portal)?
             || known.reading_along.contains(user)
         {
             return Ok(());
         }
-        self.store.amend_room_rights(&portal.rid, |rights| {
+        self.store.amend_room_rights(&portal.id, |rights| {
             rights.reading_along.insert(user.to_owned());
         })?;
         let Some(event) = &seat.event else {
@@ -55,14 +55,14 @@ impl Bridge {
 
     /// Somebody is no longer where they may not be.
     pub(super) fn no_longer_along(&self, portal: &Portal, user: &UserId) -> Result<(), StoreError> {
-        self.store.amend_room_rights(&portal.rid, |rights| {
+        self.store.amend_room_rights(&portal.id, |rights| {
             rights.reading_along.remove(user);
         })
     }
 
     /// Whether somebody would read along who may not.
     pub(in crate::bridge) fn is_read_along(&self, portal: &Portal) -> Result<bool, StoreError> {
-        let rights = self.store.room_rights(&portal.rid)?;
+        let rights = self.store.room_rights(&portal.id)?;
         Ok(!rights.reading_along.is_empty() && self.is_private(portal)?)
     }
 }

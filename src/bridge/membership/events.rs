@@ -169,7 +169,7 @@ impl Bridge {
             Ok(ghost) => {
                 self.join_ghost(portal, &portal.room_id, &ghost).await?;
                 self.store
-                    .amend_standing(&portal.rid, &ghost.rocket_id, |standing| {
+                    .amend_standing(&portal.id, &ghost.rocket_id, |standing| {
                         standing.is_member = true;
                     })?;
                 return Ok(());

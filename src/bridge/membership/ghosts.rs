@@ -41,7 +41,7 @@ impl Bridge {
         let was_in = self
             .store
             .is_ghost_in_room(&portal.room_id, &ghost.user_id)?;
-        let was_member = self.store.standing(&portal.rid, id)?.is_member;
+        let was_member = self.store.standing(&portal.id, id)?.is_member;
         self.note_ban(portal, id, &seat)?;
         match (is_member, seat.membership()) {
             (true, "join") => self.note_standing(portal, id, true),
@@ -80,7 +80,7 @@ impl Bridge {
         id: &RocketUserId,
         is_member: bool,
     ) -> Result<(), Failure> {
-        Ok(self.store.amend_standing(&portal.rid, id, |standing| {
+        Ok(self.store.amend_standing(&portal.id, id, |standing| {
             standing.is_member = is_member;
         })?)
     }
@@ -101,7 +101,7 @@ impl Bridge {
     /// Notes whether somebody is kept out on Matrix.
     fn note_ban(&self, portal: &Portal, id: &RocketUserId, seat: &Seat) -> Result<(), Failure> {
         let event = seat.event.as_ref().filter(|_| seat.membership() == "ban");
-        Ok(self.store.amend_standing(&portal.rid, id, |standing| {
+        Ok(self.store.amend_standing(&portal.id, id, |standing| {
             let known = standing.ban.as_ref().map(|ban| &ban.event);
             if known == event.map(|event| &event.event_id) {
                 return;
@@ -179,7 +179,7 @@ impl Bridge {
                 outcome => outcome?,
             }
             self.store
-                .amend_standing(&portal.rid, id, |standing| standing.ban = None)?;
+                .amend_standing(&portal.id, id, |standing| standing.ban = None)?;
         }
         self.join_ghost(portal, room, ghost).await?;
         self.note_standing(portal, id, true)?;
@@ -196,7 +196,7 @@ impl Bridge {
     async fn uphold_ban(&self, portal: &Portal, ghost: &Ghost) -> Result<(), Failure> {
         let id = &ghost.rocket_id;
         self.forget_ghost_in(portal, ghost)?;
-        let Some(ban) = self.store.standing(&portal.rid, id)?.ban else {
+        let Some(ban) = self.store.standing(&portal.id, id)?.ban else {
             return Ok(());
         };
         let removed = match self.kick_as(portal, &ban.by, id).await {
@@ -222,7 +222,7 @@ impl Bridge {
         id: &RocketUserId,
         what: &str,
     ) -> Result<(), Failure> {
-        let Some(ban) = self.store.standing(&portal.rid, id)?.ban else {
+        let Some(ban) = self.store.standing(&portal.id, id)?.ban else {
             return Ok(());
         };
         if ban.told {
@@ -235,7 +235,7 @@ impl Bridge {
         );
         let message = derived::telling_id(&RocketMessageId::new(ban.event.as_str()), "ban");
         self.tell_directly(id, &message, &text).await?;
-        Ok(self.store.amend_standing(&portal.rid, id, |standing| {
+        Ok(self.store.amend_standing(&portal.id, id, |standing| {
             if let Some(ban) = &mut standing.ban {
                 ban.told = true;
             }
@@ -250,7 +250,7 @@ impl Bridge {
         message: &RocketMessage,
     ) -> Result<bool, Failure> {
         let id = &message.u.id;
-        if room_type(portal).is_none() || self.store.standing(&portal.rid, id)?.ban.is_none() {
+        if room_type(portal).is_none() || self.store.standing(&portal.id, id)?.ban.is_none() {
             return Ok(false);
         }
         self.tell_of_ban(portal, id, "What you write there does not reach Matrix.")
@@ -350,7 +350,7 @@ impl Bridge {
     /// one when they speak.
     async fn expect_ghost(&self, portal: &Portal, id: &RocketUserId) -> Result<(), Failure> {
         if self.is_small(portal).await? {
-            self.members.joins.add((portal.rid.clone(), id.clone()));
+            self.members.joins.add((portal.id.clone(), id.clone()));
         }
         Ok(())
     }

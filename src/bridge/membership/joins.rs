@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::room_type;
 use crate::bridge::{Bridge, Failure};
+use crate::rocketchat::RocketUserId;
 use crate::rocketchat::documents::UserRef;
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::store::PortalId;
 
 /// How long between two joins: each is an event that the homeserver works out for every
 /// member of the room.
@@ -19,12 +20,12 @@ impl Bridge {
         loop {
             let next = self.members.joins.next().await;
             let bridge = Arc::clone(&self);
-            let (rid, id) = next.clone();
+            let (portal, id) = next.clone();
             // In a task of its own: a panic must not end the worker.
             let join = tokio::spawn(async move {
-                let joined = bridge.persevere(|_| bridge.join_member(&rid, &id)).await;
+                let joined = bridge.persevere(|_| bridge.join_member(&portal, &id)).await;
                 if let Err(failure) = joined {
-                    tracing::warn!(%rid, person = %id, %failure, "a ghost could not come in");
+                    tracing::warn!(%portal, person = %id, %failure, "a ghost could not come in");
                 }
             });
             if join.await.is_err() {
@@ -35,10 +36,10 @@ impl Bridge {
         }
     }
 
-    async fn join_member(&self, rid: &RocketRoomId, id: &RocketUserId) -> Result<(), Failure> {
-        let key = (rid.clone(), id.as_str().to_owned());
+    async fn join_member(&self, portal: &PortalId, id: &RocketUserId) -> Result<(), Failure> {
+        let key = (portal.rid(), id.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
-        let Some(portal) = self.store.portal(rid)? else {
+        let Some(portal) = self.store.portal(portal)? else {
             return Ok(());
         };
         let rocket = self.rocket().await;
@@ -49,7 +50,7 @@ impl Bridge {
         let Some(person) = rocket.bot.user_by_id(id).await? else {
             return Ok(());
         };
-        let is_banned = self.store.standing(rid, id)?.ban.is_some();
+        let is_banned = self.store.standing(&portal.id, id)?.ban.is_some();
         if !person.active || person.federated || is_banned || !self.is_member(&portal, id).await? {
             return Ok(());
         }

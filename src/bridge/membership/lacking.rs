@@ -48,7 +48,7 @@ impl Bridge {
                 lacking.push(format!("take rights from {creator}, who made it"));
             }
         }
-        if self.store.room_rights(&portal.rid)?.lacking == lacking {
+        if self.store.room_rights(&portal.id)?.lacking == lacking {
             return Ok(());
         }
         if !lacking.is_empty() {
@@ -68,7 +68,7 @@ impl Bridge {
                 }
             }
         }
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             rights.lacking = lacking;
         })?)
     }

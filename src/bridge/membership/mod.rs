@@ -50,7 +50,7 @@ use crate::matrix::TimelineEvent;
 use crate::retry::Retryable as _;
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::rocketchat::{self, RocketMessageId, RocketRoomId, RocketUserId};
-use crate::store::{Portal, PortalKind};
+use crate::store::{Portal, PortalId, PortalKind};
 
 /// What is to be looked at, and what need not be asked for again.
 pub(super) struct Members {
@@ -60,7 +60,7 @@ pub(super) struct Members {
     /// Held while the rights in a room are compared.
     comparing_rights: KeyedLock<RocketRoomId>,
     /// People whose ghosts are to come in.
-    joins: Queue<(RocketRoomId, RocketUserId)>,
+    joins: Queue<(PortalId, RocketUserId)>,
     looks: Queue<Look>,
     /// Wakes the task that compares everything.
     round: Notify,
@@ -76,9 +76,9 @@ const BETWEEN_TURNS: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Look {
     /// Who is in a room, and what they may do.
-    Room(RocketRoomId),
+    Room(PortalId),
     /// What people may do in a room.
-    Rights(RocketRoomId),
+    Rights(PortalId),
 }
 
 impl Members {
@@ -183,8 +183,8 @@ impl Bridge {
     }
 
     /// Looks soon whether a portal has the same members and rights on both sides.
-    pub(super) fn compare_members(&self, rid: &RocketRoomId) {
-        self.members.looks.add(Look::Room(rid.clone()));
+    pub(super) fn compare_members(&self, portal: &PortalId) {
+        self.members.looks.add(Look::Room(portal.clone()));
     }
 
     /// Somebody's membership of a portal's Matrix room, as it is now.

@@ -63,8 +63,8 @@ impl Bridge {
         if about == About::Rights {
             self.agree_on_rights(portal).await?;
             // Somebody else may be an owner now.
-            if !self.store.room_rights(&portal.rid)?.staying.is_empty() {
-                self.compare_members(&portal.rid);
+            if !self.store.room_rights(&portal.id)?.staying.is_empty() {
+                self.compare_members(&portal.id);
             }
             return Ok(true);
         }
@@ -79,7 +79,7 @@ impl Bridge {
                 };
                 let Some(found) = found else {
                     // Renamed or deleted since.
-                    self.compare_members(&portal.rid);
+                    self.compare_members(&portal.id);
                     return Ok(true);
                 };
                 (UserRef::from(&found), Some(&message.u))
@@ -113,10 +113,10 @@ impl Bridge {
             Logged::PERMISSIONS => self.forget_permissions(),
             Logged::ROLES => {
                 let scope = args.pointer("/0/scope").and_then(serde_json::Value::as_str);
-                if let Some(Ok(rid)) = scope.map(RocketRoomId::parse)
-                    && matches!(self.store.portal(&rid), Ok(Some(_)))
-                {
-                    self.members.looks.add(Look::Rights(rid));
+                if let Some(Ok(rid)) = scope.map(RocketRoomId::parse) {
+                    for portal in self.portals_heard(&rid) {
+                        self.members.looks.add(Look::Rights(portal.id));
+                    }
                 }
             }
             _ => {}

@@ -180,7 +180,7 @@ impl Bridge {
         let Some(event) = &seat.event else {
             return Ok(());
         };
-        let known = self.store.room_rights(&portal.rid)?;
+        let known = self.store.room_rights(&portal.id)?;
         if known.staying.get(id) == Some(&event.event_id) {
             return Ok(());
         }
@@ -204,7 +204,7 @@ impl Bridge {
         let id = derived::telling_id_of_event(&event.event_id, "staying");
         let text = crate::convert::to_rocketchat::plain(&text);
         self.tell_room(portal, &id, &text).await?;
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             let staying = &mut rights.staying;
             staying.insert(puppet.credentials.user_id.clone(), event.event_id.clone());
         })?)
@@ -212,7 +212,7 @@ impl Bridge {
 
     fn no_longer_staying(&self, portal: &Portal, id: Option<&RocketUserId>) -> Result<(), Failure> {
         let Some(id) = id else { return Ok(()) };
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             rights.staying.remove(id);
         })?)
     }
@@ -249,7 +249,7 @@ impl Bridge {
         change.puppet_in_room(&portal.rid, user).commit()?;
         self.no_longer_uninvited(portal, user)?;
         // They may have rights on either side.
-        self.members.looks.add(Look::Rights(portal.rid.clone()));
+        self.members.looks.add(Look::Rights(portal.id.clone()));
         Ok(())
     }
 
@@ -458,7 +458,7 @@ impl Bridge {
         why: Why<'_>,
         failure: &Failure,
     ) -> Result<(), Failure> {
-        let known = self.store.room_rights(&portal.rid)?;
+        let known = self.store.room_rights(&portal.id)?;
         let is_tried = matches!(why, Why::News { came: true, .. });
         if known.uninvited.contains(user) && !is_tried {
             return Ok(());
@@ -502,7 +502,7 @@ impl Bridge {
             }
             outcome => drop(outcome?),
         }
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             rights.uninvited.insert(user.to_owned());
         })?)
     }
@@ -510,7 +510,7 @@ impl Bridge {
     /// Somebody is invited, or is not to be: when they cannot be another time, it is said
     /// again.
     fn no_longer_uninvited(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             rights.uninvited.remove(user);
         })?)
     }

@@ -84,7 +84,7 @@ impl Bridge {
         };
         let levels = self.power_levels(portal).await?;
         self.warn_of_power(portal, &levels).await?;
-        let known = self.store.room_rights(&portal.rid)?;
+        let known = self.store.room_rights(&portal.id)?;
         let mut from_rocketchat: Vec<(Person, Stand)> = Vec::new();
         let mut agreed: BTreeMap<RocketUserId, Stand> = BTreeMap::new();
         let mut from_matrix: Vec<(Person, Stand)> = Vec::new();
@@ -107,7 +107,7 @@ impl Bridge {
                 from_matrix.push((person, here));
             }
         }
-        self.store.amend_room_rights(&portal.rid, |rights| {
+        self.store.amend_room_rights(&portal.id, |rights| {
             for (id, stand) in &agreed {
                 note_stand(rights, id, *stand);
                 rights.given_up.remove(id);
@@ -304,7 +304,7 @@ impl Bridge {
             Err(failure) => return Err(failure),
         }
         tracing::info!(rid = %portal.rid, people = changes.len(), "rights are as on Rocket.Chat");
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             for (person, stand) in &changes {
                 note_stand(rights, &person.id, *stand);
                 rights.given_up.remove(&person.id);
@@ -330,7 +330,7 @@ impl Bridge {
                 bot.state_event(&portal.room_id, POWER_LEVELS, "").await?
             }
         };
-        let known = self.store.room_rights(&portal.rid)?;
+        let known = self.store.room_rights(&portal.id)?;
         let refused = match &author {
             Some(event) if known.given_up.get(&person.id) == Some(&event.event_id) => {
                 return Ok(());
@@ -347,7 +347,7 @@ impl Bridge {
                 match done {
                     Ok(()) => {
                         tracing::info!(rid = %portal.rid, person = %person.id, ?wished, "rights are as on Matrix");
-                        return Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+                        return Ok(self.store.amend_room_rights(&portal.id, |rights| {
                             note_stand(rights, &person.id, wished);
                             rights.given_up.remove(&person.id);
                         })?);
@@ -400,7 +400,7 @@ impl Bridge {
         if is_another {
             return Err(Failure::NotYet("rights that are just changing"));
         }
-        Ok(self.store.amend_room_rights(&portal.rid, |rights| {
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
             if is_back {
                 note_stand(rights, &person.id, stand);
                 rights.given_up.remove(&person.id);
@@ -422,7 +422,7 @@ impl Bridge {
         wished: Stand,
     ) -> Result<(), Failure> {
         let actor = self.puppet_of(by).await?;
-        let before = self.store.room_rights(&portal.rid)?;
+        let before = self.store.room_rights(&portal.id)?;
         let before = before.stands.get(&person.id).copied().unwrap_or_default();
         if (before == Stand::Muted) != (wished == Stand::Muted) {
             let muted = wished == Stand::Muted;

@@ -9,8 +9,8 @@ use ruma::events::room::member::MembershipState;
 
 use super::{Look, Why, room_type};
 use crate::bridge::{Bridge, Failure};
-use crate::rocketchat::{RocketRoomId, RocketUserId};
-use crate::store::{Portal, PortalKind};
+use crate::rocketchat::RocketUserId;
+use crate::store::{Portal, PortalId, PortalKind};
 
 /// How long between two rounds.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(15 * 60);
@@ -32,7 +32,7 @@ impl Bridge {
         loop {
             for portal in self.store.portals() {
                 if room_type(&portal).is_some() {
-                    self.members.looks.add_in_turn(Look::Room(portal.rid));
+                    self.members.looks.add_in_turn(Look::Room(portal.id));
                 }
             }
             let _ = tokio::time::timeout(BETWEEN_ROUNDS, self.members.round.notified()).await;
@@ -48,8 +48,8 @@ impl Bridge {
             // In a task of its own: a panic must not end the worker.
             let looked = tokio::spawn(async move {
                 let done = match &next {
-                    Look::Room(rid) => bridge.compare_members_of(rid).await,
-                    Look::Rights(rid) => bridge.persevere(|_| bridge.compare_rights(rid)).await,
+                    Look::Room(id) => bridge.compare_members_of(id).await,
+                    Look::Rights(id) => bridge.persevere(|_| bridge.compare_rights(id)).await,
                 };
                 if let Err(failure) = done {
                     tracing::warn!(?next, %failure, "members cannot be compared now");
@@ -63,8 +63,8 @@ impl Bridge {
         }
     }
 
-    async fn compare_rights(&self, rid: &RocketRoomId) -> Result<(), Failure> {
-        match self.store.portal(rid)? {
+    async fn compare_rights(&self, id: &PortalId) -> Result<(), Failure> {
+        match self.store.portal(id)? {
             Some(portal) => self.agree_on_rights(&portal).await,
             None => Ok(()),
         }
@@ -72,10 +72,11 @@ impl Bridge {
 
     /// Makes the members and rights of a portal the same on both sides: in a small room
     /// of everybody, in a big one of those who are in the Matrix room.
-    async fn compare_members_of(&self, rid: &RocketRoomId) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal(rid)? else {
+    async fn compare_members_of(&self, id: &PortalId) -> Result<(), Failure> {
+        let Some(portal) = self.store.portal(id)? else {
             return Ok(());
         };
+        let rid = &portal.rid;
         let Some(kind) = room_type(&portal) else {
             return Ok(());
         };
@@ -129,7 +130,7 @@ impl Bridge {
             };
             let id = &ghost.rocket_id;
             // Anybody may have spoken in a public channel.
-            let was_member = self.store.standing(rid, id)?.is_member;
+            let was_member = self.store.standing(&portal.id, id)?.is_member;
             if !there.contains(id) && (was_member || portal.kind == PortalKind::Group) {
                 self.persevere(|_| self.settle_ghost(&portal, id, Why::Look))
                     .await?;
@@ -153,7 +154,7 @@ impl Bridge {
         let was_in = self
             .store
             .is_ghost_in_room(&portal.room_id, &ghost.user_id)?;
-        let is_noted = self.store.standing(&portal.rid, id)?.is_member;
+        let is_noted = self.store.standing(&portal.id, id)?.is_member;
         Ok(match here.get(&ghost.user_id) {
             Some(MembershipState::Join) => !is_noted,
             Some(MembershipState::Ban) => true,

@@ -11,7 +11,7 @@ use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
-use crate::store::{Ghost, Portal, PortalKind, RoomState, StateWish};
+use crate::store::{Ghost, Portal, PortalId, PortalKind, RoomState, StateWish};
 
 /// A room of Rocket.Chat as it is now.
 pub(super) struct RoomNow {
@@ -94,19 +94,19 @@ impl Bridge {
     /// Rocket.Chat; whoever wished for it is told that.
     pub(super) async fn agree_on_room(
         &self,
-        rid: &RocketRoomId,
+        id: &PortalId,
         refusal: Option<&str>,
     ) -> Result<(), Failure> {
-        let Some(portal) = self.store.portal(rid)? else {
+        let Some(portal) = self.store.portal(id)? else {
             return Ok(());
         };
-        let changes = self.store.room_state(rid)?.changes;
+        let changes = self.store.room_state(id)?.changes;
         if matches!(portal.kind, PortalKind::Direct { .. }) {
             return self.show_bridge_info(&portal, None).await;
         }
         // Before anything that needs Rocket.Chat, which may be away.
         self.close_first(&portal).await?;
-        let Some(mut now) = self.room_now(rid).await? else {
+        let Some(mut now) = self.room_now(&portal.rid).await? else {
             return Ok(());
         };
         if now.room.federated || !matches!(now.room.t, RoomType::Channel | RoomType::Group) {
@@ -114,7 +114,7 @@ impl Bridge {
         }
         let mut first_failure = None;
         for aspect in Aspect::AGREED {
-            if self.store.portal(rid)?.is_none() {
+            if self.store.portal(id)?.is_none() {
                 return Ok(());
             }
             match self.agree_on(&portal, aspect, &mut now, refusal).await {
@@ -133,13 +133,13 @@ impl Bridge {
         self.say_texts(&portal, &now).await?;
         self.tell_unreadable(&portal, &now).await?;
         // It may have ended meanwhile: what was taken back must not come again.
-        if self.store.portal(rid)?.is_none() {
+        if self.store.portal(id)?.is_none() {
             return Ok(());
         }
         self.keep_places(&portal, &now).await?;
         self.keep_in_team(&portal, &now.room).await?;
         self.show_bridge_info(&portal, Some(&now.room)).await?;
-        self.store.amend_room_state(rid, |state| {
+        self.store.amend_room_state(id, |state| {
             if state.changes == changes {
                 state.changes = 0;
             }
@@ -158,7 +158,7 @@ impl Bridge {
             return Ok(portal);
         }
         // It may have ended meanwhile.
-        let Some(portal) = self.store.portal(&portal.rid)? else {
+        let Some(portal) = self.store.portal(&portal.id)? else {
             return Ok(portal);
         };
         let portal = Portal {
@@ -177,8 +177,7 @@ impl Bridge {
         now: &mut RoomNow,
         refusal: Option<&str>,
     ) -> Result<(), Failure> {
-        let rid = &portal.rid;
-        let known = self.store.room_state(rid)?;
+        let known = self.store.room_state(&portal.id)?;
         let agreed = known.agreed.get(aspect.key()).cloned();
         let there = self.on_rocketchat(aspect, now, &known);
         let mut seen = self.seen_on_matrix(portal, aspect, &known).await?;
@@ -186,7 +185,7 @@ impl Bridge {
             seen.wish_to_open(known.settled.get(aspect.key()));
         }
         if seen.value == there {
-            return self.agreed(rid, aspect, &there, seen.event.clone(), &seen);
+            return self.agreed(&portal.id, aspect, &there, seen.event.clone(), &seen);
         }
         // After it was read: whoever upgrades a room closes it before they change it.
         // Who may enter is no part of that, and must never stay open.
@@ -198,7 +197,7 @@ impl Bridge {
         {
             return Ok(());
         }
-        let hint = self.room_states.hint(rid, aspect);
+        let hint = self.room_states.hint(&portal.id, aspect);
         let is_news =
             seen.event.is_none() || known.settled.get(aspect.key()) != seen.event.as_ref();
         if let (Some(sender), Some(event), Some(agreed)) = (&seen.by, &seen.event, agreed)
@@ -222,11 +221,11 @@ impl Bridge {
             };
             match granted {
                 Ok(()) => {
-                    tracing::info!(%rid, ?aspect, "it is on Rocket.Chat as on Matrix");
+                    tracing::info!(rid = %portal.rid, ?aspect, "it is on Rocket.Chat as on Matrix");
                     if !seen.is_put_back {
-                        self.agreed(rid, aspect, &seen.value, Some(event.clone()), &seen)?;
+                        self.agreed(&portal.id, aspect, &seen.value, Some(event.clone()), &seen)?;
                     }
-                    let Some(after) = self.room_now(rid).await? else {
+                    let Some(after) = self.room_now(&portal.rid).await? else {
                         return Ok(());
                     };
                     *now = after;
@@ -238,7 +237,7 @@ impl Bridge {
                     return self.show(portal, aspect, &there, None, &seen).await;
                 }
                 Err(failure) if failure.is_permanent() => {
-                    tracing::info!(%rid, ?aspect, %failure, "a change on Matrix is refused");
+                    tracing::info!(rid = %portal.rid, ?aspect, %failure, "a change on Matrix is refused");
                     let text = format!(
                         "{} did not reach Rocket.Chat, and it is as it was again. {}",
                         aspect.for_people(),
@@ -312,15 +311,15 @@ impl Bridge {
     /// somebody has wished for since is left for the next look.
     fn agreed(
         &self,
-        rid: &RocketRoomId,
+        id: &PortalId,
         aspect: Aspect,
         value: &str,
         event: Option<OwnedEventId>,
         seen: &Seen,
     ) -> Result<(), Failure> {
-        self.room_states.forget_hint(rid, aspect);
+        self.room_states.forget_hint(id, aspect);
         let key = aspect.key();
-        let known = self.store.room_state(rid)?;
+        let known = self.store.room_state(id)?;
         let is_known = known.agreed.get(key).map(String::as_str) == Some(value)
             && known.settled.get(key) == event.as_ref()
             && (aspect != Aspect::Writing || known.wish.is_none())
@@ -328,7 +327,7 @@ impl Bridge {
                 || seen.opening.is_none()
                 || known.opening != seen.opening);
         if !is_known {
-            self.store.amend_room_state(rid, |state| {
+            self.store.amend_room_state(id, |state| {
                 state.agreed.insert(key.to_owned(), value.to_owned());
                 match event {
                     Some(event) => state.settled.insert(key.to_owned(), event),
@@ -429,12 +428,12 @@ impl Bridge {
         match shown {
             Ok(event) => {
                 tracing::info!(rid = %portal.rid, ?aspect, "it is on Matrix as on Rocket.Chat");
-                self.agreed(&portal.rid, aspect, there, event, seen)
+                self.agreed(&portal.id, aspect, there, event, seen)
             }
             Err(Failure::Matrix(error)) if error.is_forbidden() => {
                 // Somebody took the bot's power. What they set is nobody's wish.
                 tracing::warn!(rid = %portal.rid, room = %portal.room_id, ?aspect, "the bridge lacks the power to set {} in a room", aspect.state());
-                self.agreed(&portal.rid, aspect, there, seen.event.clone(), seen)?;
+                self.agreed(&portal.id, aspect, there, seen.event.clone(), seen)?;
                 match &seen.event {
                     Some(over) if aspect == Aspect::Access && there == PRIVATE => {
                         self.tell_open(portal, over).await

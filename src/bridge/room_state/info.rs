@@ -57,7 +57,7 @@ impl Bridge {
     pub(in crate::bridge) fn compare_directs_with(&self, person: &RocketUserId) {
         for portal in self.store.portals() {
             if matches!(&portal.kind, PortalKind::Direct { peer, .. } if peer == person) {
-                self.compare_room(&portal.rid);
+                self.compare_room(&portal.id);
             }
         }
     }
@@ -76,7 +76,7 @@ impl Bridge {
                 (profile.name.unwrap_or_else(|| portal.name.clone()), picture)
             }
             _ => {
-                let picture = self.store.room_picture(&portal.rid)?.url;
+                let picture = self.store.room_picture(&portal.id)?.url;
                 (portal.name.clone(), picture)
             }
         };
@@ -96,7 +96,7 @@ impl Bridge {
         });
         // With the room: a look that began before the portal moved said it to the old one.
         let said = format!("{} {content}", portal.room_id);
-        if self.store.room_state(&portal.rid)?.bridge_info == said {
+        if self.store.room_state(&portal.id)?.bridge_info == said {
             return Ok(());
         }
         let key = self.bridge_state_key(&portal.rid);
@@ -109,7 +109,7 @@ impl Bridge {
             }
         }
         self.store
-            .amend_room_state(&portal.rid, |state| state.bridge_info = said)?;
+            .amend_room_state(&portal.id, |state| state.bridge_info = said)?;
         Ok(())
     }
 }

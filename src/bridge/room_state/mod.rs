@@ -49,7 +49,7 @@ use super::power::PowerLevels;
 use super::{Bridge, Failure};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Message as RocketMessage, Room, UserRef};
-use crate::store::{InboxEvent, Portal, PortalKind, RoomState, StateWish, StoreError};
+use crate::store::{InboxEvent, Portal, PortalId, PortalKind, RoomState, StateWish, StoreError};
 
 /// How many rooms are looked at at once.
 const WORKERS: usize = 3;
@@ -79,15 +79,15 @@ struct Hint {
 
 /// Rooms that are to be looked at.
 pub(super) struct RoomStates {
-    queue: Queue<RocketRoomId>,
+    queue: Queue<PortalId>,
     /// Held while a room that somebody opened is closed.
-    closing: KeyedLock<RocketRoomId>,
+    closing: KeyedLock<PortalId>,
     round: Notify,
     /// The rows of a list by which rooms were last looked at: one that says the same again
     /// is no reason to look again.
     rows: Mutex<HashMap<RocketRoomId, u64>>,
     /// Who changed what, as far as Rocket.Chat said so in this run.
-    hints: Mutex<HashMap<(RocketRoomId, Aspect), Hint>>,
+    hints: Mutex<HashMap<(PortalId, Aspect), Hint>>,
 }
 
 impl RoomStates {
@@ -101,14 +101,14 @@ impl RoomStates {
         }
     }
 
-    fn hint(&self, rid: &RocketRoomId, aspect: Aspect) -> Option<Hint> {
+    fn hint(&self, portal: &PortalId, aspect: Aspect) -> Option<Hint> {
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.get(&(rid.clone(), aspect)).cloned()
+        hints.get(&(portal.clone(), aspect)).cloned()
     }
 
-    fn forget_hint(&self, rid: &RocketRoomId, aspect: Aspect) {
+    fn forget_hint(&self, portal: &PortalId, aspect: Aspect) {
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.remove(&(rid.clone(), aspect));
+        hints.remove(&(portal.clone(), aspect));
     }
 }
 
@@ -119,19 +119,19 @@ impl Bridge {
             let bridge = Arc::clone(self);
             tokio::spawn(async move {
                 loop {
-                    let rid = bridge.room_states.queue.next().await;
+                    let id = bridge.room_states.queue.next().await;
                     // In a task of its own: a panic must not end the worker.
-                    let look = tokio::spawn(Arc::clone(&bridge).look_at_room_state(rid.clone()));
+                    let look = tokio::spawn(Arc::clone(&bridge).look_at_room_state(id.clone()));
                     if look.await.is_err() {
-                        tracing::error!(%rid, "a look at a room ended unexpectedly");
+                        tracing::error!(portal = %id, "a look at a room ended unexpectedly");
                     }
-                    bridge.room_states.queue.done(&rid);
+                    bridge.room_states.queue.done(&id);
                 }
             });
         }
         for portal in self.store.portals() {
-            if matches!(self.store.room_state(&portal.rid), Ok(state) if state.changes > 0) {
-                self.compare_room(&portal.rid);
+            if matches!(self.store.room_state(&portal.id), Ok(state) if state.changes > 0) {
+                self.compare_room(&portal.id);
             }
         }
         tokio::spawn(Arc::clone(self).go_round_rooms());
@@ -144,7 +144,7 @@ impl Bridge {
         room: &Room,
         is_closed: bool,
     ) -> Result<(), StoreError> {
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             *state = RoomState {
                 making: state.making,
                 ..RoomState::default()
@@ -167,14 +167,14 @@ impl Bridge {
     }
 
     /// A room may be another than it was.
-    pub(super) fn compare_room(&self, rid: &RocketRoomId) {
-        self.room_states.queue.add(rid.clone());
+    pub(super) fn compare_room(&self, portal: &PortalId) {
+        self.room_states.queue.add(portal.clone());
     }
 
     /// Whether only those who are in it may read a room: a group, or a channel of a private
     /// team.
     pub(super) fn is_private(&self, portal: &Portal) -> Result<bool, StoreError> {
-        let state = self.store.room_state(&portal.rid)?;
+        let state = self.store.room_state(&portal.id)?;
         let access = state.agreed.get(Aspect::Access.key()).map(String::as_str);
         Ok(portal.kind == PortalKind::Group || access == Some(PRIVATE))
     }
@@ -199,7 +199,7 @@ impl Bridge {
         {
             return Ok(());
         }
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             state.changes += 1;
             // The bridge changes rights as well: who wished for this must not be lost
             // beneath that.
@@ -218,7 +218,7 @@ impl Bridge {
                 };
             }
         })?;
-        self.compare_room(&portal.rid);
+        self.compare_room(&portal.id);
         Ok(())
     }
 
@@ -231,8 +231,8 @@ impl Bridge {
     pub(super) fn on_state_redacted(&self, portal: &Portal) -> Result<(), StoreError> {
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
             self.store
-                .amend_room_state(&portal.rid, |state| state.changes += 1)?;
-            self.compare_room(&portal.rid);
+                .amend_room_state(&portal.id, |state| state.changes += 1)?;
+            self.compare_room(&portal.id);
         }
         Ok(())
     }
@@ -252,33 +252,33 @@ impl Bridge {
                     user: message.u.clone(),
                     at: message.ts.0,
                 };
-                let known = hints.entry((portal.rid.clone(), *aspect));
+                let known = hints.entry((portal.id.clone(), *aspect));
                 let newest = known.or_insert_with(|| hint.clone());
                 if newest.at < hint.at {
                     *newest = hint;
                 }
             }
         }
-        self.compare_room(&portal.rid);
+        self.compare_room(&portal.id);
     }
 
-    async fn look_at_room_state(self: Arc<Self>, rid: RocketRoomId) {
-        let done = self.persevere(|_| self.agree_on_room(&rid, None)).await;
+    async fn look_at_room_state(self: Arc<Self>, id: PortalId) {
+        let done = self.persevere(|_| self.agree_on_room(&id, None)).await;
         let Err(failure) = done else { return };
         // It does not come through although both servers answer: whoever wished for it is
         // told, and both sides are the same again.
         let why = failure.person_text();
-        tracing::warn!(%rid, %failure, "what a room is like could not be carried over");
-        let again = self.persevere(|_| self.agree_on_room(&rid, Some(&why)));
+        tracing::warn!(portal = %id, %failure, "what a room is like could not be carried over");
+        let again = self.persevere(|_| self.agree_on_room(&id, Some(&why)));
         if let Err(failure) = again.await {
-            tracing::error!(%rid, %failure, "a room may not be the same on both sides");
+            tracing::error!(portal = %id, %failure, "a room may not be the same on both sides");
         }
     }
 
     /// Refuses what is said in a room that is archived: Rocket.Chat itself would take it
     /// (6.14, recording 52).
     pub(super) async fn refuse_if_archived(&self, portal: &Portal) -> Result<(), Failure> {
-        let state = self.store.room_state(&portal.rid)?;
+        let state = self.store.room_state(&portal.id)?;
         let agreed = state.agreed.get(Aspect::Writing.key());
         if agreed.map(String::as_str) != Some(ARCHIVED) {
             return Ok(());
@@ -289,7 +289,7 @@ impl Bridge {
                 "The room is archived on Rocket.Chat.".into(),
             )),
             _ => {
-                self.compare_room(&portal.rid);
+                self.compare_room(&portal.id);
                 Ok(())
             }
         }

@@ -30,7 +30,7 @@ impl Bridge {
             if let Err(failure) = closed {
                 tracing::warn!(rid = %portal.rid, %failure, "a room cannot be closed now");
             }
-            bridge.compare_room(&portal.rid);
+            bridge.compare_room(&portal.id);
         });
     }
 
@@ -39,8 +39,8 @@ impl Bridge {
     /// nothing of the kind.
     pub(super) async fn close_first(&self, portal: &Portal) -> Result<(), Failure> {
         let access = Aspect::Access;
-        let _alone = self.room_states.closing.lock(&portal.rid).await;
-        let known = self.store.room_state(&portal.rid)?;
+        let _alone = self.room_states.closing.lock(&portal.id).await;
+        let known = self.store.room_state(&portal.id)?;
         if known.agreed.get(access.key()).map(String::as_str) != Some(PRIVATE) {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Bridge {
         };
         // Kept first: what was closed tells nobody any more who opened it.
         self.store
-            .amend_room_state(&portal.rid, |state| state.opening = Some(wish))?;
+            .amend_room_state(&portal.id, |state| state.opening = Some(wish))?;
         self.store.flushed().await?;
         let closed = access.as_state(PRIVATE);
         match bot
@@ -76,7 +76,7 @@ impl Bridge {
             // It is asked for all the same, and told where it is refused.
             Err(error) if error.is_forbidden() => Ok(self
                 .store
-                .amend_room_state(&portal.rid, |state| state.opening = None)?),
+                .amend_room_state(&portal.id, |state| state.opening = None)?),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,7 +15,7 @@ impl Bridge {
     /// Keeps alias and directory as the room is: a private room has neither.
     pub(super) async fn keep_places(&self, portal: &Portal, now: &RoomNow) -> Result<(), Failure> {
         let room = &now.room;
-        let known = self.store.room_state(&portal.rid)?;
+        let known = self.store.room_state(&portal.id)?;
         let wanted = self.alias_of(room).filter(|_| !now.is_closed);
         if wanted != known.alias {
             self.move_alias(portal, &known, wanted).await?;
@@ -42,7 +42,7 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         }
         self.store
-            .amend_room_state(&portal.rid, |state| state.published = publish)?;
+            .amend_room_state(&portal.id, |state| state.published = publish)?;
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Bridge {
                             tracing::info!(alias = %wanted, "an alias belongs to another channel that is called almost the same");
                             return Ok(());
                         }
-                        self.compare_room(&other.rid);
+                        self.compare_room(&other.id);
                         return Err(Failure::NotYet("another room to give up its alias"));
                     }
                     None => return Err(Failure::NotYet("an alias to be free")),
@@ -89,7 +89,7 @@ impl Bridge {
             }
         }
         self.store
-            .amend_room_state(&portal.rid, |state| state.alias = wanted)?;
+            .amend_room_state(&portal.id, |state| state.alias = wanted)?;
         Ok(())
     }
 

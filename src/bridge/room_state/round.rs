@@ -8,7 +8,7 @@ use super::aspects::Aspect;
 use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::RoomOrder;
-use crate::store::{PortalKind, StoreError};
+use crate::store::{PortalId, PortalKind, StoreError};
 
 /// How long between two rounds.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(15 * 60);
@@ -30,9 +30,9 @@ impl Bridge {
         loop {
             for portal in self.store.portals() {
                 let is_direct = matches!(portal.kind, PortalKind::Direct { .. });
-                let state = self.store.room_state(&portal.rid).unwrap_or_default();
+                let state = self.store.room_state(&portal.id).unwrap_or_default();
                 if state.changes > 0 || is_direct {
-                    self.room_states.queue.add_in_turn(portal.rid);
+                    self.room_states.queue.add_in_turn(portal.id);
                 }
             }
             if let Err(failure) = self.tidy_spaces().await {
@@ -63,12 +63,13 @@ impl Bridge {
             })
             .await?;
         for room in &page.items {
-            if self.is_as_agreed(room)? {
+            let amiss = self.not_as_agreed(room)?;
+            if amiss.is_empty() {
                 let rows = &self.room_states.rows;
                 let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
                 rows.remove(&room.id);
             } else if self.is_another_row(room) {
-                self.compare_room(&room.id);
+                amiss.iter().for_each(|portal| self.compare_room(portal));
             }
         }
         Ok(())
@@ -109,8 +110,8 @@ impl Bridge {
                 })
                 .await?;
             for room in &page.items {
-                if !self.is_as_agreed(room)? {
-                    self.room_states.queue.add_in_turn(room.id.clone());
+                for portal in self.not_as_agreed(room)? {
+                    self.room_states.queue.add_in_turn(portal);
                 }
             }
             offset += page.sent;
@@ -122,12 +123,20 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether a room is as it was agreed, as far as a row of a list tells.
-    fn is_as_agreed(&self, row: &Room) -> Result<bool, StoreError> {
-        if self.store.portal(&row.id)?.is_none() {
-            return Ok(true);
+    /// The portals for which a room is not as it was agreed, as far as a row of a list
+    /// tells.
+    fn not_as_agreed(&self, row: &Room) -> Result<Vec<PortalId>, StoreError> {
+        let mut amiss = Vec::new();
+        for portal in self.store.portals_of(&row.id)? {
+            if !self.is_as_agreed(&portal.id, row)? {
+                amiss.push(portal.id);
+            }
         }
-        let known = self.store.room_state(&row.id)?;
+        Ok(amiss)
+    }
+
+    fn is_as_agreed(&self, portal: &PortalId, row: &Room) -> Result<bool, StoreError> {
+        let known = self.store.room_state(portal)?;
         let mut room = row.clone();
         // Rows leave out what is empty, and perhaps more.
         room.description = room.description.or_else(|| known.description.clone());

@@ -20,7 +20,7 @@ const PARENT: &str = "m.space.parent";
 impl Bridge {
     /// Keeps a room in the space of its team, and in no other.
     pub(super) async fn keep_in_team(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
-        let known = self.store.room_state(&portal.rid)?.team;
+        let known = self.store.room_state(&portal.id)?.team;
         if let Some(old) = &known
             && room.team_id.as_ref() != Some(old)
         {
@@ -30,7 +30,7 @@ impl Bridge {
                 self.show_parent(portal, &space, json!({})).await?;
             }
             self.store
-                .amend_room_state(&portal.rid, |state| state.team = None)?;
+                .amend_room_state(&portal.id, |state| state.team = None)?;
         }
         let Some(id) = &room.team_id else {
             return Ok(());
@@ -56,7 +56,7 @@ impl Bridge {
             parent["canonical"] = true.into();
             self.show_parent(portal, &space, parent).await?;
             self.store
-                .amend_room_state(&portal.rid, |state| state.team = Some(id.clone()))?;
+                .amend_room_state(&portal.id, |state| state.team = Some(id.clone()))?;
         }
         self.keep_space(id, &space, &team).await
     }
@@ -120,10 +120,10 @@ impl Bridge {
                 let Some(portal) = self.store.portal_of_room(room)? else {
                     continue;
                 };
-                let state = self.store.room_state(&portal.rid)?;
+                let state = self.store.room_state(&portal.id)?;
                 let agreed = state.agreed.get(Aspect::Access.key()).map(String::as_str);
                 if portal.kind == PortalKind::Channel && agreed != Some(wanted) {
-                    self.compare_room(&portal.rid);
+                    self.compare_room(&portal.id);
                 }
             }
         }

@@ -24,7 +24,7 @@ impl Bridge {
                 continue;
             }
             let there = aspect.on_rocketchat(&now.room);
-            let known = self.store.room_state(&portal.rid)?;
+            let known = self.store.room_state(&portal.id)?;
             let before = match aspect {
                 Aspect::Announcement => known.announcement,
                 _ => known.description,
@@ -38,12 +38,12 @@ impl Bridge {
                     true => format!("removed the room's {what}."),
                     false => format!("changed the room's {what}: {}", shortened(&there)),
                 };
-                let hint = self.room_states.hint(&portal.rid, aspect);
+                let hint = self.room_states.hint(&portal.id, aspect);
                 self.notice(portal, what, &before, &text, hint.as_ref())
                     .await?;
             }
-            self.room_states.forget_hint(&portal.rid, aspect);
-            self.store.amend_room_state(&portal.rid, |state| {
+            self.room_states.forget_hint(&portal.id, aspect);
+            self.store.amend_room_state(&portal.id, |state| {
                 state.said += 1;
                 match aspect {
                     Aspect::Announcement => state.announcement = Some(there),
@@ -63,8 +63,8 @@ impl Bridge {
         text: &str,
         hint: Option<&Hint>,
     ) -> Result<(), Failure> {
-        let said = self.store.room_state(&portal.rid)?.said.to_string();
-        let txn = derived::state_notice_id(&portal.rid, &[what, before, text, &said]);
+        let said = self.store.room_state(&portal.id)?.said.to_string();
+        let txn = derived::state_notice_id(&portal.id, &[what, before, text, &said]);
         let ghost = match hint {
             Some(hint) => self.ghost_of_hint(hint).await?,
             None => None,
@@ -94,7 +94,7 @@ impl Bridge {
         portal: &Portal,
         now: &RoomNow,
     ) -> Result<(), Failure> {
-        let told = self.store.room_state(&portal.rid)?.told_unreadable;
+        let told = self.store.room_state(&portal.id)?.told_unreadable;
         if told != now.is_readable {
             return Ok(());
         }
@@ -107,9 +107,9 @@ impl Bridge {
             );
             self.notice(portal, "unreadable", "", &text, None).await?;
         } else {
-            self.compare_room(&portal.rid);
+            self.compare_room(&portal.id);
         }
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             state.said += 1;
             state.told_unreadable = !now.is_readable;
         })?;

@@ -20,7 +20,7 @@ impl Bridge {
         seen: &str,
         actor: Option<&Intent>,
     ) -> Result<Option<OwnedEventId>, Failure> {
-        let known = self.store.room_state(&portal.rid)?;
+        let known = self.store.room_state(&portal.id)?;
         let agreed = known.agreed.get(Aspect::Writing.key()).map(String::as_str);
         let bot = &self.config.appservice.bot;
         let mut is_another = false;
@@ -58,7 +58,7 @@ impl Bridge {
         }
         if there != ARCHIVED && !known.raised.is_empty() {
             self.store
-                .amend_room_state(&portal.rid, |state| state.raised.clear())?;
+                .amend_room_state(&portal.id, |state| state.raised.clear())?;
         }
         Ok(event)
     }
@@ -71,7 +71,7 @@ impl Bridge {
         ghost: &Ghost,
         kind: &str,
     ) -> Result<bool, Failure> {
-        let state = self.store.room_state(&portal.rid)?;
+        let state = self.store.room_state(&portal.id)?;
         let writing = state.agreed.get(Aspect::Writing.key()).map(String::as_str);
         if matches!(writing, None | Some(OPEN)) {
             return Ok(false);
@@ -83,7 +83,7 @@ impl Bridge {
             .map(|(_, level)| level);
         // Kept first: what is not known to be given cannot be taken back.
         if writing == Some(ARCHIVED) {
-            self.store.amend_room_state(&portal.rid, |state| {
+            self.store.amend_room_state(&portal.id, |state| {
                 let raised = state.raised.entry(ghost.user_id.clone());
                 raised.or_insert(before);
             })?;
@@ -118,12 +118,12 @@ impl Bridge {
                 }
             }
         }
-        let known = self.store.room_state(&portal.rid)?;
+        let known = self.store.room_state(&portal.id)?;
         if known.unmuted == unmuted {
             return Ok(());
         }
         // Kept first: what is not known to be given cannot be taken back.
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             for user in &unmuted {
                 if !state.unmuted.contains(user) {
                     state.unmuted.push(user.clone());
@@ -146,7 +146,7 @@ impl Bridge {
         })
         .await?;
         self.store
-            .amend_room_state(&portal.rid, |state| state.unmuted = unmuted)?;
+            .amend_room_state(&portal.id, |state| state.unmuted = unmuted)?;
         Ok(())
     }
 }

@@ -215,7 +215,7 @@ impl Bridge {
         }
         let _one_at_a_time = self.making_portal.lock(&portal.rid).await;
         // Moved on by another way meanwhile.
-        if self.store.portal(&portal.rid)?.as_ref() != Some(portal) {
+        if self.store.portal(&portal.id)?.as_ref() != Some(portal) {
             self.store.change().no_awaited_upgrade(new).commit()?;
             return Ok(None);
         }
@@ -384,7 +384,7 @@ impl Bridge {
         portal: &Portal,
         is_lock: bool,
     ) -> Result<bool, Failure> {
-        let refused = self.store.room_state(&portal.rid)?.refused_tombstone;
+        let refused = self.store.room_state(&portal.id)?.refused_tombstone;
         let reader = self.reader(portal).await?;
         let tombstone = reader.state_event(&portal.room_id, TOMBSTONE, "").await?;
         Ok(tombstone.is_some_and(|tombstone| {
@@ -414,7 +414,7 @@ impl Bridge {
                 break;
             };
             let was = self.store.portal_of_earlier_room(&before)?;
-            if was.is_none_or(|was| was.rid != portal.rid) || rooms.contains(&before) {
+            if was.is_none_or(|was| was.id != portal.id) || rooms.contains(&before) {
                 break;
             }
             rooms.push(before.clone());
@@ -430,10 +430,10 @@ impl Bridge {
         event: &InboxEvent,
         why: &str,
     ) -> Result<(), Failure> {
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             state.refused_tombstone = Some(event.event_id.clone());
         })?;
-        self.compare_room(&portal.rid);
+        self.compare_room(&portal.id);
         self.say_not_followed(portal, event, "refused", why).await
     }
 

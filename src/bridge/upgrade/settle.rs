@@ -35,9 +35,9 @@ impl Bridge {
         {
             self.bring_alias(portal, &room).await?;
         }
-        self.compare_room(&portal.rid);
-        self.compare_room_picture(&portal.rid);
-        self.compare_members(&portal.rid);
+        self.compare_room(&portal.id);
+        self.compare_room_picture(&portal.id);
+        self.compare_members(&portal.id);
         self.take_up_before_join(&reader, portal).await?;
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
             let text = "_The room of this channel on Matrix was upgraded: it goes on in a new \
@@ -76,7 +76,7 @@ impl Bridge {
                 settled.insert(aspect.to_owned(), event.event_id);
             }
         }
-        self.store.amend_room_state(&portal.rid, |state| {
+        self.store.amend_room_state(&portal.id, |state| {
             state.bridge_info.clear();
             state.published = false;
             state.team = None;
@@ -86,9 +86,9 @@ impl Bridge {
         })?;
         let picture = reader.state(room, "m.room.avatar", "").await?;
         let picture = picture.as_ref().and_then(|now| now.get("url")?.as_str());
-        let known = self.store.room_picture(&portal.rid)?;
+        let known = self.store.room_picture(&portal.id)?;
         if known.url.is_some() && known.url.as_deref() != picture {
-            self.store.amend_room_picture(&portal.rid, |stored| {
+            self.store.amend_room_picture(&portal.id, |stored| {
                 *stored = RoomPicture {
                     wish: stored.wish.take(),
                     ..RoomPicture::default()

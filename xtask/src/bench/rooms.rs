@@ -33,6 +33,8 @@ const ALONE: usize = 60;
 const ALONE_AT_ONCE: usize = 3;
 /// How long the store may take to close.
 const CLOSING: Duration = Duration::from_secs(30);
+/// How long ago the many rooms were made: they have been mirrored for a while.
+const AGE_MS: i64 = 2 * 3_600_000;
 /// How often a start is measured.
 const STARTS: usize = 3;
 
@@ -348,8 +350,7 @@ impl Stage {
         let control = self.world.rocketchat.control();
         let people = control.make_users("far", options.people).await?;
         // Nobody is in them but the bridge's account.
-        let order =
-            json!({ "prefix": "far", "count": options.portals, "owner": World::ROCKET_BOT });
+        let order = json!({ "prefix": "far", "count": options.portals, "owner": World::ROCKET_BOT, "age_ms": AGE_MS });
         let rooms = control.make_rooms(&order).await?;
         self.front.show_far_rooms(rooms.len());
         self.world.bridge.stop().await?;

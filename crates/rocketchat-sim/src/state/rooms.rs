@@ -290,6 +290,32 @@ impl State {
         self.emit_room(rid, "updated");
     }
 
+    /// Makes a room and its subscriptions as old as that, in ms. Nobody is told.
+    pub fn age_room(&mut self, rid: &str, age_ms: i64) {
+        let at = json::date(time::now_ms() - age_ms);
+        let date = |doc: &mut Doc| {
+            doc.insert("ts".to_owned(), at.clone());
+            doc.insert("_updatedAt".to_owned(), at.clone());
+        };
+        if let Some(room) = self.rooms.all.get(rid) {
+            let (seq, mut doc) = (room.seq, room.doc.clone());
+            date(&mut doc);
+            let saved = SavedRoom { seq, doc };
+            self.journal.put("rooms", &saved);
+            self.rooms.store(saved);
+        }
+        let members: Vec<String> = (self.subs_of_room(rid).iter())
+            .map(|sub| sub.uid().to_owned())
+            .collect();
+        for member in members {
+            if let Some(mut sub) = self.sub(rid, &member).cloned() {
+                date(&mut sub.doc);
+                self.journal.put("subs", &sub);
+                self.rooms.store_sub(sub);
+            }
+        }
+    }
+
     /// Inserts a subscription and tells its owner.
     pub fn insert_sub(&mut self, doc: Doc) {
         let sub = Sub {
