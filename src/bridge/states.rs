@@ -85,7 +85,7 @@ impl Bridge {
                 .iter()
                 .filter(|(_, letter)| letter.room_id == *room)
                 .count(),
-            carried_until: self.store.cursor(&portal.rid)?,
+            carried_until: self.store.cursor(&portal.id)?,
         })
     }
 
@@ -139,7 +139,7 @@ impl Bridge {
             return Ok(false);
         };
         Ok(portal.kind.direct_peers().any(|peer| peer == id)
-            || self.store.standing(&portal.rid, id)?.is_member)
+            || self.store.standing(&portal.id, id)?.is_member)
     }
 
     /// Whether a puppet's account is there and in use.

@@ -11,6 +11,7 @@ mod agreement;
 mod bad_input;
 mod channel;
 mod commands;
+mod commands_in_rooms;
 mod conversation;
 mod deletions;
 mod direct;

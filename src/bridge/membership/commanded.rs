@@ -287,7 +287,7 @@ impl Bridge {
                 }
                 Ok(self
                     .store
-                    .amend_standing(&portal.rid, id, |standing| standing.ban = None)?)
+                    .amend_standing(&portal.id, id, |standing| standing.ban = None)?)
             }
             Removal::Kick | Removal::Ban => {
                 if what == Removal::Kick && !self.is_member(portal, id).await? {
