@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::context::{Context, Door, Who};
+use super::pace::Pace;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
@@ -204,14 +205,17 @@ impl Bridge {
                     event: None,
                     prefix: PREFIX,
                 };
-                self.commands.run(self, &context, asked.words.trim()).await
+                if self.pace(&context) != Pace::Go {
+                    // Each call is answered: the App waits for it.
+                    return Ok(None);
+                }
+                let answer = self.commands.run(self, &context, asked.words.trim());
+                Ok(Some(answer.await?))
             })
             .await;
         let answer = match done {
-            Ok(answer) if answer.is_empty() => {
-                return AppAnswer::TooMany(self.too_many_commands());
-            }
-            Ok(answer) => answer,
+            Ok(Some(answer)) => answer,
+            Ok(None) => return AppAnswer::TooMany(self.too_many_commands()),
             Err(Failure::Refused(why)) => why,
             Err(failure) => {
                 tracing::error!(%failure, "a command failed");

@@ -42,6 +42,7 @@ mod pace;
 mod perseverance;
 mod portals;
 mod power;
+mod provision;
 mod puppets;
 mod queues;
 mod remote_join;

@@ -35,7 +35,7 @@ pub(super) enum Pace {
 
 impl Paces {
     /// Counts a command of `caller`; the same one, known by its `id`, once.
-    fn take(&self, caller: &str, id: &str, most: usize, now: Instant) -> Pace {
+    pub(super) fn take(&self, caller: &str, id: &str, most: usize, now: Instant) -> Pace {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_lately = |at: &Instant| now.saturating_duration_since(*at) < A_WHILE;
         all.retain(|_, given| {
