@@ -79,7 +79,11 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<Str
         Audit::NotWords => bridge.audit(context, command.name, "", &outcome),
         Audit::Words => bridge.audit(context, command.name, arguments, &outcome),
     }
-    outcome
+    match outcome {
+        // What a server refuses is an answer as well: nothing is tried again.
+        Err(failure) if failure.is_permanent() => Err(Failure::Refused(failure.person_text())),
+        outcome => outcome,
+    }
 }
 
 const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";

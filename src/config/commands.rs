@@ -18,6 +18,8 @@ pub struct CommandOptions {
     pub rules: Vec<Rule>,
     /// How many commands somebody may give in a minute, through all doors together.
     pub per_minute: usize,
+    /// Whether the bridge sets `Message_AllowUnrecognizedSlashCommand` on Rocket.Chat.
+    pub slash_as_text: bool,
 }
 
 /// Whether somebody may give some commands somewhere.
@@ -57,6 +59,7 @@ pub struct Giver<'a> {
 pub(super) struct CommandsSection {
     rules: Vec<Rule>,
     per_minute: usize,
+    slash_as_text: bool,
 }
 
 impl Default for CommandsSection {
@@ -64,6 +67,7 @@ impl Default for CommandsSection {
         Self {
             rules: Vec::new(),
             per_minute: 20,
+            slash_as_text: false,
         }
     }
 }
@@ -156,6 +160,7 @@ pub(super) fn commands(section: CommandsSection) -> Result<CommandOptions, Confi
     Ok(CommandOptions {
         rules: section.rules,
         per_minute: section.per_minute,
+        slash_as_text: section.slash_as_text,
     })
 }
 

@@ -258,6 +258,19 @@ async fn everybody_learns_who_they_are_what_is_mirrored_and_who_is_there() -> Re
     let found = ask(alice, room, "!rc search dav").await?;
     assert!(found.contains(&world.ghost("dave")), "{found}");
     assert!(!found.contains("secret"), "{found}");
+    // The homeserver writes its directory a while after somebody came into a room.
+    world
+        .eventually("Alice to be in the directory", async || {
+            let asked = json!({ "search_term": "ali" });
+            let path = "/_matrix/client/v3/user_directory/search";
+            let found = bob.request("POST", path, Some(&asked)).await?;
+            Ok(found
+                .body
+                .to_string()
+                .contains(&alice.user_id)
+                .then_some(()))
+        })
+        .await?;
     let found = app.answer(carol, "search ali", "f").await?;
     assert!(found.contains(&alice.user_id), "{found}");
     desk.ask("search", "For whom or what?").await?;
@@ -282,8 +295,9 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
     options.bridge_admins = vec!["admin".into()];
     options.extra_config = json!({ "commands": {
         "per_minute": 6,
+        "slash_as_text": true,
         "rules": [
-            { "allow": true, "commands": ["join"], "who": ["@bob:*"] },
+            { "allow": true, "commands": ["join"], "who": ["@bob:*", "role:admin"] },
             { "allow": false, "commands": ["dm", "search"], "who": ["@*:*", "role:user"] },
         ],
     }});
@@ -309,8 +323,23 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
     let said = app.answer(&carol, "search bob", "1").await?;
     assert!(said.contains("may not give this command"), "{said}");
 
+    // Somebody on Rocket.Chat sends the bot about as well, if the rules let them.
+    desk.ask(&join, "Only administrators").await?;
+    let lobby = bob
+        .create_room(json!({ "preset": "public_chat", "room_alias_name": "lobby" }))
+        .await?;
+    let administrator = Desk::of(world.rocket_admin()).await?;
+    let join = format!("join #lobby:{}", world.synapse.server_name());
+    administrator.ask(&join, "I am in #lobby").await?;
+    bob.wait_for_members(&lobby, &[&bob.user_id, &bot]).await?;
+    let setting = world
+        .rocket_admin()
+        .get("settings/Message_AllowUnrecognizedSlashCommand")
+        .await?;
+    assert_eq!(setting["value"], true);
+
     // Through all doors together.
-    for n in 0..4 {
+    for n in 0..3 {
         app.answer(&carol, "whoami", &format!("w{n}")).await?;
     }
     desk.ask("whoami", "within a minute").await?;
@@ -324,6 +353,6 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
     }
     ask_for(&bob, &own, "whoami", "within a minute").await?;
     let said = desk.answers().await?;
-    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said.len(), 3, "{said:?}");
     Ok(())
 }

@@ -231,6 +231,9 @@ impl Bridge {
                     "account": ghost.rocket_id, "username": ghost.username,
                 }))
             }
+            (None, Some(account)) if account.chars().any(char::is_control) => {
+                Err(No::Bad("`account` is no id of an account".into()))
+            }
             (None, Some(account)) => {
                 let id = RocketUserId::new(account);
                 if let Some(user) = self.store.behind_puppet(&id)? {
