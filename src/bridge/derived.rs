@@ -63,6 +63,17 @@ pub(super) fn answer_id(key: &Secret, command: &RocketMessageId) -> RocketMessag
     rocket_id(keyed(key, "answer", command.as_str()))
 }
 
+/// The id of the line that says who is behind the reactions of the bridge's account to a
+/// message in a portal; `number` tells it from those that were there before.
+pub(super) fn reactions_id(
+    key: &Secret,
+    portal: &PortalId,
+    of: &RocketMessageId,
+    number: u32,
+) -> RocketMessageId {
+    rocket_id(keyed(key, "reactions", &format!("{portal} {of} {number}")))
+}
+
 /// The id under which the bridge tells on Rocket.Chat of an event.
 pub(super) fn telling_id_of_event(about: &EventId, purpose: &str) -> RocketMessageId {
     rocket_id(digest("telling", &["event", about.as_str(), purpose]))

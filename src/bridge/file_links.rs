@@ -7,10 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt as _;
+use ruma::{MxcUri, OwnedMxcUri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::custom_emoji::image_type;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::matrix::listener::{FileRefusal, FileRequest, ServedFile};
@@ -21,6 +25,22 @@ use crate::store::{FileLink, FileSource, LinkedFile};
 
 /// How many files are handed out at once, over all links.
 const DOWNLOADS_AT_ONCE: usize = 16;
+
+/// What the id of a link begins with that leads to a person's picture. No other's does:
+/// they have no dot.
+const FACE: &str = "face.";
+
+/// Until when such links work (ms): old messages show them as well.
+const FACES_END: i64 = 4_102_444_800_000;
+
+/// How wide and high such a picture is, in pixels.
+const FACE_EDGE: u32 = 96;
+
+/// The most that is passed on of one, in bytes.
+const FACE_BYTES: usize = 1024 * 1024;
+
+/// Longest address of a picture that is linked to, in bytes.
+const LONGEST: usize = 400;
 
 /// How long a server may take to begin with a file.
 const PATIENCE_TO_OPEN: Duration = Duration::from_secs(30);
@@ -84,6 +104,9 @@ impl Bridge {
             return Err(FileRefusal::Unknown);
         }
         check(&self.registration.as_token, &request, now_ms())?;
+        if let Some(mxc) = face_of(&request.id) {
+            return self.face(&mxc, request.id).await;
+        }
         let link = self.store.file_link(&request.id).map_err(|error| {
             tracing::error!(%error, "a link to a file cannot be looked up");
             FileRefusal::NotNow
@@ -117,7 +140,60 @@ impl Bridge {
             name: name::clean_of_type(&link.file.name, &link.file.media_type),
             media_type: link.file.media_type,
             in_ranges: !is_encrypted,
+            shown_elsewhere: false,
             body: holding(download.body.stalling_after(PATIENCE_WITHIN), place),
+        })
+    }
+
+    /// A link to a small form of somebody's picture, for clients of Rocket.Chat to show;
+    /// none where nobody has said how they reach the bridge. It is the same for the same
+    /// picture, and nothing is stored of it: the picture is everybody's to see.
+    pub(super) fn face_link(&self, mxc: &MxcUri) -> Option<String> {
+        let media = &self.config.media;
+        if !media.links || !media.has_public_url || !mxc.is_valid() || mxc.as_str().len() > LONGEST
+        {
+            return None;
+        }
+        let id = format!("{FACE}{}", URL_SAFE_NO_PAD.encode(mxc.as_str()));
+        let url = address(
+            &media.public_url,
+            &self.registration.as_token,
+            &id,
+            FACES_END,
+            "avatar",
+        )?;
+        Some(url.into())
+    }
+
+    /// The picture behind such a link, as the homeserver makes it small.
+    async fn face(&self, mxc: &MxcUri, tag: String) -> Result<ServedFile, FileRefusal> {
+        let _place = Arc::clone(&self.file_downloads.0)
+            .try_acquire_owned()
+            .map_err(|_| FileRefusal::Busy)?;
+        let bot = self.matrix.bot();
+        let loading = async {
+            let small =
+                bot.thumbnail(mxc, FACE_EDGE)
+                    .await
+                    .map_err(|error| match error.advice() {
+                        Advice::Retry { .. } => FileRefusal::NotNow,
+                        Advice::GiveUp => FileRefusal::Ended,
+                    })?;
+            let bytes = small.body.collect(FACE_BYTES).await;
+            bytes.map_err(|_| FileRefusal::NotNow)
+        };
+        let bytes = tokio::time::timeout(PATIENCE_TO_OPEN, loading)
+            .await
+            .map_err(|_| FileRefusal::NotNow)??;
+        // Whatever the homeserver calls it: never SVG, which is a program.
+        let media_type = image_type(&bytes).ok_or(FileRefusal::Ended)?;
+        Ok(ServedFile {
+            tag,
+            name: name::clean_of_type("avatar", media_type),
+            media_type: media_type.to_owned(),
+            in_ranges: false,
+            shown_elsewhere: true,
+            body: Body::of(bytes),
         })
     }
 
@@ -152,6 +228,13 @@ impl Bridge {
             }
         }
     }
+}
+
+/// The picture that an id of a link stands for, if it is one of a person.
+fn face_of(id: &str) -> Option<OwnedMxcUri> {
+    let bytes = URL_SAFE_NO_PAD.decode(id.strip_prefix(FACE)?).ok()?;
+    let mxc = OwnedMxcUri::from(String::from_utf8(bytes).ok()?);
+    mxc.is_valid().then_some(mxc)
 }
 
 /// When a link ends that is made now, in ms, at a full second.

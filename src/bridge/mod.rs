@@ -58,6 +58,7 @@ mod third_party;
 mod transactions;
 mod upgrade;
 mod upload_limit;
+mod voice;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -88,6 +89,7 @@ pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
 pub use states::{BridgeState, PortalState};
+pub use voice::RelayStatus;
 
 /// How long work under way may take to end when the bridge stops. What does not
 /// end by then is taken up again at the next start.
@@ -177,6 +179,7 @@ pub struct Bridge {
     remote_joins: remote_join::RemoteJoins,
     direct_sockets: direct_sockets::DirectSockets,
     create_token_works: AtomicBool,
+    voices: voice::Voices,
 }
 
 impl Bridge {
@@ -292,6 +295,7 @@ impl Bridge {
                 remote_joins: remote_join::RemoteJoins::new(),
                 direct_sockets: direct_sockets::DirectSockets::default(),
                 create_token_works: AtomicBool::new(true),
+                voices: voice::Voices::default(),
             }
         }))
     }

@@ -7,11 +7,12 @@ use ruma::UserId;
 
 use super::faces::puppet_name;
 use super::rocket_side::RocketSide;
+use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Message, Puppet, StoreError};
+use crate::store::{Puppet, StoreError};
 
 impl Bridge {
     /// The puppet of a Matrix user, made when there is none yet.
@@ -47,13 +48,6 @@ impl Bridge {
         self.compare_when_first_active(user);
         tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
-    }
-
-    /// The account that posted what a Matrix user wrote, and so has to edit and delete it
-    /// (`Message::posted_by`).
-    pub(super) async fn poster_of(&self, known: &Message) -> Result<Puppet, Failure> {
-        // So far nobody but the puppet of the sender, which may have got another account.
-        self.puppet_of(&known.sender).await
     }
 
     /// Notes under which name a puppet is seen now: an administrator may have renamed
@@ -93,6 +87,8 @@ impl Bridge {
             }
             match self.create_account(rocket, user, &username, &email).await {
                 Ok(created) => return Ok(created),
+                // Under no other name either.
+                Err(failure) if is_no_seat(&failure) => return Err(failure),
                 Err(Failure::RocketChat(error @ rocketchat::Error::Refused { .. })) => {
                     // The server may have made the account and refused all the
                     // same, or somebody may just have taken the name.

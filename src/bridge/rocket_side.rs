@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc};
 
 use super::Bridge;
-use crate::config::RocketLogin;
+use crate::config::{Relaying, RocketLogin};
 use crate::retry::{Advice, Backoff, Retryable as _};
 use crate::rocketchat::documents::User;
 use crate::rocketchat::realtime::{self, Event, Logged, OwnEvent, Realtime, Stream};
@@ -222,6 +222,10 @@ impl Bridge {
             realtime: Arc::new(Mutex::new(Some(realtime))),
         })));
         self.listen_to_rocketchat(events);
+        if self.config.bridge.relay != Relaying::Never {
+            let bridge = Arc::clone(self);
+            tokio::spawn(async move { bridge.check_names().await });
+        }
         Ok(())
     }
 

@@ -108,7 +108,10 @@ impl Bridge {
             Logged::Avatar { of, .. } => self.picture_changed(of),
             Logged::Name { id, .. } => self.name_changed(id),
             Logged::Status { id } => self.presence_on_rocketchat(id),
-            Logged::Gone { id } => self.look_for_person(id),
+            Logged::Gone { id } => {
+                self.voices.seat_may_be_free();
+                self.look_for_person(id);
+            }
             Logged::Emoji => self.forget_emoji(),
             Logged::Other { .. } => self.rights_changed(news),
         }

@@ -55,6 +55,10 @@ pub(super) struct ServerSettings {
     pub edit_minutes: Option<u64>,
     /// For how many minutes people may delete what they wrote; none without limit.
     pub delete_minutes: Option<u64>,
+    /// Whether people may edit what they wrote at all.
+    pub editing_allowed: bool,
+    /// Whether people may delete what they wrote at all.
+    pub deleting_allowed: bool,
     /// How the server reads its dialect.
     pub dialect: Options,
     /// Whether people may upload files.
@@ -108,6 +112,8 @@ impl ServerSettings {
                 .unwrap_or(5000),
             edit_minutes: minutes("Message_AllowEditing_BlockEditInMinutes"),
             delete_minutes: minutes("Message_AllowDeleting_BlockDeleteInMinutes"),
+            editing_allowed: flag("Message_AllowEditing", true),
+            deleting_allowed: flag("Message_AllowDeleting", true),
             dialect: Options {
                 colors: flag("HexColorPreview_Enabled", true),
                 katex_parenthesis: katex && flag("Katex_Parenthesis_Syntax", true),

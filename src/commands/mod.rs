@@ -9,6 +9,7 @@ mod join;
 mod list;
 mod moderation;
 mod people;
+mod relay;
 mod resend;
 mod search;
 mod status;

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, moderation, resend, search, status, unbridge, whoami};
+use super::{
+    bridge, dm, help, join, list, moderation, relay, resend, search, status, unbridge, whoami,
+};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -82,6 +84,7 @@ pub(super) const COMMANDS: &[Command] = &[
     join::LEAVE,
     resend::FAILED,
     resend::RESEND,
+    relay::RELAY,
 ];
 
 impl Command {

@@ -130,12 +130,29 @@ pub struct BridgeOptions {
     pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
+    /// Who speaks on Rocket.Chat through the bridge's own account.
+    pub relay: Relaying,
     /// Where it is shown that somebody of the other side is typing.
     pub typing: Direction,
     /// Where it is shown who of the other side is there.
     pub presence: Direction,
     /// Where it is shown how far somebody of the other side has read.
     pub receipts: Direction,
+}
+
+/// Who of Matrix speaks on Rocket.Chat through the bridge's own account, under their name,
+/// in place of an account of their own. Of rooms; direct messages need accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relaying {
+    /// Nobody: who gets no account is not heard.
+    Never,
+    /// Who gets no account because the licence of Rocket.Chat allows no more.
+    NoSeat,
+    /// People of other homeservers; besides as [`Relaying::NoSeat`].
+    OtherHomeservers,
+    /// Everybody.
+    Everybody,
 }
 
 /// To which side something is carried.
@@ -169,6 +186,8 @@ impl Direction {
 pub struct MediaOptions {
     /// How browsers of people on both sides reach the listener.
     pub public_url: Url,
+    /// Whether somebody has said so: otherwise it is the address for the homeserver.
+    pub has_public_url: bool,
     /// Whether a file that does not fit is linked to.
     pub links: bool,
     /// How long a link works.
@@ -318,6 +337,7 @@ struct BridgeSection {
     join_all_up_to: u64,
     publish: bool,
     late_after_seconds: u64,
+    relay: Relaying,
     typing: Direction,
     presence: Direction,
     receipts: Direction,
@@ -333,6 +353,7 @@ impl Default for BridgeSection {
             join_all_up_to: 100,
             publish: false,
             late_after_seconds: 600,
+            relay: Relaying::NoSeat,
             typing: Direction::Both,
             presence: Direction::Off,
             receipts: Direction::Off,
@@ -604,6 +625,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         join_all_up_to: section.join_all_up_to,
         publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
+        relay: section.relay,
         typing: section.typing,
         presence: section.presence,
         receipts: section.receipts,
@@ -623,6 +645,7 @@ fn media(section: MediaSection, listener: &Url) -> Result<MediaOptions, ConfigPr
         ));
     }
     Ok(MediaOptions {
+        has_public_url: !section.public_url.is_empty(),
         public_url,
         links: section.links,
         link_lifetime: std::time::Duration::from_secs(section.link_days * 24 * 3600),

@@ -205,6 +205,13 @@ impl Error {
             if error.as_str().ends_with(NOT_STORED) && !is_of_the_database(error.as_str()))
     }
 
+    /// Whether the server refuses a name or a picture in place of the account's: it lacks
+    /// `message-impersonate` (6.14, recording 12).
+    pub fn is_impersonation_refused(&self) -> bool {
+        matches!(self, Self::Refused { error, code: None, .. }
+            if error.as_str() == "Not enough permission")
+    }
+
     /// Whether the server found a file too large: its own limit, or that of a proxy
     /// before it.
     pub fn is_file_too_large(&self) -> bool {

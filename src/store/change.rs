@@ -36,7 +36,7 @@ impl<'a> Change<'a> {
         self
     }
 
-    fn mark(mut self, key: Key) -> Self {
+    pub(super) fn mark(mut self, key: Key) -> Self {
         self.batch.insert(key, &[]);
         self
     }

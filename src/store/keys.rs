@@ -378,9 +378,19 @@ pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 
+/// How a room is relayed.
+pub(super) fn room_relay(portal: &PortalId) -> Key {
+    key(b'5', &[portal.as_str()])
+}
+
+/// That somebody without an account on Rocket.Chat is in a private room by right.
+pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
+    key(b'6', &[portal.as_str(), user.as_str()])
+}
+
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 10] = *b"cPSMVmoatF";
+const OF_PORTALS: [u8; 12] = *b"cPSMVmoatF56";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

@@ -23,6 +23,7 @@ mod members;
 mod messages;
 mod portal_id;
 mod records;
+mod relay;
 mod remote_joins;
 mod room_state;
 mod teams;
@@ -46,8 +47,9 @@ pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,
-    Puppet, Reaction, Reactions, Thread, Upload,
+    Puppet, Reaction, ReactionLine, Reactions, Thread, Upload,
 };
+pub use relay::RoomRelay;
 pub use room_state::{RoomState, StateWish};
 pub use teams::TeamSpace;
 

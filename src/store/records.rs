@@ -565,6 +565,19 @@ pub struct Reaction {
     /// It is being taken away on Matrix: perhaps it is gone.
     #[serde(default)]
     pub ending: bool,
+    /// The bridge's account gives it on Rocket.Chat, for this user and perhaps others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relayed: bool,
+}
+
+/// The line in the thread of a message that says who is behind the reactions of the
+/// bridge's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionLine {
+    /// Its message on Rocket.Chat.
+    pub id: RocketMessageId,
+    /// What it says.
+    pub said: String,
 }
 
 /// The reactions to one message.
@@ -580,6 +593,12 @@ pub struct Reactions {
     /// Those that are being given on Matrix: perhaps they are there.
     #[serde(default)]
     pub begun: Vec<BegunReaction>,
+    /// Who is behind those of the bridge's account, as it is said now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<ReactionLine>,
+    /// How many such lines there have been: the id of the next follows from it.
+    #[serde(default)]
+    pub lines: u32,
 }
 
 /// A reaction that a ghost is about to give.

@@ -603,6 +603,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
         };
         let reactions = Reactions {
             given: vec![Reaction {
+                relayed: false,
                 emoji: "tea".into(),
                 username: "carol".into(),
                 user: alice.to_owned(),

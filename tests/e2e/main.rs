@@ -39,6 +39,7 @@ mod mentions;
 mod mirrored_rooms;
 mod provisioning;
 mod reactions;
+mod relay;
 mod replies;
 mod rights;
 mod rocketchat_app;

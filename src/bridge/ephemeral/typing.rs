@@ -99,7 +99,7 @@ impl Bridge {
         let mut typing = Vec::new();
         let people = users.into_iter().filter(|user| !self.config.is_ours(user));
         for user in people.take(MOST_LOOKED_AT) {
-            if self.has_puppet_in(&portal, &user)? {
+            if self.has_puppet_in(&portal, &user)? && !self.is_relayed(&portal, &user)? {
                 typing.push(user);
             }
         }

@@ -194,7 +194,7 @@ impl Bridge {
         picture: Option<&Picture>,
     ) -> Result<Option<String>, Failure> {
         let rid = &portal.rid;
-        let puppet = self.puppet_of(&wish.sender).await?;
+        let puppet = self.account_in(portal, &wish.sender).await?;
         self.bring_puppet_in(portal, &puppet).await?;
         let given = picture.map(|picture| (picture.bytes.as_slice(), picture.media_type));
         self.as_puppet(&puppet, |session| async move {

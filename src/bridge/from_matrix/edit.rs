@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::Done;
 use super::file::Attached;
 use super::message::says_nothing;
+use super::post::Speaker;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::store::{InboxEvent, Message, Portal, Puppet};
+use crate::store::{InboxEvent, Message, Portal};
 
 impl Bridge {
     #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
@@ -48,6 +49,11 @@ impl Bridge {
             tracing::debug!(event = %event.event_id, "an edit that counts for nothing");
             return Ok(Done::default());
         }
+        let voice = self.voice_of(&known).await?;
+        if voice.is_relay() {
+            self.come_in(portal, &voice).await?;
+            self.may_change_own(false).await?;
+        }
         self.edit(portal, &event.event_id, new, &known).await?;
         self.store
             .amend_message(&known.portal_id(), &known.id, |stored| stored.revision = at)?;
@@ -75,6 +81,9 @@ impl Bridge {
                 None => return says_nothing("m.room.message", new),
             },
         };
+        let voice = self.voice_of(known).await?;
+        let shown = self.shown_again(portal, &voice, &known.id).await?;
+        let words = self.words_for(portal, &voice, &shown, words).await?;
         let settings = self.server_settings().await?;
         let limit = settings.edit_minutes;
         if is_past(limit, known.sent_at) {
@@ -89,10 +98,9 @@ impl Bridge {
                 "It has become too long for one message of the direct message that it was written in.".into(),
             ));
         }
-        let puppet = self.poster_of(known).await?;
         let rid = &known.rid;
         for (id, text) in known.rocket_ids().zip(&pieces) {
-            self.as_puppet(&puppet, |session| async move {
+            self.as_voice(&voice, |session| async move {
                 session.update_message(rid, id, text).await
             })
             .await?;
@@ -100,29 +108,33 @@ impl Bridge {
         // What the message no longer names nobody shall find by it.
         self.store
             .end_file_links_but(&known.portal_id(), &known.id, file.map(|file| file.mxc))?;
-        self.fit_pieces(portal, event, known, &puppet, &pieces)
-            .await
+        let speaker = Speaker {
+            portal,
+            voice: &voice,
+            shown: &shown,
+        };
+        self.fit_pieces(&speaker, event, known, &pieces).await
     }
 
     /// Adds the pieces that a text has more than before, or deletes what it has
     /// fewer.
     async fn fit_pieces(
         &self,
-        portal: &Portal,
+        speaker: &Speaker<'_>,
         event: &EventId,
         known: &Message,
-        puppet: &Puppet,
         pieces: &[String],
     ) -> Result<(), Failure> {
+        let portal = speaker.portal;
         let before = known.rocket_ids().count();
         let mut more = known.more.clone();
         if let Some(added) = pieces.get(before..).filter(|added| !added.is_empty()) {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
             let added = self
-                .post_pieces(portal, puppet, event, before, added, known.thread.as_ref())
+                .post_pieces(speaker, event, before, added, known.thread.as_ref())
                 .await?;
-            more.extend(added);
+            more.extend(added.ids);
         }
         // No longer pieces of it, before they are deleted: their deletions, which come
         // back, are not its own.
@@ -143,7 +155,7 @@ impl Bridge {
                 stored.surplus = surplus;
             })?;
         for id in &to_delete {
-            self.as_puppet(puppet, |session| async move {
+            self.as_voice(speaker.voice, |session| async move {
                 session.delete_message(rid, id, false).await
             })
             .await?;

@@ -19,14 +19,17 @@ use super::Done;
 use super::file::{Attached, Instead};
 use super::file_upload::Given;
 use super::message::{Posted, References, done, record};
+use super::post::Speaker;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
+use crate::bridge::voice::{Shown, Voice};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Message as RocketMessage, Timestamp};
+use crate::rocketchat::rest::Beside;
 use crate::rocketchat::{self, FileId, RocketMessageId};
-use crate::store::{FilePost, InboxEvent, Message, Portal, Puppet};
+use crate::store::{FilePost, InboxEvent, Message, Portal};
 
 /// The clocks of the two servers need not agree (ms).
 const BEFORE_MS: i64 = 300_000;
@@ -40,7 +43,8 @@ pub(super) struct Carried<'a> {
     pub portal: &'a Portal,
     pub event: &'a InboxEvent,
     pub file: &'a Attached<'a>,
-    pub puppet: &'a Puppet,
+    pub voice: &'a Voice,
+    pub shown: &'a Shown,
     pub references: &'a References,
     pub attempt: Attempt,
 }
@@ -71,7 +75,8 @@ impl Bridge {
         references: References,
         attempt: Attempt,
     ) -> Result<Done, Failure> {
-        let puppet = self.puppet_of(&event.sender).await?;
+        let voice = self.voice_for(portal, event).await?;
+        let shown = self.shown(portal, &voice).await?;
         let mut begun = self.store.file_post(&portal.room_id, &event.event_id)?;
         if let Some(post) = begun.take_if(|post| post.posted.is_none() && !is_of(post, file)) {
             // An edit stands for the message, which never arrived.
@@ -82,20 +87,25 @@ impl Bridge {
             tracing::info!(event = %event.event_id, "redacted before its file was on Rocket.Chat");
             return Ok(Done::default());
         }
-        let may_call_all = self
-            .calls_everybody_by_right(portal, event, file.content)
-            .await?;
-        let said = |may_call_all| {
-            let caption = self.caption_of(file, may_call_all);
-            self.framed(json, &caption, &references)
-        };
+        // The bridge's account may call everybody, and lends that right to nobody.
+        let may_call_all = !voice.is_relay()
+            && self
+                .calls_everybody_by_right(portal, event, file.content)
+                .await?;
         let quote = references.quote();
-        let mut pieces = self.pieces_of(portal, &said(may_call_all), quote).await?;
+        let said = async |may_call_all| {
+            let caption = self.caption_of(file, may_call_all);
+            let words = self.framed(json, &caption, &references);
+            let words = self.words_for(portal, &voice, &shown, words).await?;
+            self.pieces_of(portal, &words, quote).await
+        };
+        let mut pieces = said(may_call_all).await?;
         let carried = Carried {
             portal,
             event,
             file,
-            puppet: &puppet,
+            voice: &voice,
+            shown: &shown,
             references: &references,
             attempt,
         };
@@ -106,7 +116,7 @@ impl Bridge {
                     .map(|piece| self.message_id(&event.event_id, piece, 0))
                     .collect(),
                 media: Some(file.mxc.to_owned()),
-                posted_by: Some(puppet.credentials.user_id.clone()),
+                posted_by: Some(voice.account().clone()),
                 ..record(
                     portal,
                     event,
@@ -115,27 +125,27 @@ impl Bridge {
                     &references,
                 )
             },
-            puppet: puppet.credentials.user_id.clone(),
+            puppet: voice.account().clone(),
             uploads: Vec::new(),
             posted: None,
             posted_file: None,
             instead: None,
             tell: None,
         });
-        self.bring_puppet_in(portal, &puppet).await?;
+        self.come_in(portal, &voice).await?;
         let got = match self.carry(&carried, post.clone(), &pieces[0]).await {
             // The puppet may not call everybody here: the words are what counts.
             Err(Failure::RocketChat(error))
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
             {
-                pieces = self.pieces_of(portal, &said(false), quote).await?;
+                pieces = said(false).await?;
                 let known = self.store.file_post(&portal.room_id, &event.event_id)?;
                 let post = known.unwrap_or(post);
                 self.carry(&carried, post, &pieces[0]).await?
             }
             outcome => outcome?,
         };
-        let by = puppet.credentials.user_id.clone();
+        let by = voice.account().clone();
         let (posted, media) = match got {
             Got::Deleted => return Ok(Done::default()),
             Got::InWords { words, tell } => {
@@ -143,7 +153,7 @@ impl Bridge {
                     self.tell_of_words(portal, event, text).await?;
                 }
                 let posted = self
-                    .post_words(portal, event, json, &words, &references)
+                    .post_words(portal, event, json, &words, &references, &voice)
                     .await?;
                 (posted, None)
             }
@@ -158,10 +168,15 @@ impl Bridge {
                 let thread = references.thread();
                 let rest = &pieces[1..];
                 if !rest.is_empty() {
+                    let speaker = Speaker {
+                        portal,
+                        voice: &voice,
+                        shown: &shown,
+                    };
                     let more = self
-                        .post_pieces(portal, &puppet, &event.event_id, 1, rest, thread)
+                        .post_pieces(&speaker, &event.event_id, 1, rest, thread)
                         .await?;
-                    ids.extend(more);
+                    ids.extend(more.ids);
                 }
                 (Posted { ids, by }, Some(file.mxc.to_owned()))
             }
@@ -234,9 +249,15 @@ impl Bridge {
         };
         let thread = carried.references.thread();
         let (rid, upload) = (&portal.rid, &file);
+        let beside = Beside {
+            msg,
+            tmid: thread,
+            alias: carried.shown.alias.as_deref(),
+            avatar: carried.shown.avatar.as_deref(),
+        };
         let answer = self
-            .in_room(portal, carried.puppet, |session| async move {
-                session.confirm_upload(rid, upload, msg, thread).await
+            .in_room(portal, carried.voice, |session| async move {
+                session.confirm_upload(rid, upload, beside).await
             })
             .await;
         match answer {
@@ -349,9 +370,9 @@ impl Bridge {
         if self.store.message(&portal.id, id)?.is_none() {
             self.store.change().message(&gone(portal, id)).commit()?;
         }
-        let puppet = self.poster_of(&post.draft).await?;
+        let voice = self.voice_of(&post.draft).await?;
         let rid = &portal.rid;
-        self.as_puppet(&puppet, |session| async move {
+        self.as_voice(&voice, |session| async move {
             session.delete_message(rid, id, false).await
         })
         .await
@@ -396,7 +417,7 @@ impl Bridge {
     /// Whether an upload is gone from the server although it could not have expired:
     /// only the deletion of its message takes it away.
     async fn was_deleted(&self, post: &FilePost) -> Result<bool, Failure> {
-        let puppet = self.poster_of(&post.draft).await?;
+        let voice = self.voice_of(&post.draft).await?;
         for upload in &post.uploads {
             let (Some(file), true) = (&upload.file, upload.maybe_posted) else {
                 continue;
@@ -405,7 +426,7 @@ impl Bridge {
                 continue;
             }
             let found = self
-                .as_puppet(&puppet, |session| async move {
+                .as_voice(&voice, |session| async move {
                     session.download(file).await.map(drop)
                 })
                 .await;
@@ -459,7 +480,7 @@ impl Bridge {
         Ok(known.is_none_or(|known| known.events == post.draft.events))
     }
 
-    /// Takes notice of a message that a puppet has posted: perhaps its answer never came.
+    /// Takes notice of a message that the bridge has posted: perhaps its answer never came.
     /// Whether there is nothing more to it, because it is one too many.
     pub(in crate::bridge) async fn note_own_file(
         &self,

@@ -7,6 +7,7 @@ use super::file::{Instead, Known};
 use super::file_post::{Carried, is_surely_not_done};
 use crate::bridge::failure::Side;
 use crate::bridge::server_settings::ServerSettings;
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::convert::absent::Why;
@@ -14,7 +15,7 @@ use crate::matrix;
 use crate::media::{Body, Broken, encrypted, kind, name};
 use crate::rocketchat::rest::{self, Session};
 use crate::rocketchat::{self, FileId, RocketMessageId};
-use crate::store::{FilePost, Portal, PortalKind, Puppet, Upload};
+use crate::store::{FilePost, Portal, PortalKind, Upload};
 
 /// What became of an upload.
 pub(super) enum Given {
@@ -299,7 +300,7 @@ impl Bridge {
     async fn upload(&self, carried: &Carried<'_>, ready: Ready) -> Result<FileId, Failure> {
         let rid = &carried.portal.rid;
         let once = Once::new(ready);
-        self.in_room(carried.portal, carried.puppet, |session| {
+        self.in_room(carried.portal, carried.voice, |session| {
             let ready = once.take();
             async move {
                 let Ready {
@@ -326,10 +327,15 @@ impl Bridge {
         msg: &str,
     ) -> Result<RocketMessageId, Failure> {
         let rid = &carried.portal.rid;
-        let thread = carried.references.thread();
+        let beside = rest::Beside {
+            msg,
+            tmid: carried.references.thread(),
+            alias: carried.shown.alias.as_deref(),
+            avatar: carried.shown.avatar.as_deref(),
+        };
         let once = Once::new(ready);
         let posted = self
-            .in_room(carried.portal, carried.puppet, |session| {
+            .in_room(carried.portal, carried.voice, |session| {
                 let ready = once.take();
                 async move {
                     let Ready {
@@ -342,7 +348,7 @@ impl Bridge {
                         media_type: &media_type,
                         body,
                     };
-                    session.upload_and_post(rid, upload, msg, thread).await
+                    session.upload_and_post(rid, upload, beside).await
                 }
             })
             .await
@@ -350,32 +356,20 @@ impl Bridge {
         Ok(posted.id)
     }
 
-    /// Acts as a puppet in a room. Whoever was removed from it stays out.
+    /// Acts with an account in a room. Whoever was removed from it stays out.
     pub(super) async fn in_room<T, F, Fut>(
         &self,
         portal: &Portal,
-        puppet: &Puppet,
+        voice: &Voice,
         act: F,
     ) -> Result<T, Failure>
     where
         F: Fn(Session) -> Fut,
         Fut: Future<Output = Result<T, rocketchat::Error>>,
     {
-        match self.as_puppet(puppet, &act).await {
-            Err(Failure::RocketChat(error))
-                if error.is_denied() && error.code() != Some("error-action-not-allowed") =>
-            {
-                self.compare_members(&portal.id);
-                Err(error.into())
-            }
-            Err(Failure::RocketChat(error))
-                if error.code() == Some("error-message-size-exceeded") =>
-            {
-                // The limit is another than was read: it is read anew.
-                self.forget_settings();
-                Err(Failure::NotYet("the limit of the server to be read"))
-            }
-            outcome => outcome,
+        match self.as_voice(voice, &act).await {
+            Err(failure) => Err(self.in_room_failed(portal, failure).await?),
+            done => done,
         }
     }
 }

@@ -7,8 +7,10 @@ use ruma::{EventId, OwnedEventId};
 use serde_json::Value;
 
 use super::file::Attached;
+use super::post::Speaker;
 use super::{Done, replaced_by};
 use crate::bridge::perseverance::Attempt;
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
@@ -134,25 +136,30 @@ impl Bridge {
                 .mirror_file(portal, event, json, &file, references, attempt)
                 .await;
         }
-        let may_call_all = self
-            .calls_everybody_by_right(portal, event, content)
-            .await?;
-        let Some(words) = self.words_of(&event.kind, content, may_call_all)? else {
+        let Some(words) = self.words_of(&event.kind, content, false)? else {
             says_nothing(&event.kind, content)?;
             return Ok(Done::default());
         };
+        let voice = self.voice_for(portal, event).await?;
+        // The bridge's account may call everybody, and lends that right to nobody.
+        let may_call_all = !voice.is_relay()
+            && self
+                .calls_everybody_by_right(portal, event, content)
+                .await?;
+        let loud = match may_call_all {
+            true => self.words_of(&event.kind, content, true)?,
+            false => None,
+        };
+        let said = loud.as_deref().unwrap_or(&words);
         let posted = self
-            .post_words(portal, event, json, &words, &references)
+            .post_words(portal, event, json, said, &references, &voice)
             .await;
         let posted = match posted {
             // The puppet may not call everybody here: the words are what counts.
             Err(Failure::RocketChat(error))
                 if may_call_all && error.code() == Some("error-action-not-allowed") =>
             {
-                let Some(words) = self.words_of(&event.kind, content, false)? else {
-                    return Ok(Done::default());
-                };
-                self.post_words(portal, event, json, &words, &references)
+                self.post_words(portal, event, json, &words, &references, &voice)
                     .await?
             }
             outcome => outcome?,
@@ -170,16 +177,18 @@ impl Bridge {
         json: &Value,
         words: &str,
         references: &References,
+        voice: &Voice,
     ) -> Result<Posted, Failure> {
+        let shown = self.shown(portal, voice).await?;
         let words = self.framed(json, words, references);
+        let words = self.words_for(portal, voice, &shown, words).await?;
         let pieces = self
             .pieces_of(portal, &words, references.quote.as_ref())
             .await?;
         // Written down before it is there: what happens to it on Rocket.Chat may be
         // heard of before the answer comes.
         let id = |piece| self.message_id(&event.event_id, piece, 0);
-        let puppet = self.puppet_of(&event.sender).await?;
-        let by = puppet.credentials.user_id.clone();
+        let by = voice.account().clone();
         let coming = Message {
             pending: true,
             begun_at: now_ms(),
@@ -194,17 +203,19 @@ impl Bridge {
             let ids = Vec::new();
             return Ok(Posted { ids, by });
         }
-        let ids = self
-            .post_pieces(
-                portal,
-                &puppet,
-                &event.event_id,
-                0,
-                &pieces,
-                references.thread.as_ref(),
-            )
-            .await?;
-        Ok(Posted { ids, by })
+        if voice.is_relay() {
+            // Who speaks for somebody may be settled otherwise when the bridge comes back:
+            // only the note tells that this one is there, and whose it is.
+            self.store.flushed().await?;
+        }
+        let speaker = Speaker {
+            portal,
+            voice,
+            shown: &shown,
+        };
+        let thread = references.thread.as_ref();
+        self.post_pieces(&speaker, &event.event_id, 0, &pieces, thread)
+            .await
     }
 
     /// Words, which may be none, with what has to be said of when they were written and of

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::homeserver_watch::Held;
 use super::lane::Place;
 use super::perseverance::Attempt;
+use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::RocketMessageId;
 use crate::store::{Change, InboxEvent, Message, Portal, Store, StoreError, Thread};
@@ -131,7 +132,13 @@ impl Bridge {
         let membership = content.get("membership").and_then(Value::as_str);
         if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
         {
-            self.wake_puppet(&event.sender).await?;
+            match self.wake_puppet(&event.sender).await {
+                // What they write goes out through the bridge's account meanwhile.
+                Err(failure)
+                    if is_no_seat(&failure)
+                        && self.can_be_relayed(&event.room_id, &event.sender)? => {}
+                outcome => outcome?,
+            }
         }
         match event.kind.as_str() {
             "m.room.member" => {

@@ -1,35 +1,57 @@
-//! Posting as a puppet.
+//! Posting for a Matrix user.
 
 use ruma::EventId;
 
+use super::message::Posted;
+use crate::bridge::voice::{Shown, Voice};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
-use crate::store::{Portal, Puppet};
+use crate::store::Portal;
 
 /// How many ids are tried for one message. A second is needed only when somebody
 /// took the first on purpose.
 const IDS_TO_TRY: u32 = 3;
+
+/// Who says something, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Speaker<'a> {
+    pub portal: &'a Portal,
+    pub voice: &'a Voice,
+    pub shown: &'a Shown,
+}
 
 impl Bridge {
     /// Posts the pieces of a text in their order, each under an id that follows
     /// from the event and its place, of which the first is `from`.
     pub(super) async fn post_pieces(
         &self,
-        portal: &Portal,
-        puppet: &Puppet,
+        speaker: &Speaker<'_>,
         event: &EventId,
         from: usize,
         pieces: &[String],
         thread: Option<&RocketMessageId>,
-    ) -> Result<Vec<RocketMessageId>, Failure> {
-        self.bring_puppet_in(portal, puppet).await?;
+    ) -> Result<Posted, Failure> {
+        self.come_in(speaker.portal, speaker.voice).await?;
+        let mut voice = speaker.voice.clone();
         let mut ids = Vec::with_capacity(pieces.len());
         for (at, text) in pieces.iter().enumerate() {
             let id_of = |attempt| self.message_id(event, from + at, attempt);
-            ids.push(self.post(portal, puppet, id_of, text, thread).await?);
+            let speaker = Speaker {
+                voice: &voice,
+                ..*speaker
+            };
+            let (id, other) = self.post(&speaker, id_of, text, thread).await?;
+            ids.push(id);
+            if let Some(other) = other {
+                // The rest has one author with it.
+                voice = other;
+            }
         }
-        Ok(ids)
+        Ok(Posted {
+            ids,
+            by: voice.account().clone(),
+        })
     }
 
     /// The id under which a piece of an event's text is stored on Rocket.Chat.
@@ -42,16 +64,21 @@ impl Bridge {
         derived::message_id(&self.registration.as_token, event, piece, attempt)
     }
 
-    /// Posts a text as a puppet. When the server has a message with the id already,
-    /// it is this one from an earlier try, or somebody else's in its way.
+    /// Posts a text. When the server has a message with the id already, it is this one
+    /// from an earlier try, or somebody else's in its way. An earlier try may have been
+    /// made with the other account of the same person: that one is returned.
     async fn post(
         &self,
-        portal: &Portal,
-        puppet: &Puppet,
+        speaker: &Speaker<'_>,
         id_of: impl Fn(u32) -> RocketMessageId,
         text: &str,
         thread: Option<&RocketMessageId>,
-    ) -> Result<RocketMessageId, Failure> {
+    ) -> Result<(RocketMessageId, Option<Voice>), Failure> {
+        let Speaker {
+            portal,
+            voice,
+            shown,
+        } = *speaker;
         for attempt in 0..IDS_TO_TRY {
             let id = id_of(attempt);
             let outgoing = OutgoingMessage {
@@ -59,12 +86,12 @@ impl Bridge {
                 rid: &portal.rid,
                 msg: text,
                 tmid: thread,
-                alias: None,
-                avatar: None,
+                alias: shown.alias.as_deref().filter(|_| voice.is_relay()),
+                avatar: shown.avatar.as_deref().filter(|_| voice.is_relay()),
                 emoji: None,
             };
-            let sent = match self.send_in_room(portal, puppet, &outgoing).await? {
-                Sent::Stored(_) => return Ok(id),
+            let sent = match self.send_in_room(portal, voice, &outgoing).await? {
+                Sent::Stored(_) => return Ok((id, None)),
                 Sent::IdTaken => {
                     let rocket = self.rocket().await;
                     match rocket.bot.get_message(&id).await {
@@ -74,7 +101,7 @@ impl Bridge {
                             crate::rocketchat::Error::Refused { .. }
                             | crate::rocketchat::Error::Forbidden { .. },
                         ) => {
-                            self.as_puppet(puppet, |session| {
+                            self.as_voice(voice, |session| {
                                 let id = id.clone();
                                 async move { session.get_message(&id).await }
                             })
@@ -84,53 +111,67 @@ impl Bridge {
                     }
                 }
             };
-            match sent {
-                Some(there)
-                    if there.rid == portal.rid && there.u.id == puppet.credentials.user_id =>
-                {
-                    return Ok(id);
-                }
+            let Some(there) = sent else {
                 // Two requests with one id at the same moment: the other one is
                 // not to be seen yet.
-                None => return Err(Failure::NotYet("an earlier attempt to be stored")),
-                Some(_) => {
-                    tracing::warn!(%id, "somebody's message bears the id meant for another");
+                return Err(Failure::NotYet("an earlier attempt to be stored"));
+            };
+            if there.rid == portal.rid {
+                if there.u.id == *voice.account() {
+                    return Ok((id, None));
+                }
+                let other = self.other_voice(voice, &there.u.id).await?;
+                if other.is_some() {
+                    return Ok((id, other));
                 }
             }
+            tracing::warn!(%id, "somebody's message bears the id meant for another");
         }
         Err(Failure::Refused(
             "Messages of others bear every id that this one could have.".into(),
         ))
     }
 
-    /// Sends as a puppet. Whoever was removed from the room stays out: neither are the
+    /// Sends with an account. Whoever was removed from the room stays out: neither are the
     /// bridge's rights the sender's, nor does a message bring anybody back.
     async fn send_in_room(
         &self,
         portal: &Portal,
-        puppet: &Puppet,
+        voice: &Voice,
         outgoing: &OutgoingMessage<'_>,
     ) -> Result<Sent, Failure> {
         let sent = self
-            .as_puppet(puppet, |session| async move {
+            .as_voice(voice, |session| async move {
                 session.send_message(outgoing).await
             })
             .await;
         match sent {
-            Err(Failure::RocketChat(error))
-                if error.is_denied() && error.code() != Some("error-action-not-allowed") =>
-            {
-                self.compare_members(&portal.id);
-                Err(error.into())
-            }
-            Err(Failure::RocketChat(error))
-                if error.code() == Some("error-message-size-exceeded") =>
-            {
-                // The limit is another than was read: it is read anew.
-                self.forget_settings();
-                Err(Failure::NotYet("the limit of the server to be read"))
-            }
-            outcome => outcome,
+            Err(failure) => Err(self.in_room_failed(portal, failure).await?),
+            sent => sent,
         }
+    }
+
+    /// What is to be made of a failure to do something in a room.
+    pub(super) async fn in_room_failed(
+        &self,
+        portal: &Portal,
+        failure: Failure,
+    ) -> Result<Failure, Failure> {
+        let Failure::RocketChat(error) = &failure else {
+            return Ok(failure);
+        };
+        if error.is_denied() && error.code() != Some("error-action-not-allowed") {
+            self.compare_members(&portal.id);
+        }
+        if error.code() == Some("error-message-size-exceeded") {
+            // The limit is another than was read: it is read anew.
+            self.forget_settings();
+            return Ok(Failure::NotYet("the limit of the server to be read"));
+        }
+        if error.is_impersonation_refused() {
+            self.names_are_refused().await?;
+            return Ok(Failure::NotYet("a name to stand in the text"));
+        }
+        Ok(failure)
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Done;
 use super::message::References;
 use crate::bridge::perseverance::Attempt;
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure};
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
 
@@ -51,7 +52,7 @@ impl Bridge {
             .await
     }
 
-    /// Reacts as the sender's puppet; whether the server took the emoji.
+    /// Reacts for the sender; whether the server took the emoji.
     async fn react(
         &self,
         portal: &Portal,
@@ -59,23 +60,36 @@ impl Bridge {
         known: &Message,
         emoji: &str,
     ) -> Result<bool, Failure> {
-        let puppet = self.puppet_of(&event.sender).await?;
-        // Who is in an earlier direct message never changes.
-        if known.rid == portal.rid {
-            self.bring_puppet_in(portal, &puppet).await?;
-        }
+        let voice = self.voice_in(portal, &event.sender).await?;
+        let username = match &voice {
+            Voice::Puppet(puppet) => {
+                // Who is in an earlier direct message never changes.
+                if known.rid == portal.rid {
+                    self.bring_puppet_in(portal, puppet).await?;
+                }
+                puppet.username.clone()
+            }
+            Voice::Relay(_) => {
+                self.may_speak(portal, &event.sender, true).await?;
+                self.own_username().await?
+            }
+        };
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let id = &known.id;
-        let given = self
-            .as_puppet(&puppet, |session| async move {
-                session.react(id, emoji, true).await
-            })
-            .await;
-        match given {
-            Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
-            outcome => outcome?,
-        }
         let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        let is_there = voice.is_relay()
+            && (reactions.given.iter()).any(|other| other.relayed && other.emoji == emoji);
+        let id = &known.id;
+        if !is_there {
+            let given = self
+                .as_voice(&voice, |session| async move {
+                    session.react(id, emoji, true).await
+                })
+                .await;
+            match given {
+                Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
+                outcome => outcome?,
+            }
+        }
         if !reactions
             .given
             .iter()
@@ -83,14 +97,19 @@ impl Bridge {
         {
             reactions.given.push(Reaction {
                 emoji: emoji.to_owned(),
-                username: puppet.username,
+                username,
                 user: event.sender.clone(),
                 origin: Origin::Matrix,
                 event: event.event_id.clone(),
                 repairs: 0,
                 ending: false,
+                relayed: voice.is_relay(),
             });
             self.store.change().reactions(known, &reactions).commit()?;
+        }
+        // Also of one that is there already: perhaps an earlier attempt got no further.
+        if voice.is_relay() {
+            self.say_who_reacts(portal, known, &mut reactions).await?;
         }
         Ok(true)
     }
@@ -125,13 +144,24 @@ impl Bridge {
             return Ok(());
         }
         reactions.given.remove(at);
-        let is_given_twice = reactions
-            .given
-            .iter()
-            .any(|other| other.user == reaction.user && other.emoji == reaction.emoji);
+        let is_given_twice = reactions.given.iter().any(|other| {
+            // The bridge's account gives it once for all.
+            let is_same = match reaction.relayed {
+                true => other.relayed,
+                false => !other.relayed && other.user == reaction.user,
+            };
+            is_same && other.emoji == reaction.emoji
+        });
+        let is_given_twice = is_given_twice
+            || reaction.relayed
+                && self.is_given_for_somebody(known, &reaction.emoji, Some(&portal.id))?;
         if !is_given_twice {
-            self.unreact(&reaction.user, &known.id, &reaction.emoji)
+            let voice = self.voice_of_reaction(&reaction).await?;
+            self.unreact(&voice, &reaction.username, &known.id, &reaction.emoji)
                 .await?;
+        }
+        if reaction.relayed {
+            self.say_who_reacts(portal, known, &mut reactions).await?;
         }
         Ok(self
             .store

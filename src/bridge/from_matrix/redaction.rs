@@ -119,7 +119,13 @@ impl Bridge {
                 "In a direct message on Rocket.Chat nobody can delete what the other wrote.".into(),
             ));
         }
+        if !is_own && known.origin == Origin::RocketChat {
+            self.may_take_away(portal, &event.sender)?;
+        }
         if is_own {
+            if self.voice_of(known).await?.is_relay() {
+                self.may_change_own(true).await?;
+            }
             let limit = self.server_settings().await?.delete_minutes;
             if is_past(limit, known.sent_at) {
                 return Err(Failure::Refused(format!(
@@ -175,11 +181,12 @@ impl Bridge {
         known: &Message,
         is_own: bool,
     ) -> Result<(), Failure> {
+        self.end_reactions_line(known).await?;
         let rid = &known.rid;
         for id in known.rocket_ids().chain(&known.surplus) {
             if is_own {
-                let puppet = self.poster_of(known).await?;
-                self.as_puppet(&puppet, |session| async move {
+                let voice = self.voice_of(known).await?;
+                self.as_voice(&voice, |session| async move {
                     session.delete_message(rid, id, false).await
                 })
                 .await?;

@@ -94,8 +94,8 @@ impl Bridge {
             let rocket = self.rocket().await;
             return Ok(rocket.bot.delete_message(rid, id, false).await?);
         }
-        let puppet = self.poster_of(known).await?;
-        self.as_puppet(&puppet, |session| async move {
+        let voice = self.voice_of(known).await?;
+        self.as_voice(&voice, |session| async move {
             session.delete_message(rid, id, false).await
         })
         .await

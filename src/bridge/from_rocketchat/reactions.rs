@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ruma::OwnedEventId;
 use serde_json::{Value, json};
 
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketUserId, Username};
@@ -21,6 +22,8 @@ enum Who {
     Ghost(Ghost),
     /// The bridge itself speaks as them.
     Ours(RocketUserId),
+    /// The bridge's own account.
+    Bridge,
     Nobody,
 }
 
@@ -104,6 +107,16 @@ impl Bridge {
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
         match self.who_is(username).await? {
+            Who::Bridge => {
+                let of = self.of_part(known, message);
+                if self.is_given_for_somebody(&of, emoji, None)? {
+                    return Ok(None);
+                }
+                // Given for somebody who no longer gives it.
+                let voice = self.relay_for(&self.config.appservice.bot).await?;
+                self.unreact(&voice, username, &message.id, emoji).await?;
+                Ok(None)
+            }
             Who::Ghost(ghost) => {
                 let begun = BegunReaction {
                     emoji: emoji.to_owned(),
@@ -125,6 +138,7 @@ impl Bridge {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
                 }
                 Ok(Some(Reaction {
+                    relayed: false,
                     emoji: emoji.to_owned(),
                     username: username.to_owned(),
                     user: ghost.user_id,
@@ -334,8 +348,8 @@ impl Bridge {
     /// Gives a Matrix user's reaction again that got lost on Rocket.Chat.
     async fn give_again(&self, message: &RocketMessage, lost: &Reaction) -> Result<(), Failure> {
         tracing::info!(message = %message.id, emoji = lost.emoji, "a reaction got lost; it is given again");
-        let puppet = self.puppet_of(&lost.user).await?;
-        self.as_puppet(&puppet, |session| async move {
+        let voice = self.voice_of_reaction(lost).await?;
+        self.as_voice(&voice, |session| async move {
             session.react(&message.id, &lost.emoji, true).await
         })
         .await
@@ -353,33 +367,47 @@ impl Bridge {
         let Some(user) = self.store.behind_puppet(puppet)? else {
             return Ok(());
         };
-        self.unreact(&user, &message.id, emoji).await
+        let puppet = self.puppet_of(&user).await?;
+        let username = puppet.username.clone();
+        self.unreact(&Voice::Puppet(puppet), &username, &message.id, emoji)
+            .await
     }
 
-    /// Removes a puppet's reaction if it is there: the server takes the removal of
+    /// With which account a reaction of Matrix was given.
+    pub(in crate::bridge) async fn voice_of_reaction(
+        &self,
+        reaction: &Reaction,
+    ) -> Result<Voice, Failure> {
+        match reaction.relayed {
+            true => self.relay_for(&reaction.user).await,
+            false => Ok(Voice::Puppet(self.puppet_of(&reaction.user).await?)),
+        }
+    }
+
+    /// Removes an account's reaction if it is there: the server takes the removal of
     /// one that is not there for a reaction, where the message has none at all
     /// (6.14, 7.x).
     pub(in crate::bridge) async fn unreact(
         &self,
-        user: &ruma::UserId,
+        voice: &Voice,
+        username: &str,
         id: &crate::rocketchat::RocketMessageId,
         emoji: &str,
     ) -> Result<(), Failure> {
-        let puppet = self.puppet_of(user).await?;
         let there = self
-            .as_puppet(
-                &puppet,
+            .as_voice(
+                voice,
                 |session| async move { session.get_message(id).await },
             )
             .await?;
         let given = there.is_some_and(|message| {
             let users = message.reactions.get(&format!(":{emoji}:"));
-            users.is_some_and(|users| users.iter().any(|name| name.as_str() == puppet.username))
+            users.is_some_and(|users| users.iter().any(|name| name.as_str() == username))
         });
         if !given {
             return Ok(());
         }
-        self.as_puppet(&puppet, |session| async move {
+        self.as_voice(voice, |session| async move {
             session.react(id, emoji, false).await
         })
         .await
@@ -398,7 +426,10 @@ impl Bridge {
         if self.store.behind_puppet(&user.id)?.is_some() {
             return Ok(Who::Ours(user.id));
         }
-        if user.id == *rocket.bot.user_id() || user.federated {
+        if user.id == *rocket.bot.user_id() {
+            return Ok(Who::Bridge);
+        }
+        if user.federated {
             return Ok(Who::Nobody);
         }
         Ok(Who::Ghost(self.ghost_of(&UserRef::from(&user)).await?))

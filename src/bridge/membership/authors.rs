@@ -27,7 +27,7 @@ const MOST_CHANGES: usize = 100;
 
 impl Bridge {
     /// Who invited somebody, by what stands before their join.
-    pub(super) async fn host_of(
+    pub(in crate::bridge) async fn host_of(
         &self,
         portal: &Portal,
         seat: &Seat,

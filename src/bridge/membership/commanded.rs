@@ -114,7 +114,7 @@ impl Bridge {
         if !is_there || levels.level_of(user) < levels.level("invite") {
             return refused("You may not invite anybody into this room on Matrix.");
         }
-        let puppet = self.puppet_of(user).await?;
+        let puppet = self.account_in(portal, user).await?;
         let ghost = self
             .ghost_to_write_to(name, &puppet.credentials.user_id)
             .await?;
@@ -206,10 +206,12 @@ impl Bridge {
         let levels = self.power_levels(portal).await?;
         match (&context.who, whom) {
             (Who::Matrix(user), Named::OnRocketChat(name)) => {
-                let puppet = self.puppet_of(user).await?;
-                let ghost = self
-                    .ghost_to_write_to(name, &puppet.credentials.user_id)
-                    .await?;
+                // Nobody gets an account by asking for what they may not do.
+                let own = self.store.puppet(user)?.map_or_else(
+                    || RocketUserId::new(""),
+                    |puppet| puppet.credentials.user_id,
+                );
+                let ghost = self.ghost_to_write_to(name, &own).await?;
                 self.must_have_power(portal, &levels, user, &ghost.user_id, what)
                     .await?;
                 self.remove_from_matrix(portal, user, &ghost, what, reason)

@@ -214,7 +214,7 @@ impl Bridge {
             )));
         }
         if !self.is_member(portal, &person.id).await? {
-            let puppet = self.puppet_of(&event.sender).await?;
+            let puppet = self.account_in(portal, &event.sender).await?;
             self.bring_puppet_in(portal, &puppet).await?;
             let kind = room_type(portal).unwrap_or_default();
             self.as_puppet(&puppet, |session| {
@@ -235,7 +235,7 @@ impl Bridge {
         guest: &UserId,
     ) -> Result<(), Failure> {
         let may = async {
-            let puppet = self.puppet_of(&event.sender).await?;
+            let puppet = self.account_in(portal, &event.sender).await?;
             self.may_invite(portal, &puppet.credentials.user_id).await
         };
         let why = match may.await {

@@ -129,7 +129,7 @@ impl Bridge {
                 "Nobody is known at whose word that is.".into(),
             ));
         }
-        let puppet = self.puppet_of(by).await?;
+        let puppet = self.account_in(portal, by).await?;
         let kind = room_type(portal).unwrap_or_default();
         let kicked = self
             .as_puppet(&puppet, |session| {

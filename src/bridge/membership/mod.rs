@@ -129,14 +129,14 @@ impl<'a> Why<'a> {
 
 /// Somebody's membership of a Matrix room, as it is now.
 #[derive(Debug)]
-struct Seat {
+pub(super) struct Seat {
     /// The event that says so; none when there never was any.
-    event: Option<TimelineEvent>,
+    pub(super) event: Option<TimelineEvent>,
 }
 
 impl Seat {
     /// `join`, `invite`, `leave`, `ban`, `knock`; who was never there has left.
-    fn membership(&self) -> &str {
+    pub(super) fn membership(&self) -> &str {
         let content = self.event.as_ref().map(|event| &event.content);
         content
             .and_then(|content| content.get("membership"))
@@ -145,7 +145,7 @@ impl Seat {
     }
 
     /// Who did it, when it was another than the member.
-    fn by_another(&self) -> Option<&TimelineEvent> {
+    pub(super) fn by_another(&self) -> Option<&TimelineEvent> {
         let event = self.event.as_ref()?;
         (event.state_key.as_deref() != Some(event.sender.as_str())).then_some(event)
     }
@@ -188,7 +188,7 @@ impl Bridge {
     }
 
     /// Somebody's membership of a portal's Matrix room, as it is now.
-    async fn seat(&self, portal: &Portal, user: &UserId) -> Result<Seat, Failure> {
+    pub(super) async fn seat(&self, portal: &Portal, user: &UserId) -> Result<Seat, Failure> {
         let bot = self.matrix.bot();
         let event = bot
             .state_event(&portal.room_id, "m.room.member", user.as_str())

@@ -77,6 +77,7 @@ impl Bridge {
 
     /// Lets the permissions be asked for anew.
     pub(super) fn forget_permissions(&self) {
+        self.voices.forget_names();
         *self
             .members
             .permissions
@@ -103,7 +104,7 @@ impl Bridge {
     }
 
     /// Whether a puppet may add people to a portal's room.
-    pub(super) async fn may_invite(
+    pub(in crate::bridge) async fn may_invite(
         &self,
         portal: &Portal,
         puppet: &RocketUserId,

@@ -4,6 +4,7 @@
 use ruma::UserId;
 
 use super::{Look, Seat, Why, refusal, room_type};
+use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
 use crate::rocketchat::documents::{RoomType, UserRef};
@@ -46,6 +47,10 @@ impl Bridge {
         }
         if is_member || seat.membership() != "join" {
             self.no_longer_along(portal, user)?;
+        }
+        if seat.membership() != "join" {
+            let change = self.store.change();
+            change.not_admitted(&portal.id, user).commit()?;
         }
         match (seat.membership(), is_member, was_member) {
             ("join" | "invite", true, true) => self.no_longer_staying(
@@ -325,7 +330,11 @@ impl Bridge {
 
     /// Brings a puppet in, with its own rights or those of who invited its user.
     async fn admit(&self, portal: &Portal, user: &UserId, seat: &Seat) -> Result<(), Failure> {
-        let puppet = self.puppet_of(user).await?;
+        let puppet = match self.voice_in(portal, user).await? {
+            Voice::Puppet(puppet) => puppet,
+            // Nobody is to be seen there, and nothing is said of it: their words tell.
+            Voice::Relay(_) => return self.admit_without_account(portal, user, seat).await,
+        };
         match portal.kind {
             PortalKind::Channel => {
                 self.as_puppet(&puppet, |session| async move {
@@ -336,7 +345,7 @@ impl Bridge {
             PortalKind::Group => {
                 let id = &puppet.credentials.user_id;
                 if !self.is_member(portal, id).await? {
-                    self.admit_to_group(portal, id, seat).await?;
+                    self.admit_to_group(portal, user, id, seat).await?;
                 }
             }
             _ => return Ok(()),
@@ -347,9 +356,16 @@ impl Bridge {
     async fn admit_to_group(
         &self,
         portal: &Portal,
-        id: &crate::rocketchat::RocketUserId,
+        user: &UserId,
+        id: &RocketUserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
+        let rocket = self.rocket().await;
+        if self.store.is_admitted(&portal.id, user)? {
+            // They were let in by right when they had no account.
+            rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
+            return Ok(());
+        }
         let Some(host) = self.host_of(portal, seat).await? else {
             return Err(Failure::Refused(
                 "Only who is invited may come into a private group.".into(),
@@ -357,7 +373,6 @@ impl Bridge {
         };
         if host == self.config.appservice.bot {
             // At an administrator's command.
-            let rocket = self.rocket().await;
             rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
             return Ok(());
         }
@@ -366,7 +381,7 @@ impl Bridge {
                 "The invitation from Rocket.Chat no longer stands.".into(),
             ));
         }
-        let host = self.puppet_of(&host).await?;
+        let host = self.account_in(portal, &host).await?;
         self.as_puppet(&host, |session| async move {
             session.invite(&portal.rid, &RoomType::Group, id).await
         })

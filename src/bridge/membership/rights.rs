@@ -421,7 +421,7 @@ impl Bridge {
         person: &Person,
         wished: Stand,
     ) -> Result<(), Failure> {
-        let actor = self.puppet_of(by).await?;
+        let actor = self.account_in(portal, by).await?;
         let before = self.store.room_rights(&portal.id)?;
         let before = before.stands.get(&person.id).copied().unwrap_or_default();
         if (before == Stand::Muted) != (wished == Stand::Muted) {

@@ -197,6 +197,15 @@ impl Bridge {
             if is_there == is_here && is_here == is_noted {
                 continue;
             }
+            // The bridge's account speaks for them: nobody is to be there.
+            if is_here
+                && !is_there
+                && !is_noted
+                && self.is_relayed(portal, &user)?
+                && (!is_private || self.store.is_admitted(&portal.id, &user)?)
+            {
+                continue;
+            }
             self.persevere(|_| self.settle_puppet(portal, &user, Why::Look))
                 .await?;
         }

@@ -374,7 +374,7 @@ impl Bridge {
             _ => Value::Null,
         };
         let rid = &portal.rid;
-        let puppet = self.puppet_of(sender).await?;
+        let puppet = self.account_in(portal, sender).await?;
         self.bring_puppet_in(portal, &puppet).await?;
         self.as_puppet(&puppet, |session| {
             let settings = settings.clone();

@@ -5,6 +5,7 @@
 //! mentioned who was not mentioned by the sender. None of it does any I/O.
 
 mod absent;
+mod alias;
 mod html;
 mod kinds;
 mod late;
@@ -21,6 +22,7 @@ mod urls;
 mod write;
 
 pub use absent::absent;
+pub use alias::{alias, without_quotes};
 pub use kinds::{caption, event};
 pub use late::late;
 pub use person::allowed_name;

@@ -54,6 +54,8 @@ pub struct ServedFile {
     /// Whether parts of it may be asked for. Not of one whose hash is only right at its
     /// end.
     pub in_ranges: bool,
+    /// Whether pages of other addresses may show it: a small picture of a person.
+    pub shown_elsewhere: bool,
     /// Its bytes.
     pub body: Body,
 }
@@ -185,6 +187,11 @@ fn answer(
                 "none"
             },
         ));
+    if file.shown_elsewhere {
+        answer
+            .insert_header(("Cross-Origin-Resource-Policy", "cross-origin"))
+            .insert_header((header::CACHE_CONTROL, "private, max-age=86400, immutable"));
+    }
     if let Ok(tag) = HeaderValue::try_from(tag) {
         answer.insert_header((header::ETAG, tag));
     }

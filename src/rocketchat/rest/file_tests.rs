@@ -25,6 +25,15 @@ const SHORT: Patience = Patience {
     opening: Duration::from_millis(200),
 };
 
+/// A text in a thread.
+fn beside<'a>(msg: &'a str, tmid: Option<&'a RocketMessageId>) -> Beside<'a> {
+    Beside {
+        msg,
+        tmid,
+        ..Beside::default()
+    }
+}
+
 pub(super) fn room() -> RocketRoomId {
     RocketRoomId::new("r1")
 }
@@ -168,7 +177,7 @@ async fn a_message_with_a_file_is_made_in_one_step_or_in_two() {
     let session = server.session();
     let (file, thread) = (FileId::new("f1"), RocketMessageId::new("t1"));
     let posted = session
-        .confirm_upload(&room(), &file, "caption", Some(&thread))
+        .confirm_upload(&room(), &file, beside("caption", Some(&thread)))
         .await
         .unwrap();
     assert_eq!(posted.unwrap().id.as_str(), "m1");
@@ -178,12 +187,14 @@ async fn a_message_with_a_file_is_made_in_one_step_or_in_two() {
             .request(0)
             .starts_with("POST /chat/api/v1/rooms.mediaConfirm/r1/f1 ")
     );
-    let unsaid = session.confirm_upload(&room(), &file, "", None).await;
+    let unsaid = session
+        .confirm_upload(&room(), &file, Beside::default())
+        .await;
     assert_eq!(unsaid, Ok(None));
     assert_eq!(server.body(1), json!({}));
     let body = Body::of(b"hello".to_vec());
     let posted = session
-        .upload_and_post(&room(), text(body), "caption", Some(&thread))
+        .upload_and_post(&room(), text(body), beside("caption", Some(&thread)))
         .await
         .unwrap();
     assert_eq!(posted.id.as_str(), "m1");
@@ -205,7 +216,9 @@ async fn ids_do_not_lead_elsewhere() {
         let file = FileId::new(id);
         let error = session.download(&file).await.unwrap_err();
         assert_eq!(error.code(), Some("invalid-address"), "{id:?}");
-        let refused = session.confirm_upload(&room(), &file, "", None).await;
+        let refused = session
+            .confirm_upload(&room(), &file, Beside::default())
+            .await;
         assert_eq!(refused.unwrap_err().code(), Some("invalid-address"));
     }
     session

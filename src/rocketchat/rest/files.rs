@@ -23,6 +23,35 @@ pub struct Upload<'a> {
     pub body: Body,
 }
 
+/// What is posted with a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The text; may be empty.
+    pub msg: &'a str,
+    /// The first message of the thread to reply in.
+    pub tmid: Option<&'a RocketMessageId>,
+    /// Display name in place of the account's. Needs `message-impersonate`.
+    pub alias: Option<&'a str>,
+    /// Avatar in place of the account's. As `alias`.
+    pub avatar: Option<&'a str>,
+}
+
+impl<'a> Beside<'a> {
+    /// The fields that are not empty.
+    fn fields(&self) -> Vec<(&'static str, &'a str)> {
+        let fields = [
+            ("msg", Some(self.msg).filter(|msg| !msg.is_empty())),
+            ("tmid", self.tmid.map(RocketMessageId::as_str)),
+            ("alias", self.alias),
+            ("avatar", self.avatar),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
+    }
+}
+
 #[derive(Deserialize)]
 struct FileAnswer {
     file: FileRecord,
@@ -78,15 +107,11 @@ impl Session {
         &self,
         rid: &RocketRoomId,
         file: &FileId,
-        msg: &str,
-        tmid: Option<&RocketMessageId>,
+        beside: Beside<'_>,
     ) -> Result<Option<Message>, Error> {
         let mut body = json!({});
-        if !msg.is_empty() {
-            body["msg"] = json!(msg);
-        }
-        if let Some(tmid) = tmid {
-            body["tmid"] = json!(tmid);
+        for (key, value) in beside.fields() {
+            body[key] = json!(value);
         }
         let path = [
             "api",
@@ -109,16 +134,9 @@ impl Session {
         &self,
         rid: &RocketRoomId,
         file: Upload<'_>,
-        msg: &str,
-        tmid: Option<&RocketMessageId>,
+        beside: Beside<'_>,
     ) -> Result<Message, Error> {
-        let mut texts = Vec::new();
-        if !msg.is_empty() {
-            texts.push(("msg", msg));
-        }
-        if let Some(tmid) = tmid {
-            texts.push(("tmid", tmid.as_str()));
-        }
+        let texts = beside.fields();
         let path = ["api", "v1", "rooms.upload", rid.as_str()];
         let body = self
             .give(&path, &texts, file.name, file.media_type, file.body)

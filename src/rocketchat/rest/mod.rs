@@ -21,7 +21,7 @@ pub use activity::{Present, Status};
 pub use apps::InstalledApp;
 pub use chat::{OutgoingMessage, Sent};
 pub use client::{Client, Credentials, Session};
-pub use files::Upload;
+pub use files::{Beside, Upload};
 pub use members::{RoleHolder, RoomRole};
 pub use rooms::{DirectRoom, RoomOrder};
 pub use server::ServerInfo;

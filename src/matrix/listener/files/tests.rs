@@ -82,6 +82,7 @@ pub(in super::super) fn file(request: &FileRequest) -> Result<ServedFile, FileRe
         name: "Füße \"1\"%.mp4".to_owned(),
         media_type: media_type.to_owned(),
         in_ranges,
+        shown_elsewhere: false,
         body,
     })
 }

@@ -1,0 +1,292 @@
+//! With which account something of a Matrix user is done on Rocket.Chat: with their own
+//! there, the puppet, or with the bridge's, under a name that says for whom it speaks (the
+//! relay). The one place that decides it.
+//!
+//! * [`seats`]: Rocket.Chat has no seat for another account.
+//! * [`rights`]: what somebody may do for whom the bridge's account acts. It has more
+//!   rights than they, and lends none.
+//! * [`shown`]: under which name and picture it speaks.
+//! * [`reactions`]: who is behind its reactions.
+//! * [`setting`]: what somebody sets for a room.
+
+mod reactions;
+mod rights;
+mod seats;
+mod setting;
+mod shown;
+
+use std::future::Future;
+
+use ruma::{OwnedUserId, RoomId, UserId};
+
+use super::{Bridge, Failure};
+use crate::config::Relaying;
+use crate::rocketchat::rest::Session;
+use crate::rocketchat::{self, RocketUserId};
+use crate::store::{InboxEvent, Message, Portal, Puppet, Rest, StoreError};
+pub(super) use seats::is_no_seat;
+pub use setting::RelayStatus;
+pub(super) use shown::Shown;
+
+/// What a person is told who would have to have an account for something.
+const NO_ACCOUNT: &str = "You have no account of your own in this room on Rocket.Chat: what you write appears there through the bridge's account, which does nothing else for you.";
+
+/// Who acts on Rocket.Chat for a Matrix user.
+#[derive(Debug, Clone)]
+pub(in crate::bridge) enum Voice {
+    /// Their own account.
+    Puppet(Puppet),
+    /// The bridge's.
+    Relay(Relay),
+}
+
+/// The bridge's account, acting for somebody.
+#[derive(Debug, Clone)]
+pub(in crate::bridge) struct Relay {
+    /// For whom.
+    user: OwnedUserId,
+    /// The account.
+    account: RocketUserId,
+}
+
+impl Voice {
+    /// The account.
+    pub(in crate::bridge) fn account(&self) -> &RocketUserId {
+        match self {
+            Self::Puppet(puppet) => &puppet.credentials.user_id,
+            Self::Relay(relay) => &relay.account,
+        }
+    }
+
+    /// Whether it is the bridge's account.
+    pub(in crate::bridge) fn is_relay(&self) -> bool {
+        matches!(self, Self::Relay(_))
+    }
+}
+
+/// What holds for somebody in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// They have an account.
+    Account,
+    /// They have one, unless Rocket.Chat has no seat for it.
+    AccountIfSeat,
+    /// The bridge's account speaks for them.
+    Relay,
+}
+
+/// What is known of the relay in this run.
+#[derive(Debug, Default)]
+pub(super) struct Voices {
+    seats: seats::Seats,
+    names: shown::Names,
+}
+
+impl Voices {
+    /// Lets it be asked anew whether there is a seat.
+    pub(super) fn seat_may_be_free(&self) {
+        self.seats.may_be_free();
+    }
+
+    /// Lets it be asked anew whether the bridge's account may speak under other names.
+    pub(super) fn forget_names(&self) {
+        self.names.forget();
+    }
+}
+
+impl Bridge {
+    fn speaks_by(&self, portal: &Portal, user: &UserId) -> Result<Rule, StoreError> {
+        // Who is in a direct message is fixed, and the bridge's account never is.
+        if portal.kind.is_direct() {
+            return Ok(Rule::Account);
+        }
+        Ok(match self.store.room_relay(&portal.id)?.set {
+            Some(true) => Rule::Relay,
+            Some(false) => Rule::Account,
+            None => match self.config.bridge.relay {
+                Relaying::Never => Rule::Account,
+                Relaying::NoSeat => Rule::AccountIfSeat,
+                Relaying::OtherHomeservers
+                    if user.server_name() != self.config.homeserver.server_name =>
+                {
+                    Rule::Relay
+                }
+                Relaying::OtherHomeservers => Rule::AccountIfSeat,
+                Relaying::Everybody => Rule::Relay,
+            },
+        })
+    }
+
+    /// Whether the bridge's account speaks for somebody in a room by configuration or
+    /// because somebody has set it so.
+    pub(in crate::bridge) fn is_relayed(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.speaks_by(portal, user)? == Rule::Relay)
+    }
+
+    /// Who speaks for a Matrix user in a room from now on. Their account is made at need.
+    ///
+    /// # Errors
+    /// What [`Bridge::puppet_of`] gives.
+    pub(in crate::bridge) async fn voice_in(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<Voice, Failure> {
+        let rule = self.speaks_by(portal, user)?;
+        if rule == Rule::Relay {
+            return self.relay_for(user).await;
+        }
+        if rule == Rule::Account {
+            return Ok(Voice::Puppet(self.puppet_of(user).await?));
+        }
+        let rests = self.store.rest(user)? == Some(Rest::Resting);
+        let is_there = self.store.puppet(user)?.is_some() && !rests;
+        if !is_there && (rests || self.voices.seats.are_taken()) {
+            self.tell_of_seats(portal).await?;
+            return self.relay_for(user).await;
+        }
+        match self.puppet_of(user).await {
+            Ok(puppet) => Ok(Voice::Puppet(puppet)),
+            Err(failure) if seats::is_no_seat(&failure) => {
+                self.voices.seats.note_taken();
+                self.tell_of_seats(portal).await?;
+                self.relay_for(user).await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Who speaks for the sender of an event, which an earlier attempt may have settled:
+    /// what is tried again is the same message.
+    pub(in crate::bridge) async fn voice_for(
+        &self,
+        portal: &Portal,
+        event: &InboxEvent,
+    ) -> Result<Voice, Failure> {
+        let (room, id) = (&portal.room_id, &event.event_id);
+        let begun = match self.store.file_post(room, id)? {
+            Some(post) => Some(post.puppet),
+            None => self
+                .store
+                .message_of_event(room, id)?
+                .filter(|known| known.sender == event.sender)
+                .and_then(|known| known.posted_by),
+        };
+        match begun {
+            Some(account) if account == *self.rocket().await.bot.user_id() => {
+                self.relay_for(&event.sender).await
+            }
+            Some(_) => Ok(Voice::Puppet(self.puppet_of(&event.sender).await?)),
+            None => self.voice_in(portal, &event.sender).await,
+        }
+    }
+
+    /// With which account a message of Matrix was posted, and so has to be edited and
+    /// deleted.
+    pub(in crate::bridge) async fn voice_of(&self, known: &Message) -> Result<Voice, Failure> {
+        match &known.posted_by {
+            Some(account) if account == self.rocket().await.bot.user_id() => {
+                self.relay_for(&known.sender).await
+            }
+            _ => Ok(Voice::Puppet(self.puppet_of(&known.sender).await?)),
+        }
+    }
+
+    /// The account with which a Matrix user changes something about a room, for which the
+    /// relay does not stand in.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for who has none there.
+    pub(in crate::bridge) async fn account_in(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<Puppet, Failure> {
+        match self.voice_in(portal, user).await? {
+            Voice::Puppet(puppet) => Ok(puppet),
+            Voice::Relay(_) => {
+                // Who came as a member stays one.
+                let puppet = self.store.puppet(user)?;
+                let is_in = self.store.is_puppet_in_room(&portal.rid, user)?;
+                puppet
+                    .filter(|_| is_in)
+                    .ok_or_else(|| Failure::Refused(NO_ACCOUNT.into()))
+            }
+        }
+    }
+
+    /// The same person's other account, if it is that one.
+    pub(in crate::bridge) async fn other_voice(
+        &self,
+        voice: &Voice,
+        account: &RocketUserId,
+    ) -> Result<Option<Voice>, Failure> {
+        let user = match voice {
+            Voice::Puppet(puppet) => &puppet.matrix_id,
+            Voice::Relay(relay) => &relay.user,
+        };
+        if account == self.rocket().await.bot.user_id() {
+            return Ok(Some(self.relay_for(user).await?));
+        }
+        let puppet = self.store.puppet(user)?;
+        let puppet = puppet.filter(|puppet| puppet.credentials.user_id == *account);
+        Ok(puppet.map(Voice::Puppet))
+    }
+
+    /// Whether what somebody says in a Matrix room may go out without an account.
+    pub(in crate::bridge) fn can_be_relayed(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        Ok(match self.store.portal_of_room(room)? {
+            Some(portal) => self.speaks_by(&portal, user)? != Rule::Account,
+            None => false,
+        })
+    }
+
+    /// The bridge's account, to act for somebody.
+    pub(in crate::bridge) async fn relay_for(&self, user: &UserId) -> Result<Voice, Failure> {
+        Ok(Voice::Relay(Relay {
+            user: user.to_owned(),
+            account: self.rocket().await.bot.user_id().clone(),
+        }))
+    }
+
+    /// Makes sure that somebody may speak in a room, before that is done: a puppet is
+    /// brought in, whom the bridge's account speaks for is held to the rights that an
+    /// ordinary member has.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with what to tell the person.
+    pub(in crate::bridge) async fn come_in(
+        &self,
+        portal: &Portal,
+        voice: &Voice,
+    ) -> Result<(), Failure> {
+        match voice {
+            Voice::Puppet(puppet) => self.bring_puppet_in(portal, puppet).await,
+            Voice::Relay(relay) => self.may_speak(portal, &relay.user, false).await,
+        }
+    }
+
+    /// Acts with that account.
+    pub(in crate::bridge) async fn as_voice<T, F, Fut>(
+        &self,
+        voice: &Voice,
+        act: F,
+    ) -> Result<T, Failure>
+    where
+        F: Fn(Session) -> Fut,
+        Fut: Future<Output = Result<T, rocketchat::Error>>,
+    {
+        match voice {
+            Voice::Puppet(puppet) => self.as_puppet(puppet, act).await,
+            Voice::Relay(_) => Ok(act(self.rocket().await.bot.clone()).await?),
+        }
+    }
+}

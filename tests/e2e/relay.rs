@@ -1,0 +1,511 @@
+//! The bridge's account speaks for people who have none on Rocket.Chat.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
+
+use crate::{BRIDGE, General, general_in, in_general};
+
+/// As Rocket.Chat says that its licence allows no more users.
+const NO_SEAT: &str = r#"{"success":false,"error":"License user limit reached [error-license-user-limit-reached]","errorType":"error-license-user-limit-reached"}"#;
+
+/// `#general` in a world where everybody is relayed, and browsers reach the bridge.
+async fn in_relayed_general() -> Result<General> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.bridge_admins = vec!["admin".into()];
+    options.extra_config = json!({ "bridge": { "relay": "everybody" } });
+    options.start_bridge = false;
+    let world = World::start(options).await?;
+    let mut config = world.bridge.config()?;
+    config["media"] = json!({ "public_url": world.bridge.base_url() });
+    world.bridge.write_config(&config)?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    general_in(world).await
+}
+
+/// What the bridge's account says there under that name.
+async fn wait_for_words_of(
+    carol: &RocketUser,
+    rid: &str,
+    name: &str,
+    text: &str,
+) -> Result<RocketMessage> {
+    let said = carol.wait_for_text(rid, text).await?;
+    ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
+    let alias = said.document["alias"].as_str().unwrap_or_default();
+    ensure!(alias == name, "{alias:?} instead of {name:?}");
+    Ok(said)
+}
+
+async fn wait_for_notice(user: &MatrixUser, room: &str, part: &str) -> Result<String> {
+    let what = format!("a notice with {part:?}");
+    let said = user
+        .wait_for_message(room, &what, |event| {
+            event.msgtype() == "m.notice" && event.body().contains(part)
+        })
+        .await?;
+    Ok(said.body().to_owned())
+}
+
+async fn count_of(carol: &RocketUser, rid: &str, text: &str) -> Result<usize> {
+    let texts = carol.room_texts(rid).await?;
+    Ok(texts.iter().filter(|said| *said == text).count())
+}
+
+#[tokio::test]
+async fn relayed_people_say_everything_under_their_name() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_relayed_general().await?;
+    let picture = Sample::png(7, 200, 200)?;
+    let mxc = alice.upload_sample(&picture).await?;
+    alice.set_avatar(&mxc).await?;
+    alice.set_display_name("Ali\u{202e}ce @admin").await?;
+    let name = format!("Alice admin ({})", world.user_id("alice"));
+
+    alice.send_text(&room, "hello").await?;
+    let hello = wait_for_words_of(&carol, &channel, &name, "hello").await?;
+    let avatar = hello.document["avatar"].as_str().context("no avatar")?;
+    ensure!(!avatar.contains("mxc"), "{avatar}");
+    let path = avatar
+        .strip_prefix(world.bridge.base_url())
+        .context("another address")?;
+    let shown = reqwest::get(format!("{}{path}", world.bridge.base_url())).await?;
+    ensure!(shown.status() == 200, "{}", shown.status());
+    let kind = shown.headers()["content-type"].to_str()?.to_owned();
+    ensure!(kind.starts_with("image/"), "{kind}");
+    ensure!(shown.headers()["cross-origin-resource-policy"] == "cross-origin");
+    let forged = format!(
+        "{}{}",
+        world.bridge.base_url(),
+        path.replacen("face.", "face.A", 1)
+    );
+    ensure!(reqwest::get(forged).await?.status() == 404);
+
+    // Nobody has an account for her, and she is no member.
+    ensure!(carol.find_user(&world.puppet("alice")).await?.is_none());
+
+    // A reply, a thread, an edit, a long text, a deletion.
+    let question = carol.send(&channel, "a question").await?;
+    let asked = alice.wait_for_text(&room, "a question").await?;
+    alice.reply(&room, &asked.event_id, "an answer").await?;
+    let answer = carol
+        .wait_for_message(&channel, "the answer", |message| {
+            message.text.ends_with("an answer")
+        })
+        .await?;
+    ensure!(
+        answer.quotes() == [question.as_str()],
+        "{:?}",
+        answer.document
+    );
+    ensure!(answer.document["alias"] == name.as_str());
+    alice
+        .send_in_thread(&room, &asked.event_id, "in the thread")
+        .await?;
+    let threaded = wait_for_words_of(&carol, &channel, &name, "in the thread").await?;
+    ensure!(threaded.document["tmid"] == question.as_str());
+    let event = alice.send_text(&room, "a mistake").await?;
+    let mistake = wait_for_words_of(&carol, &channel, &name, "a mistake").await?;
+    alice.edit_text(&room, &event, "put right").await?;
+    let edited = carol
+        .wait_for_words(&channel, &mistake.id, "put right")
+        .await?;
+    ensure!(edited.document["alias"] == name.as_str());
+    alice.redact(&room, &event).await?;
+    carol.wait_until_gone(&channel, &mistake.id).await?;
+
+    // A file, and what is said with it.
+    let file = Sample::pdf();
+    alice
+        .send_captioned(&room, &file, "about this file")
+        .await?;
+    let posted = carol
+        .wait_for_message(&channel, "the file", |message| {
+            message.document["file"]["_id"].is_string()
+        })
+        .await?;
+    ensure!(posted.text == "about this file", "{:?}", posted.document);
+    ensure!(posted.document["alias"] == name.as_str());
+    ensure!(posted.username == World::ROCKET_BOT);
+
+    // What is written on Rocket.Chat comes to her, and nothing of her own comes back.
+    carol.send(&channel, "the last word").await?;
+    alice.wait_for_text(&room, "the last word").await?;
+    let texts = alice.room_texts(&room).await?;
+    ensure!(
+        texts.iter().filter(|text| *text == "hello").count() == 1,
+        "{texts:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn reactions_of_relayed_people_are_one_and_say_who_is_behind() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_relayed_general().await?;
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    let bot = World::ROCKET_BOT;
+    let id = carol.send(&channel, "who likes it?").await?;
+    let event = alice.wait_for_text(&room, "who likes it?").await?.event_id;
+    let first = alice.react(&room, &event, "👍").await?;
+    carol
+        .wait_for_reactions(&channel, &id, &[(":thumbsup:", bot)])
+        .await?;
+    let second = bob.react(&room, &event, "👍").await?;
+    let (alice_id, bob_id) = (world.user_id("alice"), world.user_id("bob"));
+    let strip = |text: &str| text.replace('\u{200b}', "");
+    let line = carol
+        .wait_for_message(&channel, "who reacted", |message| {
+            message.document["tmid"] == id.as_str()
+                && strip(&message.text).contains(&alice_id)
+                && strip(&message.text).contains(&bob_id)
+        })
+        .await?;
+    let documents = carol.documents(&channel).await?;
+    let lines = documents
+        .iter()
+        .filter(|document| document.document["tmid"] == id.as_str());
+    ensure!(lines.count() == 1, "one line for both");
+
+    // It stays as long as somebody gives it.
+    alice.redact(&room, &first).await?;
+    carol
+        .wait_for_message(&channel, "the line without Alice", |message| {
+            message.id == line.id && !strip(&message.text).contains(&alice_id)
+        })
+        .await?;
+    carol
+        .wait_for_reactions(&channel, &id, &[(":thumbsup:", bot)])
+        .await?;
+    bob.redact(&room, &second).await?;
+    carol.wait_for_reactions(&channel, &id, &[]).await?;
+    carol.wait_until_gone(&channel, &line.id).await?;
+
+    // Killed after Rocket.Chat has it, and before the bridge knows.
+    let late = Rule::on("/api/v1/chat.react")
+        .answer_after_delay(60_000)
+        .times(1);
+    let control = world.rocketchat.control();
+    control.add_rule(late).await?;
+    alice.react(&room, &event, "❤️").await?;
+    carol
+        .wait_for_reactions(&channel, &id, &[(":heart:", bot)])
+        .await?;
+    world.bridge.kill_and_restart().await?;
+    carol
+        .wait_for_message(&channel, "who reacted after the kill", |message| {
+            message.document["tmid"] == id.as_str() && strip(&message.text).contains(&alice_id)
+        })
+        .await?;
+    carol
+        .wait_for_reactions(&channel, &id, &[(":heart:", bot)])
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_gains_rights_by_the_bridges_account() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_relayed_general().await?;
+    // Calling everybody.
+    world.give_power(&room, &world.user_id("alice"), 50).await?;
+    alice
+        .send_event(
+            &room,
+            "m.room.message",
+            json!({
+                "msgtype": "m.text", "body": "@room wake up, @all and @here",
+                "m.mentions": { "room": true },
+            }),
+        )
+        .await?;
+    let loud = carol
+        .wait_for_message(&channel, "the call", |message| {
+            message.text.contains("wake up")
+        })
+        .await?;
+    let called = loud.document["mentions"].as_array().cloned();
+    ensure!(called.unwrap_or_default().is_empty(), "{:?}", loud.document);
+
+    // Quoting what only the bridge's account may read.
+    let group = carol
+        .create_group("attic", &[&world.rocket_bot.username])
+        .await?;
+    let secret = carol.send(&group, "nobody else may know").await?;
+    let link = carol.link_to(&secret).await?;
+    alice.send_text(&room, &format!("see {link} there")).await?;
+    let quoting = carol
+        .wait_for_message(&channel, "the link", |message| {
+            message.text.starts_with("see ")
+        })
+        .await?;
+    ensure!(quoting.quotes().is_empty(), "{:?}", quoting.document);
+    ensure!(
+        !quoting
+            .document
+            .to_string()
+            .contains("nobody else may know")
+    );
+
+    // Taking away what others wrote.
+    world.let_tidy(&room, &world.user_id("alice")).await?;
+    carol.send(&channel, "mine").await?;
+    let mine = alice.wait_for_text(&room, "mine").await?;
+    alice.redact(&room, &mine.event_id).await?;
+    wait_for_notice(&alice, &room, "no account of your own").await?;
+    ensure!(count_of(&carol, &channel, "mine").await? == 1);
+
+    // Inviting into the room on Rocket.Chat, and what the room is called.
+    let dave = world.rocket_user("dave").await?;
+    alice.send_text(&room, "marker").await?;
+    carol.wait_for_text(&channel, "marker").await?;
+    ensure!(
+        carol.find_user(&world.puppet("alice")).await?.is_none(),
+        "an account was made for her"
+    );
+
+    // A command in somebody's words is none.
+    alice.send_text(&room, "!matrix help").await?;
+    wait_for_words_of(&carol, &channel, &world.user_id("alice"), "!matrix help")
+        .await
+        .map(drop)
+        .or_else(|error| {
+            // The name that the homeserver gives by itself stands before it.
+            match error.to_string().contains("instead of") {
+                true => Ok(()),
+                false => Err(error),
+            }
+        })?;
+    ensure!(
+        dave.subscriptions()
+            .await?
+            .iter()
+            .all(|one| one["t"] != "d")
+    );
+
+    // A room in which only some may write: set while the bridge is away, so that Matrix
+    // does not know of it yet.
+    world.bridge.kill().await?;
+    world.rocket_admin().set_read_only(&channel, true).await?;
+    alice.send_text(&room, "not for me to say").await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    wait_for_notice(&alice, &room, "Only some may write").await?;
+    ensure!(count_of(&carol, &channel, "not for me to say").await? == 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_seat_nothing_is_lost_and_with_one_people_get_their_account() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let full = Rule::on("/api/v1/users.create")
+        .username(World::ROCKET_BOT)
+        .status_with(400, json!({}), NO_SEAT);
+    world.rocketchat.control().add_rule(full).await?;
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = general_in(world).await?;
+    let control = world.rocketchat.control();
+    let name = format!("alice ({})", world.user_id("alice"));
+    let mut first = None;
+    for number in 0..5 {
+        let text = format!("without an account {number}");
+        let event = alice.send_text(&room, &text).await?;
+        let said = wait_for_words_of(&carol, &channel, &name, &text).await?;
+        first.get_or_insert((event, said.id));
+    }
+    let (event, first) = first.context("nothing was said")?;
+    wait_for_notice(&alice, &room, "allows no more users").await?;
+    let notices = alice.room_texts(&room).await?;
+    let told = notices
+        .iter()
+        .filter(|text| text.contains("allows no more users"));
+    ensure!(told.count() == 1, "told once: {notices:?}");
+    let rules = control.rules().await?;
+    ensure!(rules[0]["hits"] == 1, "asked at each message: {rules}");
+
+    // A direct message needs an account.
+    let dm = alice.create_direct(&[&world.ghost("carol")]).await?;
+    alice.send_text(&dm, "psst").await?;
+    wait_for_notice(&alice, &dm, "allows no more users").await?;
+
+    // Somebody goes, and there is a seat.
+    control.clear_rules().await?;
+    let erin = world.rocket_user("erin").await?;
+    world
+        .rocket_admin()
+        .post("users.delete", json!({ "userId": erin.id }))
+        .await?;
+    let puppet = world.puppet("alice");
+    let mut number = 0;
+    let own = loop {
+        number += 1;
+        ensure!(number < 50, "no account although there is a seat");
+        let text = format!("again {number}");
+        alice.send_text(&room, &text).await?;
+        let said = carol.wait_for_text(&channel, &text).await?;
+        if said.username == puppet {
+            break said;
+        }
+    };
+    ensure!(
+        own.document["alias"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+    );
+    // What the bridge's account posted for her is still hers to change.
+    alice.edit_text(&room, &event, "said better").await?;
+    let edited = carol
+        .wait_for_words(&channel, &first, "said better")
+        .await?;
+    ensure!(edited.username == World::ROCKET_BOT);
+    alice.redact(&room, &event).await?;
+    carol.wait_until_gone(&channel, &first).await?;
+    Ok(())
+}
+
+/// Lets another rule hold from the next start on.
+fn configure(world: &World, relay: &str) -> Result<()> {
+    let mut config = world.bridge.config()?;
+    config["bridge"]["relay"] = Value::from(relay);
+    world.bridge.write_config(&config)
+}
+
+#[tokio::test]
+async fn a_message_is_there_once_and_its_authors_through_kills_and_changes_of_the_account()
+-> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let control = world.rocketchat.control();
+    let puppet = world.puppet("alice");
+    let mut old: Vec<(String, String, &str)> = Vec::new();
+    // Killed between posting and noting, and another account speaks from then on.
+    for (number, relay) in ["everybody", "never", "everybody", "no_seat"]
+        .into_iter()
+        .enumerate()
+    {
+        let before = if number % 2 == 0 {
+            puppet.as_str()
+        } else {
+            World::ROCKET_BOT
+        };
+        let text = format!("posted and not noted {number}");
+        let late = Rule::on("/api/v1/chat.sendMessage")
+            .answer_after_delay(60_000)
+            .times(1);
+        control.add_rule(late).await?;
+        let event = alice.send_text(&room, &text).await?;
+        let said = carol.wait_for_text(&channel, &text).await?;
+        ensure!(said.username == before, "{:?}", said.document);
+        world.bridge.kill().await?;
+        configure(&world, relay)?;
+        world.bridge.start()?;
+        world.bridge.ready().await?;
+        let marker = format!("marker {number}");
+        alice.send_text(&room, &marker).await?;
+        let marked = carol.wait_for_text(&channel, &marker).await?;
+        let after = if number % 2 == 0 {
+            World::ROCKET_BOT
+        } else {
+            puppet.as_str()
+        };
+        ensure!(marked.username == after, "{:?}", marked.document);
+        ensure!(
+            count_of(&carol, &channel, &text).await? == 1,
+            "{text} came twice"
+        );
+        old.push((event, said.id, before));
+    }
+    // Each is edited and deleted with the account that posted it.
+    for (number, (event, id, author)) in old.iter().enumerate() {
+        let text = format!("edited {number}");
+        alice.edit_text(&room, event, &text).await?;
+        let edited = carol.wait_for_words(&channel, id, &text).await?;
+        ensure!(edited.username == *author && edited.document["editedBy"]["username"] == *author);
+        alice.redact(&room, event).await?;
+        carol.wait_until_gone(&channel, id).await?;
+    }
+    // Nothing of all that came back.
+    carol.send(&channel, "the end").await?;
+    alice.wait_for_text(&room, "the end").await?;
+    let ghosts = alice
+        .room_messages(&room)
+        .await?
+        .into_iter()
+        .filter(|event| event.sender.contains("_rocketchat_"))
+        .count();
+    ensure!(ghosts == 1, "something came back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_right_to_other_names_the_name_stands_in_the_text() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_relayed_general().await?;
+    let control = world.rocketchat.control();
+    alice.send_text(&room, "with a name").await?;
+    let before = carol.wait_for_text(&channel, "with a name").await?;
+    ensure!(before.document["alias"].is_string());
+    control
+        .set_permission("message-impersonate", &["app"])
+        .await?;
+    let event = alice.send_text(&room, "one line").await?;
+    let strip = |text: &str| text.replace('\u{200b}', "");
+    let named = |message: &RocketMessage, text: &str| {
+        let said = strip(&message.text);
+        said.ends_with(&format!("\n{text}")) && said.contains(&world.user_id("alice"))
+    };
+    let said = carol
+        .wait_for_message(&channel, "the name in the text", |message| {
+            named(message, "one line")
+        })
+        .await?;
+    ensure!(
+        said.document["alias"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+    );
+    alice.edit_text(&room, &event, "another line").await?;
+    carol
+        .wait_for_message(&channel, "the name in the edit", |message| {
+            message.id == said.id && named(message, "another line")
+        })
+        .await?;
+    Ok(())
+}
