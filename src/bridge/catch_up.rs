@@ -236,11 +236,12 @@ impl Bridge {
         {
             self.compare_room(&portal.id);
         }
+        let is_only = self.other_portals(portal)?.is_empty();
         for document in documents {
             if let Document::Message(message) = document
                 && message.t.is_none()
                 && message.ts.0 > portal.since
-                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && (!is_only || self.store.behind_puppet(&message.u.id)?.is_none())
                 && self.is_news(portal, message)?
             {
                 return Ok(true);

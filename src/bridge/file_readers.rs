@@ -64,7 +64,7 @@ impl Bridge {
             let puppets = portal.kind.direct_users().cloned().map(Reader::Puppet);
             last.chain(puppets).collect()
         } else {
-            let puppets = self.store.puppets_in_room(&portal.rid, MOST_PUPPETS)?;
+            let puppets = self.store.puppets_in_room(&portal.id, MOST_PUPPETS)?;
             last.chain([Reader::Bot])
                 .chain(puppets.into_iter().map(Reader::Puppet))
                 .collect()

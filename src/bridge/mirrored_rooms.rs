@@ -99,7 +99,7 @@ impl Bridge {
             if let Some(user) = self.store.behind_puppet(&member.id)? {
                 self.store
                     .change()
-                    .puppet_in_room(&portal.rid, &user)
+                    .puppet_in_room(&portal.id, &user)
                     .commit()?;
                 match self.invite_guest(portal, &user).await {
                     // Whom somebody keeps out stays out.
@@ -233,7 +233,7 @@ impl Bridge {
         }
         self.store
             .change()
-            .puppet_in_room(rid, &matrix_user)
+            .puppet_in_room(&portal.id, &matrix_user)
             .commit()?;
         self.invite_guest(&portal, &matrix_user).await
     }
@@ -379,7 +379,7 @@ impl Bridge {
                 || !matches!(subscription.t, RoomType::Channel | RoomType::Group)
                 || self
                     .store
-                    .is_puppet_in_room(&subscription.rid, &puppet.matrix_id)?
+                    .is_puppet_held_in(&subscription.rid, None, &puppet.matrix_id)?
             {
                 continue;
             }

@@ -269,14 +269,14 @@ impl<'a> Change<'a> {
         self.unset(keys::ghost_in_room(room, ghost))
     }
 
-    /// Notes that a puppet is in a room.
-    pub fn puppet_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.mark(keys::puppet_in_room(rid, user))
+    /// Notes that a puppet is in a portal's room.
+    pub fn puppet_in_room(self, portal: &PortalId, user: &UserId) -> Self {
+        self.mark(keys::puppet_in_room(portal, user))
     }
 
-    /// Notes that a puppet is not in a room, whatever was noted before.
-    pub fn puppet_not_in_room(self, rid: &RocketRoomId, user: &UserId) -> Self {
-        self.unset(keys::puppet_in_room(rid, user))
+    /// Notes that a puppet is not in a portal's room, whatever was noted before.
+    pub fn puppet_not_in_room(self, portal: &PortalId, user: &UserId) -> Self {
+        self.unset(keys::puppet_in_room(portal, user))
     }
 
     /// Adds or replaces what is known of the end of a portal, found by either room.

@@ -220,14 +220,11 @@ impl Store {
         } = &ending.portal;
         let is_last = !self.portals_of(rid)?.iter().any(|other| other.id != *id);
         let mut prefixes = match ending.may_go_on() {
-            true => vec![keys::ghosts_in_room(room_id)],
+            true => vec![keys::ghosts_in_room(room_id), keys::puppets_in_room(id)],
             false => keys::of_portal(id, room_id),
         };
-        if is_last {
-            match ending.may_go_on() {
-                true => prefixes.push(keys::puppets_in_room(rid)),
-                false => prefixes.extend(keys::of_rocket_room(rid)),
-            }
+        if is_last && !ending.may_go_on() {
+            prefixes.extend(keys::of_rocket_room(rid));
         }
         for prefix in prefixes {
             self.forget_all(&prefix)?;

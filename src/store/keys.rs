@@ -172,14 +172,14 @@ pub(super) fn ghost_in_room(room: &RoomId, user: &UserId) -> Key {
     key(b'j', &[room.as_str(), user.as_str()])
 }
 
-/// That a puppet is in a portal's Rocket.Chat room.
-pub(super) fn puppet_in_room(rid: &RocketRoomId, user: &UserId) -> Key {
-    key(b'k', &[rid.as_str(), user.as_str()])
+/// That a puppet is in a portal's Rocket.Chat room, because of that portal.
+pub(super) fn puppet_in_room(portal: &PortalId, user: &UserId) -> Key {
+    key(b'k', &[portal.as_str(), user.as_str()])
 }
 
 /// All puppets in a portal's Rocket.Chat room.
-pub(super) fn puppets_in_room(rid: &RocketRoomId) -> Key {
-    key(b'k', &[rid.as_str()])
+pub(super) fn puppets_in_room(portal: &PortalId) -> Key {
+    key(b'k', &[portal.as_str()])
 }
 
 /// A message, by its Rocket.Chat id within its room: what another room says of
@@ -390,13 +390,13 @@ pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
 
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 12] = *b"cPSMVmoatF56";
+const OF_PORTALS: [u8; 13] = *b"cPSMVkmoatF56";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
 
 /// As [`OF_PORTALS`], of one room of Rocket.Chat: when no portal has it any more.
-const OF_ROCKET_ROOMS: [u8; 2] = *b"kh";
+const OF_ROCKET_ROOMS: [u8; 1] = *b"h";
 
 fn all_of<'a>(kinds: &'a [u8], of: &'a str) -> impl Iterator<Item = Key> + 'a {
     kinds.iter().map(move |kind| key(*kind, &[of]))

@@ -437,12 +437,31 @@ impl Store {
         Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
     }
 
-    /// Whether a puppet is known to be in a room.
+    /// Whether a puppet is known to be in a portal's room on Rocket.Chat, because its user
+    /// is in the portal's Matrix room.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn is_puppet_in_room(&self, rid: &RocketRoomId, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::puppet_in_room(rid, user))?)
+    pub fn is_puppet_in_room(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::puppet_in_room(portal, user))?)
+    }
+
+    /// The same, by any portal of the room but this one, where one is given.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_puppet_held_in(
+        &self,
+        rid: &RocketRoomId,
+        but: Option<&PortalId>,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        for portal in self.portals_of(rid)? {
+            if Some(&portal.id) != but && self.is_puppet_in_room(&portal.id, user)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The Matrix users whose puppets are known to be in a room, some of them when there
@@ -452,10 +471,10 @@ impl Store {
     /// When the store fails.
     pub fn puppets_in_room(
         &self,
-        rid: &RocketRoomId,
+        portal: &PortalId,
         most: usize,
     ) -> Result<Vec<OwnedUserId>, StoreError> {
-        let prefix = keys::puppets_in_room(rid);
+        let prefix = keys::puppets_in_room(portal);
         let mut users = Vec::new();
         for key in self.db.scan_prefix(&prefix).keys() {
             let key = key?;

@@ -196,7 +196,7 @@ impl Bridge {
         );
         change = change.portal(&portal).no_gathering(room);
         for user in &founders.users {
-            change = change.puppet_in_room(&portal.rid, user);
+            change = change.puppet_in_room(&portal.id, user);
         }
         change.commit()?;
         self.store.flushed().await?;

@@ -142,6 +142,15 @@ impl Bridge {
             }
             self.to_matrix.settled(&portal.id).await;
         }
+        // Whose words they are the other rooms know by this portal's records.
+        for other in self.portals_heard(&portal.rid) {
+            if other.id != portal.id {
+                if let Err(failure) = self.read_back_now(&other.id).await {
+                    tracing::warn!(portal = %other.id, %failure, "a room could not be read back before another one ends");
+                }
+                self.to_matrix.settled(&other.id).await;
+            }
+        }
     }
 
     /// Waits until the events that are in the inbox for a room now are worked.
@@ -167,7 +176,8 @@ impl Bridge {
     }
 
     async fn stop_following(&self, portal: &Portal) {
-        if let Some(rocket) = self.rocket_if_there() {
+        let is_last = matches!(self.store.is_mirrored(&portal.rid), Ok(false));
+        if let Some(rocket) = self.rocket_if_there().filter(|_| is_last) {
             rocket.leave_deletions(&portal.rid).await;
         }
     }

@@ -249,6 +249,10 @@ impl Bridge {
             self.as_far_as_possible("told who stays", || self.tell_who_stays(ending, &staying))
                 .await?;
         }
+        if self.store.is_mirrored(rid)? {
+            // It hears the room for its other portals.
+            return Ok(());
+        }
         self.as_far_as_possible("left by the bridge's account", || async {
             let rocket = self.rocket().await;
             Ok(has_left(rocket.bot.leave(rid, kind).await)?)
@@ -262,8 +266,21 @@ impl Bridge {
         portal: &Portal,
         kind: &RoomType,
     ) -> Result<BTreeSet<OwnedUserId>, Failure> {
-        let known = self.store.puppets_in_room(&portal.rid, usize::MAX)?;
+        let known = self.store.puppets_in_room(&portal.id, usize::MAX)?;
         let mut there: BTreeSet<OwnedUserId> = known.into_iter().collect();
+        if self.store.is_mirrored(&portal.rid)? {
+            // Another Matrix room has the channel, and keeps those who are in it.
+            let mut only_here = BTreeSet::new();
+            for user in there {
+                if !self
+                    .persevere(|_| self.is_held_by_another(portal, &user))
+                    .await?
+                {
+                    only_here.insert(user);
+                }
+            }
+            return Ok(only_here);
+        }
         let listed = self
             .persevere(async |_| {
                 let rocket = self.rocket().await;

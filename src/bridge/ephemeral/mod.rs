@@ -191,7 +191,7 @@ impl Bridge {
         match &portal.kind {
             PortalKind::Direct { matrix_user, .. } => Ok(matrix_user == user),
             PortalKind::Channel | PortalKind::Group => {
-                self.store.is_puppet_in_room(&portal.rid, user)
+                self.store.is_puppet_in_room(&portal.id, user)
             }
         }
     }

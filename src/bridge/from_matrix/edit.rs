@@ -13,7 +13,7 @@ use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::store::{InboxEvent, Message, Portal};
+use crate::store::{InboxEvent, Message, Origin, Portal};
 
 impl Bridge {
     #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
@@ -128,9 +128,13 @@ impl Bridge {
         let portal = speaker.portal;
         let before = known.rocket_ids().count();
         let mut more = known.more.clone();
+        let mut noted = Vec::new();
         if let Some(added) = pieces.get(before..).filter(|added| !added.is_empty()) {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
+            noted = self
+                .note_pieces(portal, event, known, before, added.len())
+                .await?;
             let added = self
                 .post_pieces(speaker, event, before, added, known.thread.as_ref())
                 .await?;
@@ -154,6 +158,9 @@ impl Bridge {
                 stored.more = more;
                 stored.surplus = surplus;
             })?;
+        for piece in &noted {
+            self.store.change().unsaid(piece).commit()?;
+        }
         for id in &to_delete {
             self.as_voice(speaker.voice, |session| async move {
                 session.delete_message(rid, id, false).await
@@ -167,6 +174,34 @@ impl Bridge {
                 })?;
         }
         Ok(())
+    }
+
+    /// Notes pieces that are about to be added to a message, for as long as its own record
+    /// does not name them: other rooms of the channel know by that whose they are.
+    async fn note_pieces(
+        &self,
+        portal: &Portal,
+        event: &EventId,
+        known: &Message,
+        from: usize,
+        count: usize,
+    ) -> Result<Vec<Message>, Failure> {
+        if self.other_portals(portal)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut noted = Vec::with_capacity(count);
+        for at in 0..count {
+            let id = self.message_id(event, from + at, 0);
+            let sender = known.sender.clone();
+            let piece = Message {
+                pending: true,
+                ..Message::new(portal, id, Vec::new(), sender, Origin::Matrix)
+            };
+            self.store.change().message(&piece).commit()?;
+            noted.push(piece);
+        }
+        self.flush_for_others(portal).await?;
+        Ok(noted)
     }
 
     /// An edit of something that never arrived: the words are what counts.

@@ -196,7 +196,9 @@ impl Bridge {
             posted_by: Some(by.clone()),
             ..record(portal, event, json, id(0), references)
         };
-        if let Some(begun) = self.store.begin_message(&coming)?
+        let begun = self.store.begin_message(&coming)?;
+        self.flush_for_others(portal).await?;
+        if let Some(begun) = begun
             && self.is_gone_already(portal, &begun).await?
         {
             tracing::info!(event = %event.event_id, "deleted on Rocket.Chat before it was done here");

@@ -154,7 +154,8 @@ impl Bridge {
         });
         let is_given_twice = is_given_twice
             || reaction.relayed
-                && self.is_given_for_somebody(known, &reaction.emoji, Some(&portal.id))?;
+                && self.is_given_for_somebody(known, &reaction.emoji, Some(&portal.id))?
+            || !reaction.relayed && self.is_also_given_elsewhere(portal, known, &reaction)?;
         if !is_given_twice {
             let voice = self.voice_of_reaction(&reaction).await?;
             self.unreact(&voice, &reaction.username, &known.id, &reaction.emoji)

@@ -139,7 +139,11 @@ impl Bridge {
             .amend_message(&known.portal_id(), &known.id, |stored| {
                 stored.deleted = true
             })?;
-        let deleted = self.delete_pieces(portal, known, is_own).await;
+        let deleted = match portal.plumbed && !is_own {
+            // Whoever may delete in one of two rooms that existed may not thereby in both.
+            true => self.delete_with_own_rights(event, known).await,
+            false => self.delete_pieces(portal, known, is_own).await,
+        };
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
             // It is there still, and what happens to it counts.
             self.store
@@ -170,6 +174,22 @@ impl Bridge {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes somebody else's message on Rocket.Chat with the rights of who redacted it.
+    async fn delete_with_own_rights(
+        &self,
+        event: &InboxEvent,
+        known: &Message,
+    ) -> Result<(), Failure> {
+        let puppet = self.puppet_of(&event.sender).await?;
+        for id in known.rocket_ids() {
+            self.as_puppet(&puppet, |session| async move {
+                session.delete_message(&known.rid, id, false).await
+            })
+            .await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use rocketchat_markdown::{Block, Inline};
 use ruma::{OwnedUserId, RoomId};
 use serde_json::{Value, json};
 
+use super::elsewhere::Shown;
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_matrix::{
@@ -36,7 +37,7 @@ pub(super) struct Content {
     /// Which messages it quotes, in order.
     pub quoted: Vec<RocketMessageId>,
     /// Under which name it was posted; the first part begins with it.
-    alias: Option<String>,
+    alias: Option<Shown>,
 }
 
 /// What an event of a message says.
@@ -71,7 +72,7 @@ impl Content {
             (Some(Says::Words(words)), _) => text_of(words),
             (None, _) => text_of(&Rendered::of_text(NOTHING)),
         };
-        if let Some(alias) = self.alias.as_deref().filter(|_| number == 0) {
+        if let Some(alias) = self.alias.as_ref().filter(|_| number == 0) {
             put_on_profile(&mut content, alias);
         }
         content
@@ -169,11 +170,20 @@ impl Bridge {
             Some(hint) => Rendered::join([hint, said]),
             None => said,
         };
-        let alias = message.alias.as_deref().map(str::trim);
-        let alias = alias.filter(|alias| !alias.is_empty()).map(shortened);
-        let alias = alias.as_deref();
-        let mut said = match alias {
-            Some(alias) => said.under_name(alias),
+        let alias = match self.elsewhere(portal, message).await? {
+            Some(them) => Some(self.shown_here(&them).await?),
+            None => {
+                let alias = message.alias.as_deref().map(str::trim);
+                let alias = alias.filter(|alias| !alias.is_empty()).map(shortened);
+                alias.map(|name| Shown {
+                    id: derived::profile_id(&name),
+                    name,
+                    picture: None,
+                })
+            }
+        };
+        let mut said = match &alias {
+            Some(alias) => said.under_name(&alias.name),
             None => said,
         };
         let mentions = Mentions::of(&mut said);
@@ -197,7 +207,7 @@ impl Bridge {
             parts,
             mentions,
             quoted,
-            alias: alias.map(str::to_owned),
+            alias,
         })
     }
 
@@ -281,23 +291,26 @@ fn in_pieces(said: Rendered) -> Vec<Rendered> {
 }
 
 /// A name in a length that leaves room for words.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
     }
 }
 
-/// The name that a webhook or bot gave itself, as a per-message profile (MSC4144).
-/// The text begins with the name for clients that do not know these; the mark
-/// lets the others leave it out. Its picture is an address of anybody's choosing,
-/// which is never fetched.
-fn put_on_profile(content: &mut Value, alias: &str) {
+/// The name that a webhook or bot gave itself, or that of somebody in another room, as a
+/// per-message profile (MSC4144). The text begins with the name for clients that do not
+/// know these; the mark lets the others leave it out. A webhook's picture is an address of
+/// anybody's choosing, which is never fetched.
+fn put_on_profile(content: &mut Value, shown: &Shown) {
     content["com.beeper.per_message_profile"] = json!({
-        "id": derived::profile_id(alias),
-        "displayname": alias,
+        "id": shown.id,
+        "displayname": shown.name,
         "has_fallback": true,
     });
+    if let Some(picture) = &shown.picture {
+        content["com.beeper.per_message_profile"]["avatar_url"] = json!(picture);
+    }
     if let Some(html) = content.get("formatted_body").and_then(Value::as_str) {
         let marked = html.replacen("<strong>", "<strong data-mx-profile-fallback>", 1);
         content["formatted_body"] = marked.into();

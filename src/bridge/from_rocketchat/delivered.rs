@@ -83,7 +83,7 @@ impl Bridge {
                 let Some(marker) = Marker::of(&event.content) else {
                     continue;
                 };
-                if !self.config.is_ghost(&event.sender) || marker.room_id != portal.rid {
+                if !self.config.is_ours(&event.sender) || marker.room_id != portal.rid {
                     continue;
                 }
                 let is_new = if is_edit(&event.content) {

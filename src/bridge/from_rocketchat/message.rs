@@ -37,7 +37,10 @@ impl Bridge {
         delivered: &Delivered,
         brought: &Brought,
     ) -> Result<Message, Failure> {
-        let ghost = self.ghost_of(&message.u).await?;
+        let ghost = match self.elsewhere(portal, message).await? {
+            Some(_) => self.bot_as_ghost().await,
+            None => self.ghost_of(&message.u).await?,
+        };
         let content = self.content_of(portal, message).await?;
         let place = self.placement_of(portal, message, &content.quoted)?;
         let of = content.parts.len();
@@ -108,7 +111,9 @@ impl Bridge {
         };
         let change = self.store.change().message(&mirrored);
         place.note(portal, &mirrored, change).commit()?;
-        if let Some(last) = mirrored.events.last() {
+        if let Some(last) = mirrored.events.last()
+            && mirrored.sender != self.config.appservice.bot
+        {
             self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
         }
         Ok(mirrored)
@@ -130,7 +135,10 @@ impl Bridge {
         if revision(message) <= known.revision {
             return Ok(());
         }
-        let ghost = self.ghost_of(&message.u).await?;
+        let ghost = match self.elsewhere(portal, message).await? {
+            Some(_) => self.bot_as_ghost().await,
+            None => self.ghost_of(&message.u).await?,
+        };
         // Of somebody else's words.
         if ghost.user_id != known.sender {
             return Ok(());
@@ -379,9 +387,13 @@ impl Bridge {
         txn: &ruma::TransactionId,
         at: Option<u64>,
     ) -> Result<OwnedEventId, Failure> {
+        let room = &portal.room_id;
+        if ghost.user_id == self.config.appservice.bot {
+            let bot = self.matrix.bot();
+            return Ok(bot.send(room, kind, content, txn, at).await?);
+        }
         self.bring_ghost_in(portal, ghost).await?;
         self.bring_person_in(portal, ghost).await?;
-        let room = &portal.room_id;
         match self
             .as_ghost(ghost)
             .send(room, kind, content, txn, at)

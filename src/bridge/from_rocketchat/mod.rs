@@ -5,6 +5,7 @@ mod content;
 mod deletion;
 mod delivered;
 mod discussion;
+mod elsewhere;
 mod files;
 mod message;
 mod people;
@@ -199,8 +200,18 @@ impl Bridge {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
             return Ok(());
         }
-        let is_for_matrix = self.is_for_matrix(message).await?;
-        if is_for_matrix && self.take_command_of(portal, message).await? {
+        let is_ours = !self.is_for_matrix(message).await?;
+        if is_ours && self.note_files_elsewhere(portal, message).await? {
+            return Ok(());
+        }
+        let elsewhere = self.elsewhere(portal, message).await?;
+        if let Some(them) = &elsewhere
+            && self.is_banned_here(portal, them).await?
+        {
+            return Ok(());
+        }
+        let is_for_matrix = !is_ours || elsewhere.is_some();
+        if !is_ours && self.take_command_of(portal, message).await? {
             return Ok(());
         }
         if is_for_matrix && self.is_read_along(portal)? {
@@ -208,14 +219,14 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if is_for_matrix && self.is_kept_out(portal, message).await? {
+        if !is_ours && self.is_kept_out(portal, message).await? {
             return Ok(());
         }
-        if !is_for_matrix {
+        if is_ours {
             self.note_puppet_name(&message.u)?;
-            if self.note_own_file(portal, message).await? {
-                return Ok(());
-            }
+        }
+        if !is_for_matrix && self.note_own_file(portal, message).await? {
+            return Ok(());
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
             self.adopt_delivered(portal).await?

@@ -106,7 +106,15 @@ impl Bridge {
         emoji: &str,
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
-        match self.who_is(username).await? {
+        // All that other rooms give are one of the bot's for each emoji.
+        let who = match self.who_is(username).await? {
+            Who::Ghost(ghost) => Who::Ghost(ghost),
+            _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
+                Who::Ghost(self.bot_as_ghost().await)
+            }
+            who => who,
+        };
+        match who {
             Who::Bridge => {
                 let of = self.of_part(known, message);
                 if self.is_given_for_somebody(&of, emoji, None)? {
@@ -134,7 +142,9 @@ impl Bridge {
                 let event = self
                     .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
-                if let Some(last) = known.events.last() {
+                if let Some(last) = known.events.last()
+                    && ghost.user_id != self.config.appservice.bot
+                {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
                 }
                 Ok(Some(Reaction {
@@ -171,7 +181,11 @@ impl Bridge {
                 // Given again with the others, as the same.
                 continue;
             }
-            let Some(ghost) = self.store.ghost_by_localpart(begun.user.localpart())? else {
+            let ghost = match begun.user == self.config.appservice.bot {
+                true => Some(self.bot_as_ghost().await),
+                false => self.store.ghost_by_localpart(begun.user.localpart())?,
+            };
+            let Some(ghost) = ghost else {
                 continue;
             };
             let given = self

@@ -36,7 +36,7 @@ impl Bridge {
         if !is_member && why.is_outdated() {
             return Ok(());
         }
-        let was_member = self.store.is_puppet_in_room(&portal.rid, user)?;
+        let was_member = self.store.is_puppet_in_room(&portal.id, user)?;
         if was_member && seat.event.is_none() {
             match self.earlier_seat(portal, user).await? {
                 Some(earlier) if matches!(earlier.membership(), "leave" | "ban") => seat = earlier,
@@ -75,8 +75,14 @@ impl Bridge {
             ("invite" | "knock", false, false) => Ok(()),
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
-                if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
-                    self.invite_person_here(portal, user, why).await
+                // As long as another room of the channel has them they are there for that.
+                if self.is_held_by_another(portal, user).await? {
+                    self.note_puppet_out(portal, user)
+                } else if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
+                    match self.invites(portal)? {
+                        true => self.invite_person_here(portal, user, why).await,
+                        false => Ok(()),
+                    }
                 } else {
                     self.take_puppet_out(portal, &puppet, &seat).await
                 }
@@ -105,6 +111,41 @@ impl Bridge {
             came: false,
         };
         self.settle_puppet(portal, user, why).await
+    }
+
+    /// Whether somebody is in another Matrix room of the same channel.
+    pub(in crate::bridge) async fn is_held_by_another(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<bool, Failure> {
+        for other in self.store.portals_of(&portal.rid)? {
+            if other.id == portal.id {
+                continue;
+            }
+            // The bot may have been put out of that room: its portal is about to end.
+            let seat = match self.seat(&other, user).await {
+                Err(Failure::Matrix(error)) if error.is_forbidden() || error.is_not_found() => {
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            let is_there = match other.plumbed {
+                true => seat.membership() == "join",
+                false => matches!(seat.membership(), "join" | "invite"),
+            };
+            if is_there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether who is added on Rocket.Chat is invited to this of the room's portals: to
+    /// one of them, and to none that only its own people decide about.
+    fn invites(&self, portal: &Portal) -> Result<bool, Failure> {
+        let first = self.store.portals_of(&portal.rid)?.into_iter().next();
+        Ok(!portal.plumbed && first.is_none_or(|first| first.id == portal.id))
     }
 
     /// Says that a puppet cannot be added whose Matrix user is kept out, if that was tried,
@@ -251,7 +292,7 @@ impl Bridge {
 
     fn note_puppet_in(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
         let change = self.store.change();
-        change.puppet_in_room(&portal.rid, user).commit()?;
+        change.puppet_in_room(&portal.id, user).commit()?;
         self.no_longer_uninvited(portal, user)?;
         // They may have rights on either side.
         self.members.looks.add(Look::Rights(portal.id.clone()));
@@ -260,7 +301,7 @@ impl Bridge {
 
     fn note_puppet_out(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
         let change = self.store.change();
-        change.puppet_not_in_room(&portal.rid, user).commit()?;
+        change.puppet_not_in_room(&portal.id, user).commit()?;
         self.no_longer_uninvited(portal, user)
     }
 
@@ -283,12 +324,12 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let user = &puppet.matrix_id;
         // Who is in a direct message is fixed.
-        if room_type(portal).is_none() || self.store.is_puppet_in_room(&portal.rid, user)? {
+        if room_type(portal).is_none() || self.store.is_puppet_in_room(&portal.id, user)? {
             return Ok(());
         }
         let key = (portal.rid.clone(), user.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
-        if self.store.is_puppet_in_room(&portal.rid, user)? {
+        if self.store.is_puppet_in_room(&portal.id, user)? {
             return Ok(());
         }
         let seat = self.seat(portal, user).await?;

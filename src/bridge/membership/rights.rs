@@ -198,7 +198,7 @@ impl Bridge {
                 // Who is not in the room has nothing of it; when they come they are
                 // looked at again.
                 match self.store.puppet(&user)? {
-                    Some(puppet) if self.store.is_puppet_in_room(&portal.rid, &user)? => {
+                    Some(puppet) if self.store.is_puppet_in_room(&portal.id, &user)? => {
                         (puppet.credentials.user_id, true)
                     }
                     _ => continue,
@@ -210,7 +210,7 @@ impl Bridge {
                 is_puppet,
             });
         }
-        for puppet in self.store.puppets_in_room(&portal.rid, usize::MAX)? {
+        for puppet in self.store.puppets_in_room(&portal.id, usize::MAX)? {
             if let Some(puppet) = self.store.puppet(&puppet)?
                 && there.muted.contains(&puppet.username)
             {

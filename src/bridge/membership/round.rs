@@ -170,7 +170,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let noted: BTreeSet<OwnedUserId> = self
             .store
-            .puppets_in_room(&portal.rid, usize::MAX)?
+            .puppets_in_room(&portal.id, usize::MAX)?
             .into_iter()
             .collect();
         let mut users = noted.clone();
@@ -195,6 +195,15 @@ impl Bridge {
             );
             let is_noted = noted.contains(&user);
             if is_there == is_here && is_here == is_noted {
+                continue;
+            }
+            // There because of another room of the channel.
+            let id = &portal.id;
+            if is_there
+                && !is_here
+                && !is_noted
+                && self.store.is_puppet_held_in(&portal.rid, Some(id), &user)?
+            {
                 continue;
             }
             // The bridge's account speaks for them: nobody is to be there.

@@ -114,7 +114,7 @@ impl Bridge {
             // Who is there already, or has left there or been kept out, needs none.
             if !matches!(membership, MembershipState::Join | MembershipState::Invite)
                 || here.iter().any(|(member, _)| *member == user)
-                || !self.store.is_puppet_in_room(&portal.rid, &user)?
+                || !self.store.is_puppet_in_room(&portal.id, &user)?
             {
                 continue;
             }

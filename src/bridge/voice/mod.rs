@@ -211,7 +211,7 @@ impl Bridge {
             Voice::Relay(_) => {
                 // Who came as a member stays one.
                 let puppet = self.store.puppet(user)?;
-                let is_in = self.store.is_puppet_in_room(&portal.rid, user)?;
+                let is_in = self.store.is_puppet_in_room(&portal.id, user)?;
                 puppet
                     .filter(|_| is_in)
                     .ok_or_else(|| Failure::Refused(NO_ACCOUNT.into()))

@@ -102,7 +102,7 @@ impl Bridge {
         if portal.plumbed
             || !self.is_private(portal)?
             || self.store.is_admitted(&portal.id, user)?
-            || self.store.is_puppet_in_room(&portal.rid, user)?
+            || self.store.is_puppet_in_room(&portal.id, user)?
         {
             return Ok(());
         }
@@ -148,7 +148,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let has_account = self.store.puppet(user)?.is_some()
             && (!self.is_relayed(portal, user)?
-                || self.store.is_puppet_in_room(&portal.rid, user)?);
+                || self.store.is_puppet_in_room(&portal.id, user)?);
         match has_account {
             true => Ok(()),
             false => refused(NO_ACCOUNT),

@@ -36,6 +36,7 @@ pub use files::{
 pub use markup::render;
 pub use person::shown_name;
 pub use rendered::{Channel, Directory, Person, Rendered};
+pub use safe::name as safe_name;
 pub use size::{LEAST_PIECE, bytes_in_json, fit, split_text};
 
 #[cfg(test)]

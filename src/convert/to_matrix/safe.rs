@@ -20,7 +20,7 @@ pub(in crate::convert) fn misleads(c: char) -> bool {
 /// A name as it may stand among other text, trimmed: without characters that
 /// mislead, and without an `@` or `#` that begins a word, which would make it look
 /// like a mention of somebody else. May come out empty.
-pub(super) fn name(raw: &str) -> String {
+pub fn name(raw: &str) -> String {
     let mut clean = String::with_capacity(raw.len());
     let mut in_word = false;
     for c in raw.chars().filter(|c| !misleads(*c)) {
