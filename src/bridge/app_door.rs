@@ -170,6 +170,11 @@ impl Bridge {
 
     /// What came of a command, in words.
     async fn work_call(self: &Arc<Self>, asked: &Asked) -> AppAnswer {
+        let caller = Who::account_id(&asked.user_id);
+        if self.pace(&caller, &asked.id) != Pace::Go {
+            // Each call is answered: the App waits for it.
+            return AppAnswer::TooMany(self.too_many_commands());
+        }
         let done = self
             .persevere(async |_| {
                 // A puppet's user has the door on Matrix.
@@ -205,17 +210,11 @@ impl Bridge {
                     event: None,
                     prefix: PREFIX,
                 };
-                if self.pace(&context) != Pace::Go {
-                    // Each call is answered: the App waits for it.
-                    return Ok(None);
-                }
-                let answer = self.commands.run(self, &context, asked.words.trim());
-                Ok(Some(answer.await?))
+                self.commands.run(self, &context, asked.words.trim()).await
             })
             .await;
         let answer = match done {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return AppAnswer::TooMany(self.too_many_commands()),
+            Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => {
                 tracing::error!(%failure, "a command failed");

@@ -9,6 +9,7 @@ use ruma::UserId;
 
 use super::context::{Context, Door, Who};
 use super::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::store::InboxEvent;
 
 /// What makes a message a command outside the bot's own rooms.
@@ -63,6 +64,9 @@ impl Bridge {
         event: &InboxEvent,
         words: &str,
     ) -> Result<(), Failure> {
+        let json: serde_json::Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let given_at = json.get("origin_server_ts").and_then(|at| at.as_i64());
+        let given_at = given_at.unwrap_or_else(now_ms);
         let is_in_portal = self.store.portal_of_room(&event.room_id)?.is_some();
         let needs_prefix = is_in_portal || !self.store.is_bot_room(&event.room_id)?;
         let context = Context {
@@ -74,7 +78,7 @@ impl Bridge {
             event: Some(event.event_id.clone()),
             prefix: if needs_prefix { PREFIX } else { "" },
         };
-        let answer = match self.carry_out(&context, words).await {
+        let answer = match self.carry_out(&context, words, given_at).await {
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => return Err(failure),

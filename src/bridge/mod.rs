@@ -88,7 +88,7 @@ use queues::Queues;
 pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
-pub use states::{BridgeState, PortalState};
+pub use states::{BridgeState, PortalState, one_line};
 pub use voice::RelayStatus;
 
 /// How long work under way may take to end when the bridge stops. What does not

@@ -248,7 +248,7 @@ impl Bridge {
                     event: None,
                     prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
-                match self.carry_out(&context, &asked.words).await {
+                match self.carry_out(&context, &asked.words, asked.at).await {
                     Ok(answer) => answer,
                     Err(Failure::Refused(why)) => why,
                     Err(failure) => return Err(failure),

@@ -5,6 +5,41 @@ use super::{Bridge, Failure};
 use crate::rocketchat::RocketUserId;
 use crate::store::{Portal, PortalKind, Puppet, StoreError};
 
+/// Longer names of people and rooms are cut where the bridge says them, in characters.
+const LONGEST_NAME: usize = 80;
+
+/// What somebody else wrote, as part of what the bridge says: on one line, without what
+/// would end a line or a piece of code or cannot be seen, and not all of what is long.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| !c.is_control() && *c != '`' && !is_invisible(*c))
+        .take(most + 1)
+        .collect();
+    if line.chars().count() > most {
+        line.pop();
+        line.push('…');
+    }
+    line.trim().to_owned()
+}
+
+/// Characters that are not seen, or that turn the direction of others around.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 /// How it goes with a portal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalState {
@@ -133,7 +168,7 @@ impl Bridge {
     fn is_in_by_records(&self, context: &Context, portal: &Portal) -> Result<bool, StoreError> {
         if let Some(user) = context.matrix_user() {
             return Ok(portal.kind.direct_users().any(|there| there == user)
-                || self.store.is_puppet_in_room(&portal.rid, user)?);
+                || self.store.is_puppet_in_room(&portal.id, user)?);
         }
         let Some(id) = context.rocket_user() else {
             return Ok(false);
@@ -208,16 +243,31 @@ impl Bridge {
             if self.config.is_ours(&found.user_id) {
                 continue;
             }
-            let name = found.display_name.unwrap_or_default();
+            let name = one_line(&found.display_name.unwrap_or_default(), LONGEST_NAME);
             lines.push(format!("`{}` {name}", found.user_id));
         }
         for found in intent.find_public_rooms(text, MOST_FOUND).await? {
-            let name = found.name.unwrap_or_default();
+            let name = one_line(&found.name.unwrap_or_default(), LONGEST_NAME);
             lines.push(format!(
                 "`{}` {name} ({} people)",
                 found.alias, found.members
             ));
         }
         Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn what_others_wrote_stays_on_its_line() {
+        assert_eq!(one_line("Alice B.", 20), "Alice B.");
+        assert_eq!(
+            one_line("x\n\nYour `account`\u{202e} is\u{2060}locked", 80),
+            "x  Your account islocked"
+        );
+        assert_eq!(one_line(&"ä".repeat(30), 4), "ääää…");
     }
 }

@@ -22,11 +22,23 @@ use std::sync::Arc;
 use ruma::UserId;
 
 use crate::bridge::{Bridge, CommandLine, Context, Failure, Reply};
+use crate::config::Config;
 use table::{Audit, COMMANDS, Command, Needs};
 
 /// All commands.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Commands;
+
+/// What the rules of the configuration name that is no command: it would rule nothing.
+pub fn unknown_in_rules(config: &Config) -> Option<String> {
+    let mut names = config.commands.rules.iter().flat_map(|rule| rule.names());
+    let unknown = names.find(|name| *name != "*" && table::named(name).is_none())?;
+    let known: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+    Some(format!(
+        "commands.rules: there is no command {unknown:?}; the commands are {}",
+        known.join(", ")
+    ))
+}
 
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {

@@ -33,6 +33,16 @@ async fn search(bridge: &Arc<Bridge>, context: &Context, text: &str) -> Result<S
             context.written("search carol")
         )));
     }
+    // Who is on this server is not for the whole federation.
+    if let Some(user) = context.matrix_user()
+        && user.server_name() != bridge.config().homeserver.server_name
+        && bridge.rule_for(context, "search") != Some(true)
+    {
+        return Err(Failure::Refused(format!(
+            "Only people of {} may search.",
+            bridge.config().homeserver.server_name
+        )));
+    }
     let found = match context.rocket_user() {
         Some(caller) => bridge.search_matrix(caller, text).await?,
         None => bridge.search_rocketchat(text).await?,

@@ -57,7 +57,7 @@ async fn status(bridge: &Arc<Bridge>, context: &Context) -> Result<String, Failu
         "\n{} channels and groups and {} direct messages are mirrored; {} Matrix events wait; {} messages were given up; {} rooms elsewhere are to be entered.\nRocket.Chat {}.",
         whole.rooms, whole.directs, whole.waiting, whole.given_up, whole.joins, whole.version
     );
-    for (_, entry) in bridge.store().audit().take(AUDIT_SHOWN) {
+    for (_, entry) in bridge.store().audit(false).take(AUDIT_SHOWN) {
         let _ = write!(
             text,
             "\n{}: {} {} ({:?}), by {}",

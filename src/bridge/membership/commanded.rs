@@ -168,7 +168,9 @@ impl Bridge {
         let room = &portal.room_id;
         // Who comes into a private group at a ghost's invitation has no right to: only the
         // bot's word counts there, which it gives for who may add people.
-        if portal.kind == PortalKind::Channel
+        // Who is in a room that was joined is for its own people: only a ghost's own right
+        // counts there.
+        if (portal.kind == PortalKind::Channel || portal.plumbed)
             && let Some(ghost) = self.store.ghost(caller)?
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
@@ -178,7 +180,7 @@ impl Bridge {
                 Err(error) => return Err(error.into()),
             }
         }
-        if !may_add {
+        if !may_add || portal.plumbed {
             return refused("You may not invite anybody into this room.");
         }
         match self.matrix.bot().invite(room, guest, None).await {

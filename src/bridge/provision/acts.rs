@@ -125,10 +125,12 @@ impl Bridge {
             }
             Act::EndPortal => return self.api_end(context, argument).await,
             Act::ListDeadLetters => {
+                let offset = number_in(&call.query, "offset", 0)?;
                 let letters = self.store.dead_letters();
                 let page: Vec<_> = letters
                     .iter()
-                    .take(MOST)
+                    .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+                    .take(limit_in(&call.query)?)
                     .map(|(number, letter)| shown_letter(*number, letter))
                     .collect();
                 json!({ "dead_letters": page, "total": letters.len() })
@@ -139,7 +141,7 @@ impl Bridge {
                 let before = number_in(&call.query, "before", u64::MAX)?;
                 let page: Vec<_> = self
                     .store
-                    .audit()
+                    .audit(call.query.get("refused").is_some_and(|yes| yes == "true"))
                     .filter(|(number, _)| *number < before)
                     .take(limit_in(&call.query)?)
                     .map(|(number, entry)| shown_entry(number, &entry))

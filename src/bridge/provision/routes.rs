@@ -61,6 +61,15 @@ const fn get(path: &'static str, act: Act, what: &'static str) -> Route {
     }
 }
 
+/// Which part of a list is asked for.
+const PAGE: &[(&str, &str)] = &[
+    ("offset", "how many are left out; 0 when absent"),
+    (
+        "limit",
+        "how many at the most; 100 when absent, 1000 at the most",
+    ),
+];
+
 /// All of them.
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -69,13 +78,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     get("status", Act::Status, "How it goes with the bridge"),
     Route {
-        query: &[
-            ("offset", "how many are left out; 0 when absent"),
-            (
-                "limit",
-                "how many at the most; 100 when absent, 1000 at the most",
-            ),
-        ],
+        query: PAGE,
         ..get("portals", Act::ListPortals, "What is mirrored with what")
     },
     Route {
@@ -105,11 +108,14 @@ pub(super) const ROUTES: &[Route] = &[
             "Ends that a channel or group is mirrored",
         )
     },
-    get(
-        "dead_letters",
-        Act::ListDeadLetters,
-        "What could not be delivered, without what was written",
-    ),
+    Route {
+        query: PAGE,
+        ..get(
+            "dead_letters",
+            Act::ListDeadLetters,
+            "What could not be delivered, without what was written",
+        )
+    },
     Route {
         method: "POST",
         argument: "number",
@@ -136,6 +142,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         query: &[
+            ("refused", "`true`: what was refused, and not what was done"),
             ("before", "only entries with a lower number"),
             (
                 "limit",
