@@ -330,7 +330,7 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
         .await?;
     let administrator = Desk::of(world.rocket_admin()).await?;
     let join = format!("join #lobby:{}", world.synapse.server_name());
-    administrator.ask(&join, "I am in #lobby").await?;
+    administrator.ask(&join, "I am in #").await?;
     bob.wait_for_members(&lobby, &[&bob.user_id, &bot]).await?;
     let setting = world
         .rocket_admin()
