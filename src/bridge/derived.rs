@@ -98,6 +98,12 @@ pub(super) fn ending_message_id(key: &Secret, portal: &PortalId, begun: i64) -> 
     rocket_id(keyed(key, "ending", &format!("{portal} {begun}")))
 }
 
+/// The id of the message that says something of a proposal to join two rooms. Nobody
+/// without the key knows it before it is there.
+pub(super) fn plumbing_id(key: &Secret, of: &str) -> RocketMessageId {
+    rocket_id(keyed(key, "plumbing", of))
+}
+
 /// The id of the profile that a name stands for (MSC4144).
 pub(super) fn profile_id(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])

@@ -40,6 +40,7 @@ mod mirrored_rooms;
 mod openings;
 mod pace;
 mod perseverance;
+mod plumbing;
 mod portals;
 mod power;
 mod provision;
@@ -84,6 +85,7 @@ use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
 pub use membership::Removal;
+pub use plumbing::Wishes;
 use queues::Queues;
 pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
@@ -169,6 +171,7 @@ pub struct Bridge {
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: openings::Unmirrored,
+    plumbing: plumbing::Plumbing,
     rounds: endings::Rounds,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
@@ -287,6 +290,7 @@ impl Bridge {
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: openings::Unmirrored::default(),
+                plumbing: plumbing::Plumbing::new(),
                 rounds: endings::Rounds::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
@@ -325,6 +329,7 @@ impl Bridge {
         self.take_up_asked();
         self.watch_for_ends();
         self.take_up_endings();
+        self.look_after_proposals();
         self.take_up_looking_for_users();
         tokio::spawn(Arc::clone(self).forget_now_and_then());
     }

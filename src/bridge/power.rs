@@ -134,12 +134,15 @@ impl PowerLevels {
         self.level_of(user) >= needed.unwrap_or_else(|| self.level("state_default"))
     }
 
+    /// The level that sending events of that type needs, which are no state.
+    pub(super) fn needed_to_send(&self, kind: &str) -> i64 {
+        let named = self.event_level(kind);
+        named.unwrap_or_else(|| self.level("events_default"))
+    }
+
     /// Whether somebody may send events of that type, which are no state.
     pub(super) fn may_send(&self, user: &UserId, kind: &str) -> bool {
-        let events = self.content.get("events");
-        let needed = Self::number(events.and_then(|events| events.get(kind)))
-            .or_else(|| Self::number(self.content.get("events_default")));
-        self.level_of(user) >= needed.unwrap_or(0)
+        self.level_of(user) >= self.needed_to_send(kind)
     }
 
     /// Whether somebody may call everybody in the room.
@@ -211,30 +214,28 @@ impl Bridge {
         self.power_levels_in(&reader, &portal.room_id).await
     }
 
-    /// The rights in a room, as `reader`, who is in it, sees them now.
+    /// The rights in a room that `reader` is in, as they are now.
     pub(super) async fn power_levels_in(
         &self,
         reader: &Intent,
         room: &RoomId,
     ) -> Result<PowerLevels, Failure> {
         let content = reader.state(room, POWER_LEVELS, "").await?;
-        // From version 12 on a room is named after the event that made it.
-        let creators = match room.as_str().strip_prefix('!') {
-            Some(hash) if !hash.contains(':') => match EventId::parse(format!("${hash}")) {
-                Ok(id) => reader
-                    .event(room, &id)
-                    .await?
-                    .map_or_else(Vec::new, |event| {
-                        let more = event.content.get("additional_creators");
-                        let more = more.and_then(Value::as_array).into_iter().flatten();
-                        more.filter_map(|user| UserId::parse(user.as_str()?).ok())
-                            .chain(std::iter::once(event.sender.clone()))
-                            .collect()
-                    }),
-                Err(_) => Vec::new(),
-            },
-            _ => Vec::new(),
+        // From version 12 on a room is named after the event that made it. That is read as
+        // a state: of a room elsewhere homeservers do not show it as an event.
+        let is_above_all = (room.as_str().strip_prefix('!'))
+            .is_some_and(|hash| !hash.contains(':') && EventId::parse(format!("${hash}")).is_ok());
+        let create = match is_above_all {
+            true => reader.state_event(room, "m.room.create", "").await?,
+            false => None,
         };
+        let creators = create.map_or_else(Vec::new, |event| {
+            let more = event.content.get("additional_creators");
+            let more = more.and_then(Value::as_array).into_iter().flatten();
+            more.filter_map(|user| UserId::parse(user.as_str()?).ok())
+                .chain(std::iter::once(event.sender.clone()))
+                .collect()
+        });
         Ok(PowerLevels {
             content: content.unwrap_or_default(),
             creators,

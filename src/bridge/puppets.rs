@@ -46,6 +46,7 @@ impl Bridge {
         // the echo for the words of somebody on Rocket.Chat.
         self.store.flushed().await?;
         self.compare_when_first_active(user);
+        self.voices.account_is_there(user);
         tracing::info!(puppet = puppet.username, "a puppet is there");
         Ok(puppet)
     }
@@ -206,7 +207,11 @@ impl Bridge {
                 "its account was deleted; another one is made"
             );
             self.store.forget_rooms_of_puppet(&puppet.matrix_id)?;
-            self.make_puppet(&puppet.matrix_id).await?;
+            let made = self.make_puppet(&puppet.matrix_id).await;
+            if made.as_ref().is_err_and(is_no_seat) {
+                self.voices.account_is_gone(&puppet.matrix_id);
+            }
+            made?;
             // What was to be done is begun anew: the new one is in no room yet.
             return Err(Failure::NotYet("a new account on Rocket.Chat"));
         };

@@ -151,7 +151,9 @@ fn under_way(bridge: &Bridge) -> String {
 }
 
 /// The room in a command, and the servers that are named to help.
-fn target_in(words: &str) -> Result<(OwnedRoomOrAliasId, Vec<OwnedServerName>), Failure> {
+pub(super) fn target_in(
+    words: &str,
+) -> Result<(OwnedRoomOrAliasId, Vec<OwnedServerName>), Failure> {
     let mut words = words.split_whitespace();
     let first = words
         .next()

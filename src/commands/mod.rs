@@ -9,6 +9,7 @@ mod join;
 mod list;
 mod moderation;
 mod people;
+mod plumbing;
 mod relay;
 mod resend;
 mod search;

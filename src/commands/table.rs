@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    bridge, dm, help, join, list, moderation, relay, resend, search, status, unbridge, whoami,
+    bridge, dm, help, join, list, moderation, plumbing, relay, resend, search, status, unbridge,
+    whoami,
 };
 use crate::bridge::{Bridge, Context, Reply, Who};
 
@@ -56,7 +57,6 @@ pub(super) enum Needs {
 pub(super) enum Audit {
     /// Nothing: it changes nothing.
     Nothing,
-    #[allow(dead_code, reason = "for those that come with a code")]
     /// And not what stood behind it, which may be a secret.
     NotWords,
     /// And, in the store, what stood behind it.
@@ -78,6 +78,8 @@ pub(super) const COMMANDS: &[Command] = &[
     moderation::BAN,
     moderation::UNBAN,
     bridge::BRIDGE,
+    plumbing::APPROVE,
+    plumbing::REJECT,
     unbridge::UNBRIDGE,
     list::LIST,
     join::JOIN,

@@ -32,6 +32,12 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
     let portal = bridge
         .unbridge(context, (!name.is_empty()).then_some(name))
         .await?;
+    if portal.plumbed {
+        return Ok(format!(
+            "{} and {} are no longer joined. What was written before this arrives; then the bridge takes out what it has put into both rooms, and leaves everything else as it is.",
+            portal.room_id, portal.name
+        ));
+    }
     let mut answer = format!(
         "{} is no longer mirrored. What was written before this arrives; then the bridge takes its people and itself out of both rooms.",
         portal.name

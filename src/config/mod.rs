@@ -130,6 +130,8 @@ pub struct BridgeOptions {
     pub publish: bool,
     /// From which delay on a late message says when it was written.
     pub late_after: std::time::Duration,
+    /// How long a proposal to join rooms that exist waits for an answer.
+    pub proposals_hold: std::time::Duration,
     /// Who speaks on Rocket.Chat through the bridge's own account.
     pub relay: Relaying,
     /// Where it is shown that somebody of the other side is typing.
@@ -337,6 +339,7 @@ struct BridgeSection {
     join_all_up_to: u64,
     publish: bool,
     late_after_seconds: u64,
+    proposals_hold_seconds: u64,
     relay: Relaying,
     typing: Direction,
     presence: Direction,
@@ -353,6 +356,7 @@ impl Default for BridgeSection {
             join_all_up_to: 100,
             publish: false,
             late_after_seconds: 600,
+            proposals_hold_seconds: 72 * 3600,
             relay: Relaying::NoSeat,
             typing: Direction::Both,
             presence: Direction::Off,
@@ -625,6 +629,7 @@ fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
         join_all_up_to: section.join_all_up_to,
         publish: section.publish,
         late_after: std::time::Duration::from_secs(section.late_after_seconds),
+        proposals_hold: std::time::Duration::from_secs(section.proposals_hold_seconds),
         relay: section.relay,
         typing: section.typing,
         presence: section.presence,

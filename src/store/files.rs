@@ -152,6 +152,21 @@ impl Store {
         })
     }
 
+    /// Notes that another account posts a file: the one that was to do it is no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn file_post_by(
+        &self,
+        post: FilePost,
+        account: &RocketUserId,
+    ) -> Result<FilePost, StoreError> {
+        self.amend_file_post(post, |post| {
+            post.puppet = account.clone();
+            post.draft.posted_by = Some(account.clone());
+        })
+    }
+
     fn amend_file_post(
         &self,
         post: FilePost,

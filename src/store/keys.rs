@@ -474,6 +474,22 @@ pub(super) fn bot_room(room: &RoomId) -> Key {
     key(b'b', &[room.as_str()])
 }
 
+/// That somebody proposes to join two rooms.
+pub(super) fn proposal(room: &RoomId, rid: &RocketRoomId) -> Key {
+    key(b'~', &[room.as_str(), rid.as_str()])
+}
+
+/// All of them.
+pub(super) const PROPOSALS: &[u8] = b"~";
+
+/// That a proposal to join two rooms was declined.
+pub(super) fn declined(room: &RoomId, rid: &RocketRoomId) -> Key {
+    key(b'^', &[room.as_str(), rid.as_str()])
+}
+
+/// All of them.
+pub(super) const DECLINED: &[u8] = b"^";
+
 #[cfg(test)]
 mod tests {
     use super::*;

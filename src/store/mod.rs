@@ -21,6 +21,7 @@ mod leftovers;
 mod marked;
 mod members;
 mod messages;
+mod plumbing;
 mod portal_id;
 mod records;
 mod relay;
@@ -43,6 +44,7 @@ pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
 pub use members::{Ban, RoomRights, Stand, Standing};
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
 pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,

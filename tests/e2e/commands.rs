@@ -151,7 +151,7 @@ async fn a_command_that_cannot_be_done_is_answered_with_why() -> Result<()> {
     desk.ask(&format!("dm {}", many.join(" ")), "at most 8 people")
         .await?;
     desk.ask("dn @a:b", "did you mean").await?;
-    desk.ask("bridge general", "for people on Matrix").await?;
+    desk.ask("bridge general", "Which of your rooms").await?;
     assert!(
         carol.find_user(&world.puppet("nobody")).await?.is_none(),
         "nobody got an account by it"

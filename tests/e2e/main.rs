@@ -37,6 +37,7 @@ mod look_ups;
 mod membership;
 mod mentions;
 mod mirrored_rooms;
+mod plumbing;
 mod provisioning;
 mod reactions;
 mod relay;

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
+use crate::membership::{id_of, wait_for_level, wait_for_member, wait_for_membership};
 use crate::{BRIDGE, General, general_in, in_general};
 
 /// As Rocket.Chat says that its licence allows no more users.
@@ -68,6 +69,18 @@ async fn relayed_people_say_everything_under_their_name() -> Result<()> {
     alice.set_avatar(&mxc).await?;
     alice.set_display_name("Ali\u{202e}ce @admin").await?;
     let name = format!("Alice admin ({})", world.user_id("alice"));
+    // Synapse carries a new profile into the rooms in its own time.
+    world
+        .eventually("her new profile in the room", async || {
+            let member = alice
+                .state_content(&room, "m.room.member", &alice.user_id)
+                .await?
+                .context("she is not in the room")?;
+            let has_both = member["avatar_url"] == mxc.as_str()
+                && member["displayname"] == "Ali\u{202e}ce @admin";
+            Ok(has_both.then_some(()))
+        })
+        .await?;
 
     alice.send_text(&room, "hello").await?;
     let hello = wait_for_words_of(&carol, &channel, &name, "hello").await?;
@@ -134,6 +147,26 @@ async fn relayed_people_say_everything_under_their_name() -> Result<()> {
     ensure!(posted.text == "about this file", "{:?}", posted.document);
     ensure!(posted.document["alias"] == name.as_str());
     ensure!(posted.username == World::ROCKET_BOT);
+
+    // A file that is posted and not noted when the bridge is killed, and from then on she
+    // has an account: there is one, and it is still hers to take away.
+    let late = Rule::on("/api/v1/rooms.mediaConfirm")
+        .answer_after_delay(60_000)
+        .times(1);
+    world.rocketchat.control().add_rule(late).await?;
+    let song = Sample::wav(3).named("song.wav");
+    let event = alice.send_captioned(&room, &song, "a song").await?;
+    let first = carol.wait_for_text(&channel, "a song").await?;
+    world.bridge.kill().await?;
+    configure(&world, "never")?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    alice.send_text(&room, "with an account").await?;
+    let own = carol.wait_for_text(&channel, "with an account").await?;
+    ensure!(own.username == world.puppet("alice"), "{:?}", own.document);
+    ensure!(count_of(&carol, &channel, "a song").await? == 1);
+    alice.redact(&room, &event).await?;
+    carol.wait_until_gone(&channel, &first.id).await?;
 
     // What is written on Rocket.Chat comes to her, and nothing of her own comes back.
     carol.send(&channel, "the last word").await?;
@@ -386,6 +419,19 @@ async fn without_a_seat_nothing_is_lost_and_with_one_people_get_their_account() 
     ensure!(edited.username == World::ROCKET_BOT);
     alice.redact(&room, &event).await?;
     carol.wait_until_gone(&channel, &first).await?;
+
+    // Her account is deleted, and there is no seat for another.
+    let full = Rule::on("/api/v1/users.create")
+        .username(World::ROCKET_BOT)
+        .status_with(400, json!({}), NO_SEAT);
+    control.add_rule(full).await?;
+    let id = id_of(&carol, &puppet).await?;
+    world
+        .rocket_admin()
+        .post("users.delete", json!({ "userId": id }))
+        .await?;
+    alice.send_text(&room, "without it again").await?;
+    wait_for_words_of(&carol, &channel, &name, "without it again").await?;
     Ok(())
 }
 
@@ -507,5 +553,139 @@ async fn without_the_right_to_other_names_the_name_stands_in_the_text() -> Resul
             message.id == said.id && named(message, "another line")
         })
         .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_room_is_switched_over_and_back_by_who_may_change_it() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let boss = world.matrix_user("admin").await?;
+    boss.join(&room).await?;
+    let (puppet, bot) = (world.puppet("alice"), World::ROCKET_BOT);
+    wait_for_member(&world, &carol, &channel, &puppet, true).await?;
+    let said_by = async |who: &MatrixUser, text: &str| -> Result<String> {
+        who.send_text(&room, text).await?;
+        Ok(carol.wait_for_text(&channel, text).await?.username)
+    };
+    ensure!(said_by(&alice, "as herself").await? == puppet);
+
+    // Not everybody may.
+    alice.send_text(&room, "!rc relay on").await?;
+    wait_for_notice(&alice, &room, "That is for administrators").await?;
+    alice.send_text(&room, "!rc relay sideways").await?;
+    wait_for_notice(&alice, &room, "`!rc relay on`").await?;
+    ensure!(said_by(&alice, "still as herself").await? == puppet);
+
+    boss.send_text(&room, "!rc relay on").await?;
+    wait_for_notice(&boss, &room, "So it was set for this room").await?;
+    ensure!(said_by(&alice, "relayed").await? == bot);
+    // Who comes now gets no account, and who has one stays a member with it.
+    let bob = world.matrix_user("bob").await?;
+    bob.join(&room).await?;
+    ensure!(said_by(&bob, "new here").await? == bot);
+    ensure!(carol.find_user(&world.puppet("bob")).await?.is_none());
+    wait_for_member(&world, &carol, &channel, &puppet, true).await?;
+
+    // What was done to the account holds for its owner.
+    world.bridge.kill().await?;
+    let admin = world.rocket_admin();
+    admin.set_muted(&channel, &puppet, true).await?;
+    alice.send_text(&room, "although muted").await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    wait_for_notice(&alice, &room, "You are muted").await?;
+    ensure!(count_of(&carol, &channel, "although muted").await? == 0);
+    admin.set_muted(&channel, &puppet, false).await?;
+
+    // From Rocket.Chat one sees how it is, and may not change it either.
+    let desk = carol.open_dm(bot).await?;
+    carol.send(&channel, "!matrix relay status").await?;
+    carol
+        .wait_for_message(&desk, "how it is", |message| {
+            message.text.contains("So it was set for this room")
+        })
+        .await?;
+    carol.send(&channel, "!matrix relay off").await?;
+    carol
+        .wait_for_message(&desk, "a refusal", |message| {
+            message.text.contains("That is for administrators")
+        })
+        .await?;
+
+    boss.send_text(&room, "!rc relay off").await?;
+    wait_for_notice(
+        &boss,
+        &room,
+        "with an account of their own on Rocket.Chat; who gets none",
+    )
+    .await?;
+    ensure!(said_by(&bob, "as myself").await? == world.puppet("bob"));
+    wait_for_member(&world, &carol, &channel, &world.puppet("bob"), true).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_private_group_is_entered_without_an_account_only_by_right() -> Result<()> {
+    let General { world, carol, .. } = in_general().await?;
+    let group = carol
+        .create_group("inner", &[&world.rocket_bot.username])
+        .await?;
+    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
+    carol.post("groups.addModerator", body).await?;
+    let boss = world.matrix_user("admin").await?;
+    let bot = world.user_id("rocketchatbot");
+    let office = boss.create_direct(&[&bot]).await?;
+    boss.wait_for_members(&office, &[&boss.user_id, &bot])
+        .await?;
+    boss.send_text(&office, "bridge inner").await?;
+    let invite = boss
+        .wait_for_invite("the group", |invite| invite.sender == bot)
+        .await?;
+    let inner = boss.join(&invite.room_id).await?;
+    let bosses = world.puppet("admin");
+    wait_for_member(&world, &carol, &group, &bosses, true).await?;
+    let body = json!({ "roomId": group, "userId": id_of(&carol, &bosses).await? });
+    carol.post("groups.addModerator", body).await?;
+    wait_for_level(&world, &boss, &inner, &boss.user_id, Some(50)).await?;
+    boss.send_text(&inner, "!rc relay on").await?;
+    wait_for_notice(&boss, &inner, "So it was set for this room").await?;
+
+    // Invited by who may.
+    let eve = world.matrix_user("eve").await?;
+    boss.invite(&inner, &eve.user_id).await?;
+    eve.join(&inner).await?;
+    eve.send_text(&inner, "thank you").await?;
+    let said = carol.wait_for_text(&group, "thank you").await?;
+    ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
+    let members = carol.group_members(&group).await?;
+    ensure!(!members.contains(&world.puppet("eve")), "{members:?}");
+
+    // By who may not: although the Matrix room would let them.
+    let bots = world.matrix_bot()?;
+    let mut levels = bots
+        .state_content(&inner, "m.room.power_levels", "")
+        .await?
+        .context("no power levels")?;
+    levels["invite"] = json!(0);
+    bots.send_state(&inner, "m.room.power_levels", "", levels)
+        .await?;
+    let frank = world.matrix_user("frank").await?;
+    eve.invite(&inner, &frank.user_id).await?;
+    wait_for_membership(&boss, &inner, &frank.user_id, "leave").await?;
+    wait_for_notice(&boss, &inner, "is taken back").await?;
+
+    // With accounts again she is where she was by right.
+    boss.send_text(&inner, "!rc relay off").await?;
+    wait_for_notice(&boss, &inner, "who gets none is not heard").await?;
+    eve.send_text(&inner, "as myself").await?;
+    let said = carol.wait_for_text(&group, "as myself").await?;
+    ensure!(said.username == world.puppet("eve"), "{:?}", said.document);
+    wait_for_member(&world, &carol, &group, &world.puppet("eve"), true).await?;
     Ok(())
 }

@@ -69,6 +69,8 @@ impl Bridge {
         tracing::info!(%rid, room = %portal.room_id, name = portal.name, ?reason, "a portal ends");
         let remembered = match (&reason, &portal.kind) {
             (_, PortalKind::Direct { .. }) => None,
+            // Nobody's configuration or invitation brings it back.
+            _ if portal.plumbed => None,
             (Reason::Unbridged { by }, _) => Some(by.clone()),
             // Whoever removed the room does not want it made anew at the next start.
             (Reason::RoomLost, _) => Some(self.config.appservice.bot.to_string()),

@@ -38,8 +38,11 @@ impl Bridge {
                 .await?;
         }
         if !is_direct(portal) {
-            self.as_far_as_possible("taken out of the directory", || self.unlist(portal))
-                .await?;
+            // Where a room that existed before is found is its own people's.
+            if !portal.plumbed {
+                self.as_far_as_possible("taken out of the directory", || self.unlist(portal))
+                    .await?;
+            }
             if is_there_on_rocketchat(ending) {
                 self.puppets_leave(ending).await?;
             }
@@ -307,7 +310,7 @@ impl Bridge {
         let room = &portal.room_id;
         let why = words::leaving(&ending.reason);
         let ghosts = self.persevere(|_| self.ghosts_there(ending)).await?;
-        if is_there_on_matrix(ending) && !is_direct(portal) {
+        if is_there_on_matrix(ending) && !is_direct(portal) && !portal.plumbed {
             self.as_far_as_possible("freed of the rights of ghosts", || {
                 self.take_rights_of_ghosts(portal)
             })

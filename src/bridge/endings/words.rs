@@ -22,6 +22,11 @@ pub(super) fn leaving(reason: &Reason) -> &'static str {
 pub(super) fn on_matrix(ending: &Ending) -> String {
     let name = &ending.portal.name;
     match &ending.reason {
+        Reason::Unbridged { by } if ending.portal.plumbed => format!(
+            "This room is no longer joined with {name} on Rocket.Chat: {by} has ended it. The \
+             users who stand for people of Rocket.Chat leave; everything else stays as it is. \
+             What is written here from now on stays here."
+        ),
         Reason::Unbridged { by } => format!(
             "This room is no longer connected with {name} on Rocket.Chat: {by} has ended it. \
              What is written here from now on stays here. `bridge {name}`, given to the bridge \
@@ -57,6 +62,13 @@ pub(super) fn on_matrix(ending: &Ending) -> String {
 /// told there.
 pub(super) fn on_rocketchat(ending: &Ending) -> Option<String> {
     match &ending.reason {
+        Reason::Unbridged { by } if ending.portal.plumbed => Some(format!(
+            "This room is no longer joined with {} on Matrix: {} has ended it. People of that \
+             room leave; everything else stays as it is. What is written here from now on stays \
+             here.",
+            plain(ending.portal.room_id.as_str()),
+            plain(by.as_str())
+        )),
         Reason::Unbridged { by } => Some(format!(
             "This channel is no longer connected with Matrix: {} has ended it there. People of \
              Matrix leave, and what is written here from now on stays here.",

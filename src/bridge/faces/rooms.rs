@@ -1,5 +1,5 @@
 //! Pictures of channels and groups, both ways. Direct messages have none: the face of
-//! the other person serves.
+//! the other person serves. Rooms that existed on both sides keep theirs.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Bridge {
         event: &InboxEvent,
         url: Option<String>,
     ) -> Result<(), StoreError> {
-        if matches!(portal.kind, PortalKind::Direct { .. }) {
+        if portal.plumbed || matches!(portal.kind, PortalKind::Direct { .. }) {
             return Ok(());
         }
         let wish = PictureWish {
@@ -123,7 +123,7 @@ impl Bridge {
         let Some(portal) = self.store.portal(id)? else {
             return Ok(());
         };
-        if matches!(portal.kind, PortalKind::Direct { .. }) {
+        if portal.plumbed || matches!(portal.kind, PortalKind::Direct { .. }) {
             return Ok(());
         }
         if let Some(wish) = self.store.room_picture(id)?.wish {

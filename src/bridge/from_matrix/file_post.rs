@@ -82,6 +82,12 @@ impl Bridge {
             // An edit stands for the message, which never arrived.
             begun = Some(self.store.other_file(post, file.mxc)?);
         }
+        if let Some(post) =
+            begun.take_if(|post| post.posted.is_none() && post.puppet != *voice.account())
+        {
+            // Nothing that another posts would be taken for it.
+            begun = Some(self.store.file_post_by(post, voice.account())?);
+        }
         let is_begun = begun.is_some();
         if !is_begun && attempt.is_repeat() && self.is_redacted(portal, event).await? {
             tracing::info!(event = %event.event_id, "redacted before its file was on Rocket.Chat");
@@ -132,6 +138,7 @@ impl Bridge {
             instead: None,
             tell: None,
         });
+        let by = post.puppet.clone();
         self.come_in(portal, &voice).await?;
         let got = match self.carry(&carried, post.clone(), &pieces[0]).await {
             // The puppet may not call everybody here: the words are what counts.
@@ -145,7 +152,6 @@ impl Bridge {
             }
             outcome => outcome?,
         };
-        let by = voice.account().clone();
         let (posted, media) = match got {
             Got::Deleted => return Ok(Done::default()),
             Got::InWords { words, tell } => {

@@ -3,7 +3,7 @@
 use ruma::EventId;
 
 use super::message::Posted;
-use crate::bridge::voice::{Shown, Voice};
+use crate::bridge::voice::{Shown, Voice, is_no_seat};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::rest::{OutgoingMessage, Sent};
@@ -157,6 +157,11 @@ impl Bridge {
         portal: &Portal,
         failure: Failure,
     ) -> Result<Failure, Failure> {
+        let bot = &self.config.appservice.bot;
+        if is_no_seat(&failure) && self.can_be_relayed(&portal.room_id, bot)? {
+            // Their account was deleted: the bridge's speaks for them, where it may.
+            return Ok(Failure::NotYet("an account to speak with"));
+        }
         let Failure::RocketChat(error) = &failure else {
             return Ok(failure);
         };

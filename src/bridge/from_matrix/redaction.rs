@@ -139,9 +139,12 @@ impl Bridge {
             .amend_message(&known.portal_id(), &known.id, |stored| {
                 stored.deleted = true
             })?;
-        let deleted = match portal.plumbed && !is_own {
+        // What the bridge's account posted is the words of this Matrix room, over which its
+        // moderators decide.
+        let is_relayed = known.origin == Origin::Matrix && self.voice_of(known).await?.is_relay();
+        let deleted = match portal.plumbed && !is_own && !is_relayed {
             // Whoever may delete in one of two rooms that existed may not thereby in both.
-            true => self.delete_with_own_rights(event, known).await,
+            true => self.delete_with_own_rights(portal, event, known).await,
             false => self.delete_pieces(portal, known, is_own).await,
         };
         if deleted.as_ref().is_err_and(Failure::is_permanent) {
@@ -181,10 +184,11 @@ impl Bridge {
     /// Deletes somebody else's message on Rocket.Chat with the rights of who redacted it.
     async fn delete_with_own_rights(
         &self,
+        portal: &Portal,
         event: &InboxEvent,
         known: &Message,
     ) -> Result<(), Failure> {
-        let puppet = self.puppet_of(&event.sender).await?;
+        let puppet = self.account_in(portal, &event.sender).await?;
         for id in known.rocket_ids() {
             self.as_puppet(&puppet, |session| async move {
                 session.delete_message(&known.rid, id, false).await

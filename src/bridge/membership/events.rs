@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use ruma::UserId;
+use ruma::{RoomId, UserId};
 use serde_json::Value;
 
 use super::{Why, refusal, room_type};
 use crate::bridge::{Bridge, Failure};
 use crate::rocketchat::documents::UserRef;
 use crate::store::{InboxEvent, Portal, PortalKind};
+
+/// What the bot says in a room into which it was invited among others.
+const IN_A_SHARED_ROOM: &str = "I am the bridge to Rocket.Chat. Whoever administers this room can have it joined with a channel there: `!rc bridge <channel>`. `!rc help` says what else I do.";
+
+/// The same, where nobody could give it a command.
+const ENCRYPTED: &str = "I am the bridge to Rocket.Chat. This room is encrypted, and I cannot read encrypted messages: it cannot be joined with a channel there.";
 
 impl Bridge {
     pub(in crate::bridge) async fn on_membership(
@@ -87,6 +93,14 @@ impl Bridge {
                     .commit()?;
                 self.on_put_out(event, &member).await
             }
+            // What people say to each other is no command.
+            Some("join") if self.store.is_bot_room(&event.room_id)? => {
+                if !self.is_for_one(&event.room_id).await? {
+                    let change = self.store.change();
+                    change.bot_room(&event.room_id, false).commit()?;
+                }
+                Ok(())
+            }
             Some("leave" | "ban") => {
                 // Asked again at the next message from the other side.
                 self.person_left(&event.room_id);
@@ -114,13 +128,29 @@ impl Bridge {
         if self.store.portal_of_room(&event.room_id)?.is_some() {
             return Ok(());
         }
+        let is_for_one = self.is_for_one(&event.room_id).await?;
         self.store
             .change()
-            .bot_room(&event.room_id, true)
+            .bot_room(&event.room_id, is_for_one)
             .commit()?;
+        if !is_for_one {
+            let encryption = bot.state(&event.room_id, "m.room.encryption", "").await?;
+            let text = match encryption {
+                Some(_) => ENCRYPTED,
+                None => IN_A_SHARED_ROOM,
+            };
+            return self
+                .say(&bot, &event.room_id, &event.event_id, "greeting", text)
+                .await;
+        }
         let text = self.commands.greeting(self, &event.sender);
         self.say(&bot, &event.room_id, &event.event_id, "greeting", &text)
             .await
+    }
+
+    /// Whether nobody but the bot and one other is in a room.
+    async fn is_for_one(&self, room: &RoomId) -> Result<bool, Failure> {
+        Ok(self.matrix.bot().joined_members(room).await?.len() <= 2)
     }
 
     /// Somebody comes into or leaves the room of a channel or group, or is invited,
@@ -143,7 +173,7 @@ impl Bridge {
                     _ => Ok(()),
                 }
             }
-            (false, "invite") if portal.kind == PortalKind::Group => {
+            (false, "invite") if portal.kind == PortalKind::Group && !portal.plumbed => {
                 self.on_person_invited(portal, event, member).await
             }
             (false, "join" | "leave" | "ban") => {

@@ -164,9 +164,19 @@ impl Bridge {
         let room = &portal.room_id;
         let is_ban = event.content.get("membership").and_then(|m| m.as_str()) == Some("ban");
         if is_ban {
-            match bot.unban(room, &ghost.user_id, Some(&why)).await {
-                Err(error) if error.is_forbidden() => {
-                    tracing::warn!(%room, %error, "the bot may not end a ban");
+            // In a room that existed before, who may stay is for its own people.
+            let unbanned = match portal.plumbed {
+                true => Ok(false),
+                false => match bot.unban(room, &ghost.user_id, Some(&why)).await {
+                    Err(error) if error.is_forbidden() => {
+                        tracing::warn!(%room, %error, "the bot may not end a ban");
+                        Ok(false)
+                    }
+                    outcome => outcome.map(|()| true),
+                },
+            };
+            match unbanned {
+                Ok(false) => {
                     let text = format!(
                         "{} is still in this room on Rocket.Chat. {why} Their messages no longer reach Matrix.",
                         ghost.username
@@ -177,7 +187,7 @@ impl Bridge {
                         .await;
                 }
                 outcome => outcome?,
-            }
+            };
             self.store
                 .amend_standing(&portal.id, id, |standing| standing.ban = None)?;
         }

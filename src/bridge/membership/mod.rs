@@ -16,6 +16,7 @@
 //! * [`along`]: who cannot be removed and would read along.
 //! * [`authors`]: who did something on Matrix.
 //! * [`lacking`]: what the bridge has not the power for.
+//! * [`plumbed`]: what is different in rooms that existed on both sides.
 //! * [`permissions`]: what roles may do on Rocket.Chat.
 //! * [`round`]: comparing everything.
 
@@ -28,6 +29,7 @@ mod joins;
 mod lacking;
 mod news;
 mod permissions;
+mod plumbed;
 mod puppets;
 mod rights;
 mod round;

@@ -52,6 +52,14 @@ impl Bridge {
             let change = self.store.change();
             change.not_admitted(&portal.id, user).commit()?;
         }
+        if portal.plumbed
+            && matches!(seat.membership(), "join" | "invite")
+            && !is_member
+            && was_member
+        {
+            let Some(puppet) = puppet else { return Ok(()) };
+            return self.removed_from_plumbed(portal, &puppet, &seat, why).await;
+        }
         match (seat.membership(), is_member, was_member) {
             ("join" | "invite", true, true) => self.no_longer_staying(
                 portal,
@@ -281,7 +289,7 @@ impl Bridge {
     }
 
     /// Whether a puppet's account is there: who lost it with that was not removed.
-    async fn has_account(&self, puppet: Option<&Puppet>) -> Result<bool, Failure> {
+    pub(super) async fn has_account(&self, puppet: Option<&Puppet>) -> Result<bool, Failure> {
         let Some(puppet) = puppet else {
             return Ok(false);
         };
@@ -299,7 +307,7 @@ impl Bridge {
         Ok(())
     }
 
-    fn note_puppet_out(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
+    pub(super) fn note_puppet_out(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
         let change = self.store.change();
         change.puppet_not_in_room(&portal.id, user).commit()?;
         self.no_longer_uninvited(portal, user)
@@ -351,8 +359,9 @@ impl Bridge {
             Err(failure) => refusal(failure)?,
         };
         tracing::info!(rid = %portal.rid, %user, "Rocket.Chat does not let them in");
+        // Who may be in a room that existed before is for its own people.
         let reason = format!("You cannot be in this room. {why}");
-        if self.kick_by_bot(portal, user, &reason).await? {
+        if !portal.plumbed && self.kick_by_bot(portal, user, &reason).await? {
             return Ok(());
         }
         let Some(event) = &seat.event else {
@@ -370,7 +379,12 @@ impl Bridge {
     }
 
     /// Brings a puppet in, with its own rights or those of who invited its user.
-    async fn admit(&self, portal: &Portal, user: &UserId, seat: &Seat) -> Result<(), Failure> {
+    pub(super) async fn admit(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        seat: &Seat,
+    ) -> Result<(), Failure> {
         let puppet = match self.voice_in(portal, user).await? {
             Voice::Puppet(puppet) => puppet,
             // Nobody is to be seen there, and nothing is said of it: their words tell.
@@ -402,8 +416,9 @@ impl Bridge {
         seat: &Seat,
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
-        if self.store.is_admitted(&portal.id, user)? {
-            // They were let in by right when they had no account.
+        // They were let in by right when they had no account; or whoever owns the group
+        // agreed that people of the Matrix room take part.
+        if portal.plumbed || self.store.is_admitted(&portal.id, user)? {
             rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
             return Ok(());
         }
@@ -479,6 +494,10 @@ impl Bridge {
         why: Why<'_>,
     ) -> Result<(), Failure> {
         let room = &portal.room_id;
+        // That two rooms are joined brings nobody from one into the other.
+        if portal.plumbed && matches!(why, Why::Look) {
+            return Ok(());
+        }
         if let Some(by) = why.by()
             && let Some(ghost) = self.store.ghost(&by.id)?
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
@@ -489,6 +508,14 @@ impl Bridge {
                 Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        if portal.plumbed {
+            let failure = Failure::Refused(
+                "Who added me has no right to invite people into the room on Matrix that this \
+                 one is joined with."
+                    .into(),
+            );
+            return self.say_uninvited(portal, user, why, &failure).await;
         }
         match self.matrix.bot().invite(room, user, None).await {
             Ok(()) => {}

@@ -78,6 +78,11 @@ impl Bridge {
         let Some(kind) = room_type(portal) else {
             return Ok(());
         };
+        // What somebody is in one of two rooms that were joined gives them nothing in the
+        // other.
+        if portal.plumbed {
+            return Ok(());
+        }
         let _alone = self.members.comparing_rights.lock(&portal.rid).await;
         let Some(there) = self.rights_there(portal, kind).await? else {
             return Ok(());

@@ -104,6 +104,9 @@ impl Bridge {
         if matches!(portal.kind, PortalKind::Direct { .. }) {
             return self.show_bridge_info(&portal, None).await;
         }
+        if portal.plumbed {
+            return self.look_at_plumbed(portal, changes).await;
+        }
         // Before anything that needs Rocket.Chat, which may be away.
         self.close_first(&portal).await?;
         let Some(mut now) = self.room_now(&portal.rid).await? else {
@@ -148,7 +151,7 @@ impl Bridge {
     }
 
     /// Notes whether a portal is a channel or a group now, and its name.
-    fn with_present_kind(&self, portal: Portal, room: &Room) -> Result<Portal, Failure> {
+    pub(super) fn with_present_kind(&self, portal: Portal, room: &Room) -> Result<Portal, Failure> {
         let kind = match room.t {
             RoomType::Channel => PortalKind::Channel,
             _ => PortalKind::Group,

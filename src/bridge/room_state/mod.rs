@@ -16,6 +16,7 @@
 //! * [`opening`]: what is not open to everybody stays so.
 //! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
+//! * [`plumbed`]: rooms that existed on both sides, which stay as each side has them.
 //! * [`info`]: the state that tells of the bridge.
 //! * [`teams`] makes spaces.
 //! * [`round`]: comparing all rooms, after each connection and now and then.
@@ -26,6 +27,7 @@ mod history;
 mod info;
 mod opening;
 mod places;
+mod plumbed;
 mod round;
 mod teams;
 mod telling;
@@ -174,6 +176,10 @@ impl Bridge {
     /// Whether only those who are in it may read a room: a group, or a channel of a private
     /// team.
     pub(super) fn is_private(&self, portal: &Portal) -> Result<bool, StoreError> {
+        // Who may read the Matrix room is for its own people, who agreed to what that means.
+        if portal.plumbed {
+            return Ok(false);
+        }
         let state = self.store.room_state(&portal.id)?;
         let access = state.agreed.get(Aspect::Access.key()).map(String::as_str);
         Ok(portal.kind == PortalKind::Group || access == Some(PRIVATE))
@@ -203,7 +209,7 @@ impl Bridge {
             state.changes += 1;
             // The bridge changes rights as well: who wished for this must not be lost
             // beneath that.
-            if event.kind == Aspect::Writing.state() {
+            if event.kind == Aspect::Writing.state() && !portal.plumbed {
                 let agreed = state.agreed.get(Aspect::Writing.key()).map(String::as_str);
                 let levels = PowerLevels::of(content.clone());
                 state.wish = match agreed {

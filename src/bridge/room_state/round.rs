@@ -128,7 +128,11 @@ impl Bridge {
     fn not_as_agreed(&self, row: &Room) -> Result<Vec<PortalId>, StoreError> {
         let mut amiss = Vec::new();
         for portal in self.store.portals_of(&row.id)? {
-            if !self.is_as_agreed(&portal.id, row)? {
+            let is_as_agreed = match portal.plumbed {
+                true => self.is_as_joined(&portal, row)?,
+                false => self.is_as_agreed(&portal.id, row)?,
+            };
+            if !is_as_agreed {
                 amiss.push(portal.id);
             }
         }

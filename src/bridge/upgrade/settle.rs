@@ -30,6 +30,7 @@ impl Bridge {
         let rocket = self.rocket().await;
         self.begin_anew(&reader, portal).await?;
         if portal.kind == PortalKind::Channel
+            && !portal.plumbed
             && let Some(room) = rocket.bot.room_info(&portal.rid).await?
             && room.t == RoomType::Channel
         {

@@ -15,7 +15,9 @@ mod seats;
 mod setting;
 mod shown;
 
+use std::collections::HashSet;
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ruma::{OwnedUserId, RoomId, UserId};
 
@@ -75,17 +77,47 @@ enum Rule {
     Relay,
 }
 
+/// What holds in a room by what somebody has set for it and by the configuration, for a
+/// user of the own homeserver or of another.
+fn rule(set: Option<bool>, configured: Relaying, is_own: bool) -> Rule {
+    match (set, configured) {
+        (Some(true), _) => Rule::Relay,
+        (Some(false), _) | (None, Relaying::Never) => Rule::Account,
+        (None, Relaying::OtherHomeservers) if !is_own => Rule::Relay,
+        (None, Relaying::NoSeat | Relaying::OtherHomeservers) => Rule::AccountIfSeat,
+        (None, Relaying::Everybody) => Rule::Relay,
+    }
+}
+
 /// What is known of the relay in this run.
 #[derive(Debug, Default)]
 pub(super) struct Voices {
     seats: seats::Seats,
     names: shown::Names,
+    /// Whose account was deleted and has no seat to be made again.
+    without_account: Mutex<HashSet<OwnedUserId>>,
 }
 
 impl Voices {
     /// Lets it be asked anew whether there is a seat.
     pub(super) fn seat_may_be_free(&self) {
         self.seats.may_be_free();
+    }
+
+    /// Rocket.Chat has no seat for an account that was deleted.
+    pub(super) fn account_is_gone(&self, user: &UserId) {
+        self.seats.note_taken();
+        self.gone().insert(user.to_owned());
+    }
+
+    /// Somebody has an account.
+    pub(super) fn account_is_there(&self, user: &UserId) {
+        self.gone().remove(user);
+    }
+
+    fn gone(&self) -> MutexGuard<'_, HashSet<OwnedUserId>> {
+        let gone = self.without_account.lock();
+        gone.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets it be asked anew whether the bridge's account may speak under other names.
@@ -100,21 +132,9 @@ impl Bridge {
         if portal.kind.is_direct() {
             return Ok(Rule::Account);
         }
-        Ok(match self.store.room_relay(&portal.id)?.set {
-            Some(true) => Rule::Relay,
-            Some(false) => Rule::Account,
-            None => match self.config.bridge.relay {
-                Relaying::Never => Rule::Account,
-                Relaying::NoSeat => Rule::AccountIfSeat,
-                Relaying::OtherHomeservers
-                    if user.server_name() != self.config.homeserver.server_name =>
-                {
-                    Rule::Relay
-                }
-                Relaying::OtherHomeservers => Rule::AccountIfSeat,
-                Relaying::Everybody => Rule::Relay,
-            },
-        })
+        let set = self.store.room_relay(&portal.id)?.set;
+        let is_own = user.server_name() == self.config.homeserver.server_name;
+        Ok(rule(set, self.config.bridge.relay, is_own))
     }
 
     /// Whether the bridge's account speaks for somebody in a room by configuration or
@@ -144,7 +164,8 @@ impl Bridge {
             return Ok(Voice::Puppet(self.puppet_of(user).await?));
         }
         let rests = self.store.rest(user)? == Some(Rest::Resting);
-        let is_there = self.store.puppet(user)?.is_some() && !rests;
+        let is_gone = self.voices.gone().contains(user);
+        let is_there = self.store.puppet(user)?.is_some() && !rests && !is_gone;
         if !is_there && (rests || self.voices.seats.are_taken()) {
             self.tell_of_seats(portal).await?;
             return self.relay_for(user).await;
@@ -180,8 +201,10 @@ impl Bridge {
             Some(account) if account == *self.rocket().await.bot.user_id() => {
                 self.relay_for(&event.sender).await
             }
-            Some(_) => Ok(Voice::Puppet(self.puppet_of(&event.sender).await?)),
-            None => self.voice_in(portal, &event.sender).await,
+            Some(_) if !self.voices.gone().contains(&event.sender) => {
+                Ok(Voice::Puppet(self.puppet_of(&event.sender).await?))
+            }
+            _ => self.voice_in(portal, &event.sender).await,
         }
     }
 
@@ -288,5 +311,26 @@ impl Bridge {
             Voice::Puppet(puppet) => self.as_puppet(puppet, act).await,
             Voice::Relay(_) => Ok(act(self.rocket().await.bot.clone()).await?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_for_a_room_comes_before_the_configuration() {
+        use Relaying::{Everybody, Never, NoSeat, OtherHomeservers};
+        for configured in [Never, NoSeat, OtherHomeservers, Everybody] {
+            for is_own in [true, false] {
+                assert_eq!(rule(Some(true), configured, is_own), Rule::Relay);
+                assert_eq!(rule(Some(false), configured, is_own), Rule::Account);
+            }
+        }
+        let of = |configured| (rule(None, configured, true), rule(None, configured, false));
+        assert_eq!(of(Never), (Rule::Account, Rule::Account));
+        assert_eq!(of(NoSeat), (Rule::AccountIfSeat, Rule::AccountIfSeat));
+        assert_eq!(of(OtherHomeservers), (Rule::AccountIfSeat, Rule::Relay));
+        assert_eq!(of(Everybody), (Rule::Relay, Rule::Relay));
     }
 }

@@ -6,7 +6,7 @@ use ruma::api::client::message::{get_message_events, send_message_event};
 use ruma::api::client::redact::redact_event;
 use ruma::api::client::relations::get_relating_events_with_rel_type_and_event_type as reactions;
 use ruma::api::client::room::get_room_event;
-use ruma::api::client::state::{get_state_event_for_key, send_state_event};
+use ruma::api::client::state::{get_state_event_for_key, get_state_events, send_state_event};
 use ruma::api::client::typing::create_typing_event;
 use ruma::events::relation::RelationType;
 use ruma::events::{MessageLikeEventType, StateEventType, TimelineEventType};
@@ -155,6 +155,28 @@ impl Intent {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The whole state of the room, of which only events of these types are kept: there
+    /// may be tens of thousands of members. Those that cannot be read are left out.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for one who is not in the room; `Kind::Answer` for a room whose state
+    /// is larger than any answer that is read.
+    pub async fn state_of(
+        &self,
+        room: &RoomId,
+        wanted: &[&str],
+    ) -> Result<Vec<TimelineEvent>, Error> {
+        let request = get_state_events::v3::Request::new(room.to_owned());
+        let response = self.call(request).await?;
+        let is_wanted = |kind: Option<String>| kind.is_some_and(|kind| wanted.contains(&&*kind));
+        Ok(response
+            .room_state
+            .iter()
+            .filter(|event| is_wanted(event.get_field("type").ok().flatten()))
+            .filter_map(|event| TimelineEvent::read(event.json().get()))
+            .collect())
     }
 
     /// An event of the room; none that the homeserver does not have, or does not

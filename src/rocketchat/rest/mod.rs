@@ -8,6 +8,7 @@ mod chat;
 mod client;
 mod emoji;
 mod files;
+mod history;
 mod login;
 mod members;
 mod room_files;

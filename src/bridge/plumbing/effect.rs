@@ -1,0 +1,151 @@
+//! An agreement takes effect. It was noted before; each step does no harm when it is
+//! repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::survey::{RocketSide, Survey, meaning_of_access};
+use super::{HISTORY_MOST, pair, words};
+use crate::bridge::{Bridge, Failure};
+use crate::retry::Backoff;
+use crate::store::{Portal, PortalId, Proposal, ProposalStage};
+
+impl Bridge {
+    /// Goes on with an agreement until it has taken effect.
+    pub(super) fn go_on_joining(self: &Arc<Self>, proposal: &Proposal) {
+        let bridge = Arc::clone(self);
+        let (room, rid) = (proposal.room_id.clone(), proposal.rid.clone());
+        tokio::spawn(async move {
+            let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(300));
+            loop {
+                let joined =
+                    bridge.persevere(async |_| match bridge.store.proposal(&room, &rid)? {
+                        Some(proposal) => bridge.join_rooms(&proposal).await,
+                        None => Ok(()),
+                    });
+                let Err(failure) = joined.await else { return };
+                tracing::error!(%room, %rid, %failure, "two rooms could not be joined; it is tried again");
+                tokio::time::sleep(backoff.next_pause(None)).await;
+            }
+        });
+    }
+
+    async fn join_rooms(self: &Arc<Self>, proposal: &Proposal) -> Result<(), Failure> {
+        let ProposalStage::Accepted { by } = &proposal.stage else {
+            return Ok(());
+        };
+        let _alone = self.plumbing.deciding.lock(&pair(proposal)).await;
+        let known = self.store.proposal(&proposal.room_id, &proposal.rid)?;
+        if known.as_ref() != Some(proposal) {
+            return Ok(());
+        }
+        let portal = match self.joined_already(proposal)? {
+            Some(portal) => portal,
+            None => {
+                let survey = match self.survey(&proposal.room_id, &proposal.rid).await {
+                    Ok(survey) => survey,
+                    Err(Failure::Refused(why)) => return self.not_joined(proposal, &[why]).await,
+                    Err(failure) => return Err(failure),
+                };
+                let mut obstacles = survey.obstacles();
+                if survey.consequences() != proposal.consequences {
+                    obstacles.push(
+                        "What joining the rooms means has changed since it was approved."
+                            .to_owned(),
+                    );
+                }
+                if !obstacles.is_empty() {
+                    return self.not_joined(proposal, &obstacles).await;
+                }
+                self.begin_plumbed(proposal, &survey).await?
+            }
+        };
+        self.settle_plumbed(&portal).await;
+        let by = by.shown();
+        let there = format!("{} on Rocket.Chat", words::bounded(&portal.name));
+        let text = words::joined(proposal, &by, &there, "!rc");
+        self.as_far_as_told(self.tell_plumbed_room(proposal, "joined", &text).await)?;
+        let here = format!("the room {} on Matrix", proposal.room_id);
+        let text = words::joined(proposal, &by, &here, "!matrix");
+        self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
+        Ok(self.store.change().no_proposal(proposal).commit()?)
+    }
+
+    /// What cannot be told holds nothing up.
+    pub(super) fn as_far_as_told(&self, told: Result<(), Failure>) -> Result<(), Failure> {
+        match told {
+            Err(failure) if failure.is_permanent() => {
+                tracing::info!(%failure, "a room could not be told something");
+                Ok(())
+            }
+            told => told,
+        }
+    }
+
+    /// The portal, when an earlier try came so far.
+    fn joined_already(&self, proposal: &Proposal) -> Result<Option<Portal>, Failure> {
+        let portal = self.store.portal_of_room(&proposal.room_id)?;
+        Ok(portal.filter(|portal| portal.rid == proposal.rid))
+    }
+
+    /// It became impossible between approval and now: both are told why.
+    async fn not_joined(&self, proposal: &Proposal, why: &[String]) -> Result<(), Failure> {
+        let text = format!(
+            "The rooms {} on Matrix and {} on Rocket.Chat were to be joined, and cannot be:\n{}",
+            proposal.room_id,
+            words::bounded(proposal.rid.as_str()),
+            words::listed(why)
+        );
+        tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, "an agreement cannot take effect");
+        self.as_far_as_told(self.tell_plumbed_room(proposal, "failed", &text).await)?;
+        self.as_far_as_told(self.tell_plumbed_channel(proposal, "failed", &text).await)?;
+        self.drop_proposal(proposal).await
+    }
+
+    async fn begin_plumbed(&self, proposal: &Proposal, survey: &Survey) -> Result<Portal, Failure> {
+        let since = match proposal.history {
+            true => self.history_from(&survey.rocket).await?,
+            false => survey.rocket.last_message_at,
+        };
+        let _one_at_a_time = self.making_portal.lock(&proposal.rid).await;
+        // Another agreement may be about the same Matrix room.
+        let of_room = (proposal.room_id.to_string(), String::new());
+        let _one_of_this_room = self.plumbing.deciding.lock(&of_room).await;
+        if self.store.portal_of_room(&proposal.room_id)?.is_some() {
+            return Err(Failure::NotYet("the room to be free"));
+        }
+        let portal = Portal {
+            // Not the bridge's own one of that room, which it may still make.
+            id: PortalId::further(&proposal.rid, &proposal.room_id),
+            rid: proposal.rid.clone(),
+            room_id: proposal.room_id.clone(),
+            kind: survey.rocket.kind.clone(),
+            name: survey.rocket.name.clone(),
+            since,
+            plumbed: true,
+        };
+        let access = meaning_of_access(survey.rocket.is_private, survey.matrix.access);
+        self.begin_plumbed_state(&portal.id, access)?;
+        self.store.change().portal(&portal).commit()?;
+        self.store.flushed().await?;
+        self.unmirrored.forget(&portal.rid);
+        tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "two rooms are joined");
+        Ok(portal)
+    }
+
+    /// From when on (ms) what was written on Rocket.Chat is carried over, where that was
+    /// wished.
+    async fn history_from(&self, rocket: &RocketSide) -> Result<i64, Failure> {
+        let bot = &self.rocket().await.bot;
+        let kind = rocket.room_type();
+        let oldest = bot.oldest_of_newest(&rocket.rid, &kind, HISTORY_MOST);
+        Ok(oldest.await?.map_or(0, |at| at.0 - 1))
+    }
+
+    async fn settle_plumbed(self: &Arc<Self>, portal: &Portal) {
+        self.rocket().await.follow_deletions(&portal.rid).await;
+        self.read_back(portal.id.clone());
+        self.compare_members(&portal.id);
+        self.compare_room(&portal.id);
+    }
+}
