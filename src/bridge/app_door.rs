@@ -178,7 +178,7 @@ impl Bridge {
         let done = self
             .persevere(async |_| {
                 // A puppet's user has the door on Matrix.
-                if self.store.behind_puppet(&asked.user_id)?.is_some() {
+                if self.store.behind_made_puppet(&asked.user_id)?.is_some() {
                     return Err(Failure::Refused(
                         "This account belongs to somebody on Matrix.".into(),
                     ));

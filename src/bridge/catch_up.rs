@@ -241,7 +241,7 @@ impl Bridge {
             if let Document::Message(message) = document
                 && message.t.is_none()
                 && message.ts.0 > portal.since
-                && (!is_only || self.store.behind_puppet(&message.u.id)?.is_none())
+                && (!is_only || self.store.behind_made_puppet(&message.u.id)?.is_none())
                 && self.is_news(portal, message)?
             {
                 return Ok(true);
@@ -269,7 +269,7 @@ impl Bridge {
     ) -> Result<SyncResult, Failure> {
         match &portal.kind {
             PortalKind::Direct { .. } => {
-                self.as_one_of(&portal.kind, |session| async move {
+                self.as_one_of(portal, |session| async move {
                     session.sync_messages(&portal.rid, since).await
                 })
                 .await
@@ -285,15 +285,25 @@ impl Bridge {
     /// one. It is opened for that, and not because it has ended.
     pub(super) async fn goes_on(&self, room: &Room) -> Result<bool, Failure> {
         // What keeps old messages from coming again (see the end of portals).
-        let Some(cursor) = self.store.cursor(&PortalId::own(&room.id))? else {
+        let cursor = self.store.cursor(&PortalId::own(&room.id))?;
+        let linked = self.linked_since(room)?;
+        // What was written before somebody linked their account stays where it is.
+        let Some(cursor) = cursor.into_iter().chain(linked).max() else {
             return Ok(true);
         };
         let Some(kind) = self.direct_people(room).await? else {
-            return Ok(true);
+            return Ok(linked.is_none());
         };
+        let would_be = Portal::own(
+            room.id.clone(),
+            ruma::owned_room_id!("!none:invalid"),
+            kind,
+            String::new(),
+            0,
+        );
         let (rid, since) = (&room.id, Timestamp(cursor - OVERLAP_MS));
         let read = self
-            .as_one_of(&kind, |session| async move {
+            .as_one_of(&would_be, |session| async move {
                 session.sync_messages(rid, since).await
             })
             .await;
@@ -307,7 +317,8 @@ impl Bridge {
         }
         for message in &read.updated {
             if is_by_people(message)
-                && self.store.behind_puppet(&message.u.id)?.is_none()
+                && linked.is_none_or(|since| message.ts.0 > since)
+                && self.store.behind_made_puppet(&message.u.id)?.is_none()
                 && self
                     .store
                     .message(&PortalId::own(rid), &message.id)?
@@ -317,6 +328,20 @@ impl Bridge {
             }
         }
         Ok(false)
+    }
+
+    /// Since when (ms) somebody's own account makes a direct message one between the two
+    /// sides; none where a puppet does.
+    pub(super) fn linked_since(&self, room: &Room) -> Result<Option<i64>, Failure> {
+        let mut since = None;
+        for id in &room.uids {
+            if self.store.behind_made_puppet(id)?.is_some() {
+                return Ok(None);
+            }
+            let link = self.store.linked(id)?.map(|link| link.since);
+            since = since.max(link);
+        }
+        Ok(since)
     }
 
     /// Queues documents of a room, in their order.

@@ -117,6 +117,11 @@ pub(super) fn said(content: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(&digest("said", &parts)[..12])
 }
 
+/// A text as it is on Rocket.Chat, as a digest.
+pub(super) fn written(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&digest("written", &[text.trim()])[..12])
+}
+
 /// The transaction id of one part of one revision of a message. The ghost is in
 /// it because Synapse's cache for appservices is keyed without the user: two
 /// ghosts with one id in one room would lose the second message.
@@ -243,6 +248,50 @@ pub(super) fn app_signature(secret: &Secret, time: &str, body: &[u8]) -> Secret 
     mac.update(body);
     let bytes: [u8; 32] = mac.finalize().into_bytes().into();
     Secret::new(format!("sha256={}", hex(&bytes)))
+}
+
+/// What a code of a login is kept as.
+pub(super) fn code_digest(key: &Secret, code: &str) -> String {
+    hex(&keyed(key, "login code", code)[..16])
+}
+
+/// What tokens of people's own accounts are sealed with.
+pub(super) fn sealing_key(key: &Secret) -> [u8; 32] {
+    keyed(key, "sealed token", "")
+}
+
+/// The transaction id of what somebody is told of their accounts.
+pub(super) fn link_notice_id(user: &UserId, proof: &str, purpose: &str) -> OwnedTransactionId {
+    let bytes = digest("link notice", &[user.as_str(), proof, purpose]);
+    URL_SAFE_NO_PAD.encode(&bytes[..18]).into()
+}
+
+/// The id of the message that says the same on Rocket.Chat.
+pub(super) fn link_message_id(
+    key: &Secret,
+    user: &str,
+    proof: &str,
+    purpose: &str,
+) -> RocketMessageId {
+    rocket_id(keyed(key, "link", &format!("{user} {proof} {purpose}")))
+}
+
+/// What proves that the bridge itself sent an event as somebody's own Matrix user: in that
+/// room, of that type, under that transaction id and with that time.
+pub(super) fn event_seal(
+    key: &Secret,
+    room: &RoomId,
+    sender: &UserId,
+    kind: &str,
+    txn: &str,
+    at: Option<u64>,
+) -> Secret {
+    let at = at.map_or_else(String::new, |at| at.to_string());
+    let bytes = digest(
+        "sealed event",
+        &[room.as_str(), sender.as_str(), kind, txn, &at],
+    );
+    Secret::new(hex(&keyed(key, "event", &hex(&bytes))))
 }
 
 fn keyed(key: &Secret, purpose: &str, text: &str) -> [u8; 32] {

@@ -53,9 +53,10 @@ impl Bridge {
             return;
         }
         let puppet = match self.store.puppet(&user) {
-            Ok(Some(puppet)) => puppet,
+            Ok(Some(puppet)) => self.with_token(&puppet),
             _ => return,
         };
+        let Ok(puppet) = puppet else { return };
         if sockets.len() >= AT_ONCE {
             let oldest = sockets.iter().min_by_key(|(_, socket)| socket.used);
             if let Some(oldest) = oldest.map(|(user, _)| user.clone())
@@ -165,7 +166,8 @@ impl Bridge {
             let puppet = self.puppet_of(user).await?;
             self.as_puppet(&puppet, |session| async move { session.me().await })
                 .await?;
-            self.puppet_of(user).await
+            let puppet = self.puppet_of(user).await?;
+            self.with_token(&puppet)
         };
         match renewed.await {
             Ok(puppet) => {

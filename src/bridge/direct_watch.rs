@@ -9,8 +9,8 @@
 //! besides (see [`super::direct_sockets`]), the look finds those that wake up, and
 //! the others are read back one after the other.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +61,9 @@ impl Look {
 #[derive(Default)]
 pub(super) struct Seen {
     rooms: Mutex<HashMap<RocketRoomId, Look>>,
-    complete: AtomicBool,
+    /// Of whom all have been looked at once.
+    complete: Mutex<HashSet<String>>,
+    turn: AtomicUsize,
 }
 
 impl Seen {
@@ -74,13 +76,22 @@ impl Seen {
         self.lock().get(rid).copied()
     }
 
-    /// Whether all rooms have been looked at once.
-    fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Relaxed)
+    /// Whether all rooms of those have been looked at once.
+    fn is_complete(&self, name: &str) -> bool {
+        let complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        complete.contains(name)
     }
 
-    fn note_complete(&self) {
-        self.complete.store(true, Ordering::Relaxed);
+    fn note_complete(&self, name: &str) {
+        let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        if !complete.contains(name) {
+            complete.insert(name.to_owned());
+        }
+    }
+
+    /// Whose turn it is.
+    fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A room whose portal has ended: what is written next is looked at anew.
@@ -125,6 +136,23 @@ impl Bridge {
     }
 
     async fn look_at_direct_messages(self: &Arc<Self>) -> Result<(), Failure> {
+        let prefix = self.config.rocketchat.puppet_prefix.clone();
+        self.look_at_those_of(&prefix).await?;
+        // Of people with an account of their own, one at each look.
+        let links: Vec<_> = (self.store.links().into_iter())
+            .filter(|link| link.token.is_some())
+            .collect();
+        if !links.is_empty() {
+            let turn = self.direct_watch.turn() % links.len();
+            if let Some(link) = links.get(turn) {
+                self.look_at_those_of(&link.username).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the direct messages of those whose names have this in them.
+    async fn look_at_those_of(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         let mut offset = 0;
         loop {
@@ -132,7 +160,7 @@ impl Bridge {
                 .bot
                 .admin_rooms(
                     &[RoomType::Direct],
-                    &self.config.rocketchat.puppet_prefix,
+                    name,
                     RoomOrder::LastMessage,
                     offset,
                     PAGE,
@@ -166,11 +194,11 @@ impl Bridge {
             }
             let is_last = found < PAGE;
             if is_last {
-                self.direct_watch.note_complete();
+                self.direct_watch.note_complete(name);
             }
             // Sorted by the last message: below a page without news there are none,
             // once all have been seen.
-            if is_last || (news == 0 && self.direct_watch.is_complete()) {
+            if is_last || (news == 0 && self.direct_watch.is_complete(name)) {
                 return Ok(());
             }
             offset += found;

@@ -56,6 +56,27 @@ pub(super) fn stamp_as_own(content: &mut Value) {
     }
 }
 
+/// The key in what stands under [`KEY`].
+const SEAL: &str = "seal";
+
+/// Puts a seal beside what an event says of where it comes from.
+pub(super) fn stamp_seal(content: &mut Value, seal: Value) {
+    let Some(object) = content.as_object_mut() else {
+        return;
+    };
+    let marker = object
+        .entry(KEY)
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
+    if let Some(marker) = marker.as_object_mut() {
+        marker.insert(SEAL.to_owned(), seal);
+    }
+}
+
+/// The seal of an event's content, if it bears one.
+pub(super) fn seal_of(content: &Value) -> Option<&Value> {
+    content.get(KEY)?.get(SEAL)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

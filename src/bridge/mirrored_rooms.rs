@@ -96,10 +96,13 @@ impl Bridge {
     async fn invite_people_of(&self, portal: &Portal, room: &Room) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         for member in rocket.bot.room_members(&room.id, &room.t).await? {
-            if let Some(user) = self.store.behind_puppet(&member.id)? {
+            if let Some(user) = self.store.behind_puppet(&member.id)?
+                && let Some(puppet) = self.store.puppet(&user)?
+                && puppet.credentials.user_id == member.id
+            {
                 self.store
                     .change()
-                    .puppet_in_room(&portal.id, &user)
+                    .puppet_in_room(&portal.id, &puppet)
                     .commit()?;
                 match self.invite_guest(portal, &user).await {
                     // Whom somebody keeps out stays out.
@@ -198,10 +201,15 @@ impl Bridge {
             }
             return Ok(());
         }
-        let Some(matrix_user) = self.store.behind_puppet(user)? else {
+        // Not somebody's own account: where they are on Rocket.Chat asks for nothing.
+        let Some(matrix_user) = self.store.behind_made_puppet(user)? else {
             return Ok(());
         };
-        let Some(puppet) = self.store.puppet(&matrix_user)? else {
+        let Some(puppet) = self
+            .store
+            .puppet(&matrix_user)?
+            .filter(|puppet| !puppet.own)
+        else {
             return Ok(());
         };
         let is_known = self.store.is_mirrored(rid)?;
@@ -233,7 +241,7 @@ impl Bridge {
         }
         self.store
             .change()
-            .puppet_in_room(&portal.id, &matrix_user)
+            .puppet_in_room(&portal.id, &puppet)
             .commit()?;
         self.invite_guest(&portal, &matrix_user).await
     }

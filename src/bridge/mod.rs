@@ -32,6 +32,7 @@ mod hearing;
 mod homeserver_watch;
 mod keyed_lock;
 mod lane;
+mod linking;
 mod listener;
 mod look_queue;
 mod marker;
@@ -168,6 +169,7 @@ pub struct Bridge {
     emoji_seen: custom_emoji::LastSeen,
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
+    linking: linking::Linking,
     members: membership::Members,
     room_states: room_state::RoomStates,
     unmirrored: openings::Unmirrored,
@@ -287,6 +289,7 @@ impl Bridge {
                 emoji_seen: custom_emoji::LastSeen::default(),
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
+                linking: linking::Linking::default(),
                 members: membership::Members::new(),
                 room_states: room_state::RoomStates::new(),
                 unmirrored: openings::Unmirrored::default(),
@@ -322,6 +325,7 @@ impl Bridge {
             tracing::info!(waiting, "Matrix events from before the stop are taken up");
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
+        tokio::spawn(Arc::clone(self).tell_of_ended_links());
         self.look_after_faces();
         self.look_after_ephemerals();
         self.look_after_members();

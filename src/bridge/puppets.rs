@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ruma::UserId;
 
+use super::direct::direct_id;
 use super::faces::puppet_name;
 use super::rocket_side::RocketSide;
 use super::voice::is_no_seat;
@@ -12,20 +13,74 @@ use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Puppet, StoreError};
+use crate::store::{Link, Message, Portal, PortalKind, Puppet, StoreError};
 
 impl Bridge {
-    /// The puppet of a Matrix user, made when there is none yet.
+    /// The account that acts for a Matrix user: their own where they have linked it, else
+    /// their puppet, made when there is none yet.
     pub(super) async fn puppet_of(&self, user: &UserId) -> Result<Puppet, Failure> {
-        if let Some(puppet) = self.store.puppet(user)? {
+        match self.store.puppet(user)? {
+            Some(own) if own.own => Ok(own),
+            _ => self.made_puppet_of(user).await,
+        }
+    }
+
+    /// The account that the bridge has made for a Matrix user, or makes now.
+    pub(super) async fn made_puppet_of(&self, user: &UserId) -> Result<Puppet, Failure> {
+        if let Some(puppet) = self.store.made_puppet(user)? {
             self.compare_when_first_active(user);
             return Ok(puppet);
         }
         let _one_at_a_time = self.making_puppet.lock(&user.to_owned()).await;
-        if let Some(puppet) = self.store.puppet(user)? {
+        if let Some(puppet) = self.store.made_puppet(user)? {
             return Ok(puppet);
         }
         self.make_puppet(user).await
+    }
+
+    /// The account that acts for a Matrix user in a portal: who is in a direct message never
+    /// changes, so one that began with the puppet goes on with it.
+    pub(super) async fn puppet_in(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<Puppet, Failure> {
+        let now = self.puppet_of(user).await?;
+        let Some(made) = self.store.made_puppet(user)?.filter(|_| now.own) else {
+            return Ok(now);
+        };
+        if !portal.kind.is_direct() {
+            // In a private group into which it cannot let their own account.
+            let goes_on = portal.kind == PortalKind::Group
+                && self.store.is_made_puppet_in_room(&portal.id, user)?
+                && !self.is_member(portal, &now.credentials.user_id).await?;
+            return Ok(if goes_on { made } else { now });
+        }
+        let peers: Vec<_> = portal.kind.direct_peers().collect();
+        if let ([peer], false) = (peers.as_slice(), portal.kind.has_several()) {
+            let with_puppet = direct_id(&made.credentials.user_id, peer) == portal.rid;
+            return Ok(if with_puppet { made } else { now });
+        }
+        let rid = &portal.rid;
+        let seen = self
+            .as_puppet(&made, |session| async move { session.room_info(rid).await })
+            .await;
+        match seen {
+            Ok(Some(_)) => Ok(made),
+            Ok(None) => Ok(now),
+            Err(failure) if failure.is_permanent() => Ok(now),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether an account on Rocket.Chat is, or was, one that acts for a Matrix user.
+    pub(super) fn is_account_of(
+        &self,
+        user: &UserId,
+        id: &RocketUserId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.store.behind_puppet(id)?.is_some_and(|of| of == user)
+            || self.store.was_account_of(id)?.is_some_and(|of| of == user))
     }
 
     /// Makes a puppet, also in place of one whose account was deleted. The lock for that
@@ -40,6 +95,7 @@ impl Bridge {
             matrix_id: user.to_owned(),
             credentials: self.log_in(&rocket, user, &account.id, &username).await?,
             username: username.into_string(),
+            own: false,
         };
         self.store.change().puppet(&puppet).commit()?;
         // On disk before it speaks: a bridge that has forgotten its puppet would take
@@ -51,13 +107,46 @@ impl Bridge {
         Ok(puppet)
     }
 
+    /// The account that posted what a Matrix user wrote, and so has to edit and delete it
+    /// (`Message::posted_by`).
+    pub(super) async fn poster_of(&self, known: &Message) -> Result<Puppet, Failure> {
+        let user = &known.sender;
+        if let Some(by) = &known.posted_by {
+            let now = self.puppet_of(user).await?;
+            if now.credentials.user_id == *by {
+                return Ok(now);
+            }
+            let was_theirs = self.store.was_account_of(by)?.is_some_and(|of| of == *user);
+            if was_theirs {
+                return Err(Failure::Refused(
+                    "It was written with an account on Rocket.Chat that is no longer linked to yours: change it there.".into(),
+                ));
+            }
+        }
+        // It may have got another account.
+        self.made_puppet_of(user).await
+    }
+
     /// Notes under which name a puppet is seen now: an administrator may have renamed
     /// it.
     pub(super) fn note_puppet_name(&self, seen: &UserRef) -> Result<(), StoreError> {
-        let (Some(user), Some(name)) = (self.store.behind_puppet(&seen.id)?, &seen.username) else {
+        let Some(name) = &seen.username else {
             return Ok(());
         };
-        match self.store.puppet(&user)? {
+        if let Some(link) = self.store.linked(&seen.id)? {
+            if link.username != name.as_str() {
+                let renamed = Link {
+                    username: name.as_str().to_owned(),
+                    ..link
+                };
+                self.store.change().link(&renamed).commit()?;
+            }
+            return Ok(());
+        }
+        let Some(user) = self.store.behind_made_puppet(&seen.id)? else {
+            return Ok(());
+        };
+        match self.store.made_puppet(&user)? {
             Some(puppet) if puppet.username != name.as_str() => {
                 let renamed = Puppet {
                     username: name.as_str().to_owned(),
@@ -180,10 +269,7 @@ impl Bridge {
     {
         let rocket = self.rocket().await;
         // Another job may have renewed the token since this puppet was read.
-        let puppet = self
-            .store
-            .puppet(&puppet.matrix_id)?
-            .unwrap_or_else(|| puppet.clone());
+        let puppet = self.with_token(puppet)?;
         match act(rocket.client.session(puppet.credentials.clone())).await {
             Err(error) if error.is_unauthorized() => {
                 let renewed = self.renew(&rocket, &puppet).await?;
@@ -194,8 +280,11 @@ impl Bridge {
     }
 
     async fn renew(&self, rocket: &RocketSide, puppet: &Puppet) -> Result<Puppet, Failure> {
+        if puppet.own {
+            return self.renew_own(rocket, puppet).await;
+        }
         let _one_at_a_time = self.making_puppet.lock(&puppet.matrix_id).await;
-        if let Some(current) = self.store.puppet(&puppet.matrix_id)?
+        if let Some(current) = self.store.made_puppet(&puppet.matrix_id)?
             && current.credentials.token != puppet.credentials.token
         {
             return Ok(current);

@@ -57,7 +57,7 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
     }
     if let (Some(user), Some(room)) = (context.matrix_user(), &context.room)
         && bridge.store().portal_of_room(room)?.is_none()
-        && !bridge.is_between_us(context).await?
+        && (!context.prefix.is_empty() || !bridge.is_between_us(context).await?)
     {
         return bridge.propose_from_matrix(user, room, name, &wishes).await;
     }

@@ -7,6 +7,7 @@ mod dm;
 mod help;
 mod join;
 mod list;
+mod login;
 mod moderation;
 mod people;
 mod plumbing;

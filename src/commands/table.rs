@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    bridge, dm, help, join, list, moderation, plumbing, relay, resend, search, status, unbridge,
-    whoami,
+    bridge, dm, help, join, list, login, moderation, plumbing, relay, resend, search, status,
+    unbridge, whoami,
 };
 use crate::bridge::{Bridge, Context, Reply, Who};
 
@@ -81,6 +81,8 @@ pub(super) const COMMANDS: &[Command] = &[
     plumbing::APPROVE,
     plumbing::REJECT,
     unbridge::UNBRIDGE,
+    login::LOGIN,
+    login::LOGOUT,
     list::LIST,
     join::JOIN,
     join::LEAVE,

@@ -269,9 +269,13 @@ impl<'a> Change<'a> {
         self.unset(keys::ghost_in_room(room, ghost))
     }
 
-    /// Notes that a puppet is in a portal's room.
-    pub fn puppet_in_room(self, portal: &PortalId, user: &UserId) -> Self {
-        self.mark(keys::puppet_in_room(portal, user))
+    /// Notes that the account that acts for a Matrix user is in a portal's room.
+    pub fn puppet_in_room(self, portal: &PortalId, puppet: &Puppet) -> Self {
+        let key = keys::puppet_in_room(portal, &puppet.matrix_id);
+        match puppet.own {
+            true => self.set(key, &Text(puppet.credentials.user_id.as_str().to_owned())),
+            false => self.mark(key),
+        }
     }
 
     /// Notes that a puppet is not in a portal's room, whatever was noted before.

@@ -456,6 +456,43 @@ pub(super) fn marked_direct(room: &RoomId, user: &UserId) -> Key {
 /// All of them.
 pub(super) const MARKED_DIRECT: &[u8] = b"A";
 
+/// The link of a Matrix user to an account of theirs on Rocket.Chat.
+pub(super) fn link(user: &UserId) -> Key {
+    key(b'@', &["user", user.as_str()])
+}
+
+/// All of them.
+pub(super) const LINKS: &[u8] = b"@user\0";
+
+/// Whose account on Rocket.Chat that is.
+pub(super) fn link_of_account(id: &RocketUserId) -> Key {
+    key(b'@', &["account", id.as_str()])
+}
+
+/// Who on Matrix has or had an account on Rocket.Chat for their own.
+pub(super) fn own_account(id: &RocketUserId) -> Key {
+    key(b'@', &["own", id.as_str()])
+}
+
+/// All of them.
+pub(super) const OWN_ACCOUNTS: &[u8] = b"@own\0";
+
+/// A link that has ended, by what proved it.
+pub(super) fn ended_link(proof: &str) -> Key {
+    key(b'@', &["ended", proof])
+}
+
+/// All of them.
+pub(super) const ENDED_LINKS: &[u8] = b"@ended\0";
+
+/// A code by which somebody proves an account, by its digest.
+pub(super) fn login_code(digest: &str) -> Key {
+    key(b'@', &["code", digest])
+}
+
+/// All of them.
+pub(super) const LOGIN_CODES: &[u8] = b"@code\0";
+
 /// What somebody did by a command, or was refused, by its number.
 pub(super) fn audit(prefix: &[u8], number: u64) -> Key {
     let mut key = prefix.to_vec();
@@ -483,8 +520,8 @@ pub(super) fn proposal(room: &RoomId, rid: &RocketRoomId) -> Key {
 pub(super) const PROPOSALS: &[u8] = b"~";
 
 /// That a proposal to join two rooms was declined.
-pub(super) fn declined(room: &RoomId, rid: &RocketRoomId) -> Key {
-    key(b'^', &[room.as_str(), rid.as_str()])
+pub(super) fn declined(room: &RoomId, rid: &RocketRoomId, side: &str) -> Key {
+    key(b'^', &[room.as_str(), rid.as_str(), side])
 }
 
 /// All of them.

@@ -18,6 +18,7 @@ mod flush;
 mod inbox;
 mod keys;
 mod leftovers;
+mod links;
 mod marked;
 mod members;
 mod messages;
@@ -43,6 +44,7 @@ pub use change::Change;
 pub use endings::{Departure, Ending, Reason, Rest, Stage, Unbridged};
 pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomPicture};
 pub use inbox::{Accepted, NewEvent};
+pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
 pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
 pub use portal_id::PortalId;
@@ -406,15 +408,15 @@ impl Store {
         }
     }
 
-    /// The puppet of a Matrix user.
+    /// The account that the bridge has made for a Matrix user.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn puppet(&self, user: &UserId) -> Result<Option<Puppet>, StoreError> {
+    pub fn made_puppet(&self, user: &UserId) -> Result<Option<Puppet>, StoreError> {
         self.get(&keys::puppet(user))
     }
 
-    /// Every puppet that can be read.
+    /// Every account that the bridge has made, if it can be read.
     pub fn puppets(&self) -> Vec<Puppet> {
         self.scan(keys::PUPPETS)
             .filter_map(|item| readable(item, "puppet"))
@@ -422,11 +424,14 @@ impl Store {
             .collect()
     }
 
-    /// The Matrix user behind a puppet, by the puppet's Rocket.Chat id.
+    /// The Matrix user for whom the bridge has made an account on Rocket.Chat.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn behind_puppet(&self, user: &RocketUserId) -> Result<Option<OwnedUserId>, StoreError> {
+    pub fn behind_made_puppet(
+        &self,
+        user: &RocketUserId,
+    ) -> Result<Option<OwnedUserId>, StoreError> {
         let found = self.get::<Text>(&keys::puppet_by_rocket_id(user))?;
         Ok(found.and_then(|id| UserId::parse(id.0).ok()))
     }
@@ -439,13 +444,21 @@ impl Store {
         Ok(self.db.contains_key(keys::ghost_in_room(room, ghost))?)
     }
 
-    /// Whether a puppet is known to be in a portal's room on Rocket.Chat, because its user
-    /// is in the portal's Matrix room.
+    /// Whether the account that acts for a Matrix user is known to be in a portal's room on
+    /// Rocket.Chat, because the user is in the portal's Matrix room. That another account
+    /// was that acted for them before says nothing.
     ///
     /// # Errors
     /// When the store fails.
     pub fn is_puppet_in_room(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.db.contains_key(keys::puppet_in_room(portal, user))?)
+        let Some(noted) = self.db.get(keys::puppet_in_room(portal, user))? else {
+            return Ok(false);
+        };
+        let own = match noted.is_empty() {
+            true => None,
+            false => Some(RocketUserId::new(decode::<Text>(&noted)?.0)),
+        };
+        Ok(own == self.linked_user(user)?.map(|link| link.rocket_id))
     }
 
     /// The same, by any portal of the room but this one, where one is given.
@@ -482,7 +495,11 @@ impl Store {
             let key = key?;
             let name = key.get(prefix.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name));
-            users.extend(UserId::parse(&*name));
+            if let Ok(user) = UserId::parse(&*name)
+                && self.is_puppet_in_room(portal, &user)?
+            {
+                users.push(user);
+            }
             if users.len() >= most {
                 break;
             }

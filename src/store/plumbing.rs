@@ -131,6 +131,16 @@ impl Record for Declined {
     const NAME: &'static str = "declined proposal";
 }
 
+impl Declined {
+    fn key(&self) -> keys::Key {
+        let side = match self.by {
+            Person::Matrix(_) => "matrix",
+            Person::RocketChat { .. } => "rocketchat",
+        };
+        keys::declined(&self.room_id, &self.rid, side)
+    }
+}
+
 impl Store {
     /// The proposal to join two rooms, if there is one.
     ///
@@ -174,11 +184,11 @@ impl Change<'_> {
 
     /// Notes that a proposal was declined.
     pub fn declined(self, declined: &Declined) -> Self {
-        self.set(keys::declined(&declined.room_id, &declined.rid), declined)
+        self.set(declined.key(), declined)
     }
 
     /// It was long ago.
     pub fn no_declined(self, declined: &Declined) -> Self {
-        self.unset(keys::declined(&declined.room_id, &declined.rid))
+        self.unset(declined.key())
     }
 }

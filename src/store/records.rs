@@ -297,7 +297,7 @@ impl Record for Ghost {
     const NAME: &'static str = "ghost";
 }
 
-/// The Rocket.Chat user that stands for a Matrix user.
+/// The Rocket.Chat user that acts for a Matrix user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Puppet {
     /// Who it stands for.
@@ -306,6 +306,10 @@ pub struct Puppet {
     pub username: String,
     /// How the bridge acts as it; holds its id.
     pub credentials: Credentials,
+    /// It is the person's own account, which the bridge did not make and does not change.
+    /// Such a one is never stored as a puppet, and has no token in it.
+    #[serde(skip)]
+    pub own: bool,
 }
 
 impl Record for Puppet {
@@ -390,6 +394,10 @@ pub struct Message {
     /// edit and delete it there; absent: the puppet of its sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted_by: Option<RocketUserId>,
+    /// Digests of the texts that the bridge last wrote into it as its author's own account,
+    /// by which that is told from what they made of it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<String>,
 }
 
 impl Message {
@@ -424,6 +432,7 @@ impl Message {
             files: Vec::new(),
             media: None,
             posted_by: None,
+            written: Vec::new(),
         }
     }
 
@@ -565,6 +574,9 @@ pub struct Reaction {
     /// It is being taken away on Matrix: perhaps it is gone.
     #[serde(default)]
     pub ending: bool,
+    /// When it was given on Matrix (ms, the bridge's clock); 0 if unknown.
+    #[serde(default)]
+    pub given_at: i64,
     /// The bridge's account gives it on Rocket.Chat, for this user and perhaps others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relayed: bool,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, event_id, room_id, user_id};
 
 use super::*;
+use crate::rocketchat::rest::Credentials;
 use crate::rocketchat::{FileId, RocketMessageId};
+use crate::secret::Secret;
 
 const CACHE: u64 = 4 * 1024 * 1024;
 
@@ -611,8 +613,18 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
                 event: events[1].clone(),
                 repairs: 0,
                 ending: false,
+                given_at: 0,
             }],
             ..Reactions::default()
+        };
+        let puppet = Puppet {
+            matrix_id: alice.to_owned(),
+            username: "mx_alice".into(),
+            credentials: Credentials {
+                user_id: RocketUserId::new("p"),
+                token: Secret::new("t"),
+            },
+            own: false,
         };
         let thread = Thread {
             root: events[0].clone(),
@@ -650,7 +662,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
             .dead_letter(&letter)
             .file_link(&format!("link {room}"), &link)
             .ghost_in_room(room, user_id!("@_rocketchat_carol:example.org"))
-            .puppet_in_room(&portal.id, alice)
+            .puppet_in_room(&portal.id, &puppet)
             .commit()
             .unwrap();
         store

@@ -264,7 +264,9 @@ async fn an_encrypted_direct_message_is_declined_aloud() -> Result<()> {
 }
 
 /// What the program writes for the homeserver, and the token in it.
-fn second_registration(directory: &std::path::Path) -> Result<(std::path::PathBuf, String)> {
+pub(crate) fn second_registration(
+    directory: &std::path::Path,
+) -> Result<(std::path::PathBuf, String)> {
     let (config, written) = (directory.join("config.yaml"), directory.join("double.yaml"));
     let content = json!({
         "homeserver": {

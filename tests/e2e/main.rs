@@ -32,6 +32,7 @@ mod formatting;
 mod hostile;
 mod kinds;
 mod late;
+mod linking;
 mod long_texts;
 mod look_ups;
 mod membership;

@@ -494,3 +494,64 @@ async fn an_agreement_takes_effect_once_although_the_bridge_is_killed() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_private_group_is_joined_and_nobody_comes_or_goes_by_that() -> Result<()> {
+    let world = world(|_| {}).await?;
+    let alice = world.matrix_user("alice").await?;
+    let guest = world.matrix_user("guest").await?;
+    let carol = world.rocket_user("carol").await?;
+    let dave = world.rocket_user("dave").await?;
+    // The bridge mirrors what its account is invited into; those rooms hear each other.
+    let club = carol
+        .create_group("club", &[World::ROCKET_BOT, "dave"])
+        .await?;
+    let room = hall(&world, &alice, alone("private_chat")).await?;
+    ask_there(&dave, &club, &format!("bridge {room}"), "for owners").await?;
+    ask_there(&carol, &club, &format!("bridge {room}"), "Proposed").await?;
+    let (code, notice) = proposal_here(&alice, &room).await?;
+    assert!(notice.contains("for its members only"), "{notice}");
+    ask(
+        &guest,
+        &room,
+        &format!("approve {code}"),
+        "may change the power levels",
+    )
+    .await?;
+    ask(&alice, &room, &format!("approve {code}"), "Approved").await?;
+    wait_for_notice(&alice, &room, "is joined with club").await?;
+    talk((&alice, &room), (&carol, &club), "hello").await?;
+    let puppet = world.puppet("guest");
+    assert!(carol.find_user(&puppet).await?.is_none());
+    talk((&guest, &room), (&dave, &club), "here I am").await?;
+    wait_for_member(&world, &carol, &club, &puppet, true).await?;
+    // Who is invited on Matrix comes, with the rights of who invites there.
+    let late = world.matrix_user("late").await?;
+    alice.invite(&room, &late.user_id).await?;
+    late.join(&room).await?;
+    talk((&late, &room), (&carol, &club), "late").await?;
+
+    // Who may read along has changed: both are told.
+    alice
+        .send_state(
+            &room,
+            "m.room.join_rules",
+            "",
+            json!({ "join_rule": "public" }),
+        )
+        .await?;
+    wait_for_notice(&alice, &room, "Who can read along has changed").await?;
+    carol
+        .wait_for_message(&club, "that more can read", |message| {
+            message.text.contains("Who can read along has changed")
+        })
+        .await?;
+    let rule = alice.state_content(&room, "m.room.join_rules", "").await?;
+    assert_eq!(rule.context("a rule")?["join_rule"], "public");
+
+    ask(&alice, &room, "unbridge", "no longer").await?;
+    wait_for_member(&world, &carol, &club, &puppet, false).await?;
+    let all = [&*alice.user_id, &*guest.user_id, &*late.user_id];
+    alice.wait_for_members(&room, &all).await?;
+    Ok(())
+}

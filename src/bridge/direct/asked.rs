@@ -221,6 +221,10 @@ impl Bridge {
                 None => format!("`{user}` is nobody: only people of Rocket.Chat have such names."),
             });
         }
+        let own = self.store.linked(caller)?;
+        if own.is_some_and(|link| link.matrix_id == *user) {
+            return refused(format!("`{user}` is you."));
+        }
         let is_local = user.server_name() == self.config.homeserver.server_name;
         match self.matrix.bot().has_profile(user).await {
             Ok(true) => {}

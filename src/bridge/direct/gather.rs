@@ -196,7 +196,8 @@ impl Bridge {
         );
         change = change.portal(&portal).no_gathering(room);
         for user in &founders.users {
-            change = change.puppet_in_room(&portal.id, user);
+            let puppet = self.puppet_of(user).await?;
+            change = change.puppet_in_room(&portal.id, &puppet);
         }
         change.commit()?;
         self.store.flushed().await?;

@@ -81,7 +81,8 @@ impl Bridge {
         }
         let mut names: Vec<_> = ghosts.iter().map(|ghost| ghost.username.as_str()).collect();
         names.sort_unstable();
-        let portal = Portal::own(room.id.clone(), room_id, kind, names.join(", "), 0);
+        let since = self.linked_since(room)?.unwrap_or(0);
+        let portal = Portal::own(room.id.clone(), room_id, kind, names.join(", "), since);
         let mut change = self.store.change().portal(&portal);
         for ghost in &ghosts {
             change = change.ghost_in_room(&portal.room_id, &ghost.user_id);

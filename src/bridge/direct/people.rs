@@ -113,7 +113,9 @@ impl Bridge {
     }
 
     /// The people of a direct message of Rocket.Chat between puppets and others. None
-    /// when there are none of one kind.
+    /// when there are none of one kind. Who has linked their account is of Matrix where no
+    /// puppet is: with one they write as people of Rocket.Chat do. Nobody writes to
+    /// themselves.
     pub(in crate::bridge) async fn direct_people(
         &self,
         room: &Room,
@@ -121,21 +123,30 @@ impl Bridge {
         let bot = self.rocket().await.bot.user_id().clone();
         let (mut users, mut peers) = (Vec::new(), Vec::new());
         for id in &room.uids {
-            match self.store.behind_puppet(id)? {
+            match self.store.behind_made_puppet(id)? {
                 Some(user) => users.push(user),
                 // Whom it stands for on Matrix is in no direct message.
                 None if *id == bot => {}
                 None => peers.push(id.clone()),
             }
         }
-        Ok(PortalKind::direct(users, peers))
+        let mut others = Vec::with_capacity(peers.len());
+        let is_among_puppets = !users.is_empty();
+        for peer in peers {
+            match self.store.linked(&peer)? {
+                Some(link) if users.contains(&link.matrix_id) => {}
+                Some(link) if !is_among_puppets => users.push(link.matrix_id),
+                _ => others.push(peer),
+            }
+        }
+        Ok(PortalKind::direct(users, others))
     }
 
     /// Does something as one of the puppets of a direct message, the first that may: one
     /// of them may have been switched off.
     pub(in crate::bridge) async fn as_one_of<T, F, Fut>(
         &self,
-        kind: &PortalKind,
+        portal: &Portal,
         act: F,
     ) -> Result<T, Failure>
     where
@@ -143,8 +154,8 @@ impl Bridge {
         Fut: Future<Output = Result<T, rocketchat::Error>>,
     {
         let mut refused = None;
-        for user in kind.direct_users() {
-            let outcome = match self.puppet_of(user).await {
+        for user in portal.kind.direct_users() {
+            let outcome = match self.puppet_in(portal, user).await {
                 Ok(puppet) => self.as_puppet(&puppet, &act).await,
                 Err(failure) => Err(failure),
             };
@@ -245,7 +256,11 @@ impl Bridge {
         if !stays_somebody {
             return Ok(());
         }
-        let puppet = self.puppet_of(member).await?;
+        let puppet = self.puppet_in(portal, member).await?;
+        // They read it there.
+        if puppet.own {
+            return Ok(());
+        }
         let id = self.message_id(&event.event_id, 0, 0);
         let text = "I am no longer in this conversation on Matrix: what is written here does not \
                     reach me.";

@@ -85,6 +85,10 @@ impl Bridge {
             told_rocketchat: false,
         };
         let mut change = self.store.change().ending(&ending);
+        // What made it one must not make it one again.
+        if let Some(proposal) = self.store.proposal(&ending.portal.room_id, rid)? {
+            change = change.no_proposal(&proposal);
+        }
         if let Some(by) = remembered {
             let at = ending.begun;
             change = change.unbridged(rid, &Unbridged { by, at });

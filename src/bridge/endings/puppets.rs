@@ -35,7 +35,8 @@ impl Bridge {
     /// Somebody real has left a room: perhaps the account is gone.
     pub(in crate::bridge) fn look_for_user(self: &Arc<Self>, user: &UserId) -> Result<(), Failure> {
         let is_local = user.server_name() == self.config.homeserver.server_name;
-        if !is_local || self.store.puppet(user)?.is_none() || self.store.rest(user)?.is_some() {
+        if !is_local || self.store.made_puppet(user)?.is_none() || self.store.rest(user)?.is_some()
+        {
             return Ok(());
         }
         self.store.change().rest(user, Rest::Suspected).commit()?;
@@ -93,7 +94,7 @@ impl Bridge {
     }
 
     async fn let_puppet_rest(&self, user: &UserId) -> Result<(), Failure> {
-        let Some(puppet) = self.store.puppet(user)? else {
+        let Some(puppet) = self.store.made_puppet(user)? else {
             return Ok(());
         };
         let id = &puppet.credentials.user_id;
@@ -125,7 +126,7 @@ impl Bridge {
     /// Somebody whose puppet rests is there after all.
     pub(in crate::bridge) async fn wake_puppet(&self, user: &UserId) -> Result<(), Failure> {
         if self.store.rest(user)? == Some(Rest::Resting)
-            && let Some(puppet) = self.store.puppet(user)?
+            && let Some(puppet) = self.store.made_puppet(user)?
         {
             let rocket = self.rocket().await;
             let id = &puppet.credentials.user_id;

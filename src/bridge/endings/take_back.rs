@@ -231,7 +231,8 @@ impl Bridge {
         for user in self.puppets_there(portal, kind).await? {
             let left = self
                 .persevere(async |_| {
-                    let Some(puppet) = self.store.puppet(&user)? else {
+                    // Nobody's own account is taken out of a room.
+                    let Some(puppet) = self.store.made_puppet(&user)? else {
                         return Ok(());
                     };
                     self.as_puppet(&puppet, |session| async move {
@@ -243,7 +244,7 @@ impl Bridge {
             match left {
                 Err(failure) if failure.is_permanent() => {
                     tracing::info!(%rid, %user, %failure, "a puppet stays in a room that is no longer mirrored");
-                    staying.extend(self.store.puppet(&user)?.map(|puppet| puppet.username));
+                    staying.extend(self.store.made_puppet(&user)?.map(|puppet| puppet.username));
                 }
                 outcome => outcome?,
             }
@@ -293,7 +294,7 @@ impl Bridge {
         match listed {
             Ok(members) => {
                 for member in members {
-                    there.extend(self.store.behind_puppet(&member.id)?);
+                    there.extend(self.store.behind_made_puppet(&member.id)?);
                 }
             }
             Err(failure) if failure.is_permanent() => {

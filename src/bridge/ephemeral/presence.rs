@@ -140,7 +140,8 @@ impl Bridge {
         };
         let text = text.unwrap_or_default();
         let telling = async {
-            match self.store.puppet(user)? {
+            // Somebody's own account says itself whether they are there.
+            match self.store.puppet(user)?.filter(|puppet| !puppet.own) {
                 Some(puppet) => {
                     self.as_puppet(&puppet, |session| async move {
                         session.set_status(status, text).await

@@ -95,7 +95,9 @@ impl Bridge {
 
     /// Gives a puppet the name and picture that its user has now.
     pub(super) async fn show_puppet(&self, user: &UserId) -> Result<(), Failure> {
-        let Some(puppet) = self.store.puppet(user)? else {
+        // Of one that is not in use now, it is looked at when it is again; somebody's own
+        // account has the face that they gave it.
+        let Some(puppet) = self.store.puppet(user)?.filter(|puppet| !puppet.own) else {
             return Ok(());
         };
         let known = self.store.puppet_profile(user)?;

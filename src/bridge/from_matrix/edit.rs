@@ -11,9 +11,13 @@ use super::message::says_nothing;
 use super::post::Speaker;
 use crate::bridge::from_rocketchat::gone;
 use crate::bridge::perseverance::Attempt;
-use crate::bridge::{Bridge, Failure};
+use crate::bridge::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Origin, Portal};
+
+/// How many texts are remembered that have not come back. Those of one edit, which are its
+/// pieces, and of some before it.
+const MOST_WRITTEN: usize = 64;
 
 impl Bridge {
     #[allow(clippy::too_many_arguments, reason = "what an event is known by")]
@@ -45,7 +49,12 @@ impl Bridge {
         };
         // An edit by somebody else is none (Matrix specification 1.4, "Event
         // replacements"): no client shows it.
-        if known.sender != event.sender || known.deleted || at < known.revision {
+        // Of what was written on Rocket.Chat, that server's clock has counted so far.
+        let revision = match known.origin {
+            Origin::Matrix => known.revision,
+            Origin::RocketChat => known.foreign_revision,
+        };
+        if known.sender != event.sender || known.deleted || at < revision {
             tracing::debug!(event = %event.event_id, "an edit that counts for nothing");
             return Ok(Done::default());
         }
@@ -56,7 +65,10 @@ impl Bridge {
         }
         self.edit(portal, &event.event_id, new, &known).await?;
         self.store
-            .amend_message(&known.portal_id(), &known.id, |stored| stored.revision = at)?;
+            .amend_message(&known.portal_id(), &known.id, |stored| match known.origin {
+                Origin::Matrix => stored.revision = at,
+                Origin::RocketChat => stored.foreign_revision = at,
+            })?;
         self.store
             .change()
             .edit_event(&known, &event.event_id)
@@ -98,6 +110,18 @@ impl Bridge {
                 "It has become too long for one message of the direct message that it was written in.".into(),
             ));
         }
+        if voice.is_own() {
+            // What the person makes of it there themselves is news: the note alone tells
+            // that this is not.
+            let written: Vec<_> = pieces.iter().map(|piece| derived::written(piece)).collect();
+            self.store
+                .amend_message(&known.portal_id(), &known.id, |stored| {
+                    stored.written.extend(written);
+                    let too_many = stored.written.len().saturating_sub(MOST_WRITTEN);
+                    stored.written.drain(..too_many);
+                })?;
+            self.store.flushed().await?;
+        }
         let rid = &known.rid;
         for (id, text) in known.rocket_ids().zip(&pieces) {
             self.as_voice(&voice, |session| async move {
@@ -133,7 +157,7 @@ impl Bridge {
             // Under ids of the edit: those of a piece that was deleted are not free
             // again everywhere.
             noted = self
-                .note_pieces(portal, event, known, before, added.len())
+                .note_pieces(speaker, event, known, before, added.len())
                 .await?;
             let added = self
                 .post_pieces(speaker, event, before, added, known.thread.as_ref())
@@ -177,16 +201,19 @@ impl Bridge {
     }
 
     /// Notes pieces that are about to be added to a message, for as long as its own record
-    /// does not name them: other rooms of the channel know by that whose they are.
+    /// does not name them: other rooms of the channel know by that whose they are, and this
+    /// one that somebody's own account did not write them by itself.
     async fn note_pieces(
         &self,
-        portal: &Portal,
+        speaker: &Speaker<'_>,
         event: &EventId,
         known: &Message,
         from: usize,
         count: usize,
     ) -> Result<Vec<Message>, Failure> {
-        if self.other_portals(portal)?.is_empty() {
+        let portal = speaker.portal;
+        let is_own = speaker.voice.is_own();
+        if !is_own && self.other_portals(portal)?.is_empty() {
             return Ok(Vec::new());
         }
         let mut noted = Vec::with_capacity(count);
@@ -200,7 +227,7 @@ impl Bridge {
             self.store.change().message(&piece).commit()?;
             noted.push(piece);
         }
-        self.flush_for_others(portal).await?;
+        self.store.flushed().await?;
         Ok(noted)
     }
 

@@ -501,6 +501,7 @@ impl Bridge {
             Some(file) => self.store.file_post_of_upload(file)?,
             None => None,
         };
+        let by_upload = of_upload.is_some();
         let post = match of_upload {
             Some(post) => self.shows(portal, &post, message)?.then_some(post),
             None if self.store.message(&portal.id, &message.id)?.is_some() => None,
@@ -525,6 +526,13 @@ impl Bridge {
             return Ok(false);
         };
         if post.posted.as_ref() == Some(&message.id) {
+            return Ok(false);
+        }
+        // A file alike that somebody uploads with their own account is theirs.
+        if post.posted.is_some()
+            && !by_upload
+            && self.store.was_account_of(&message.u.id)?.is_some()
+        {
             return Ok(false);
         }
         let (post, got) = self

@@ -205,9 +205,10 @@ impl Bridge {
             let ids = Vec::new();
             return Ok(Posted { ids, by });
         }
-        if voice.is_relay() {
+        if voice.is_relay() || voice.is_own() {
             // Who speaks for somebody may be settled otherwise when the bridge comes back:
-            // only the note tells that this one is there, and whose it is.
+            // only the note tells that this one is there, and whose it is. And what a person
+            // writes with their own account themselves is news.
             self.store.flushed().await?;
         }
         let speaker = Speaker {

@@ -122,10 +122,13 @@ impl Bridge {
         self.resume_gathering(&event.room_id).await?;
         let json: Value = serde_json::from_str(event.json.get())
             .map_err(|_| Failure::Refused("The event cannot be read.".into()))?;
+        let content = json.get("content").unwrap_or(&Value::Null);
+        if self.is_sent_by_us(event, &json, content)? {
+            return Ok(Done::default());
+        }
         if self.came_too_late(event, &json).await? {
             return Ok(Done::default());
         }
-        let content = json.get("content").unwrap_or(&Value::Null);
         if self.happened_too_soon(event, &json)? {
             return Err(Failure::NotYet("the room to be mirrored"));
         }

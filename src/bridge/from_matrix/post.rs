@@ -35,6 +35,7 @@ impl Bridge {
         self.come_in(speaker.portal, speaker.voice).await?;
         let mut voice = speaker.voice.clone();
         let mut ids = Vec::with_capacity(pieces.len());
+        let mut by = None;
         for (at, text) in pieces.iter().enumerate() {
             let id_of = |attempt| self.message_id(event, from + at, attempt);
             let speaker = Speaker {
@@ -43,14 +44,15 @@ impl Bridge {
             };
             let (id, other) = self.post(&speaker, id_of, text, thread).await?;
             ids.push(id);
-            if let Some(other) = other {
+            by.get_or_insert_with(|| other.as_ref().unwrap_or(&voice).account().clone());
+            if let Some(other) = other.filter(|other| self.is_of_use(other)) {
                 // The rest has one author with it.
                 voice = other;
             }
         }
         Ok(Posted {
             ids,
-            by: voice.account().clone(),
+            by: by.unwrap_or_else(|| voice.account().clone()),
         })
     }
 

@@ -10,6 +10,7 @@ use super::message::References;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::store::{InboxEvent, Message, Origin, Portal, Reaction};
 
 impl Bridge {
@@ -75,9 +76,30 @@ impl Bridge {
             }
         };
         let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        let reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let is_there = voice.is_relay()
             && (reactions.given.iter()).any(|other| other.relayed && other.emoji == emoji);
+        let reaction = Reaction {
+            emoji: emoji.to_owned(),
+            username,
+            user: event.sender.clone(),
+            origin: Origin::Matrix,
+            event: event.event_id.clone(),
+            repairs: 0,
+            ending: false,
+            given_at: now_ms(),
+            relayed: voice.is_relay(),
+        };
+        if voice.is_own() {
+            // What the person gives there themselves is news: the note alone tells that
+            // this is not. Until it is given it cannot have been taken away.
+            let coming = Reaction {
+                given_at: i64::MAX,
+                ..reaction.clone()
+            };
+            self.note_reaction(known, &coming)?;
+            self.store.flushed().await?;
+        }
         let id = &known.id;
         if !is_there {
             let given = self
@@ -85,33 +107,46 @@ impl Bridge {
                     session.react(id, emoji, true).await
                 })
                 .await;
+            if voice.is_own() && given.as_ref().is_err_and(Failure::is_permanent) {
+                self.unnote_reaction(known, &reaction)?;
+            }
             match given {
                 Err(Failure::RocketChat(error)) if error.is_unknown_emoji() => return Ok(false),
                 outcome => outcome?,
             }
         }
-        if !reactions
-            .given
-            .iter()
-            .any(|given| given.event == event.event_id)
-        {
-            reactions.given.push(Reaction {
-                emoji: emoji.to_owned(),
-                username,
-                user: event.sender.clone(),
-                origin: Origin::Matrix,
-                event: event.event_id.clone(),
-                repairs: 0,
-                ending: false,
-                relayed: voice.is_relay(),
-            });
-            self.store.change().reactions(known, &reactions).commit()?;
-        }
+        self.note_reaction(known, &reaction)?;
         // Also of one that is there already: perhaps an earlier attempt got no further.
         if voice.is_relay() {
+            let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
             self.say_who_reacts(portal, known, &mut reactions).await?;
         }
         Ok(true)
+    }
+
+    /// A reaction that was noted has not been given. The lock `reacting` must be held.
+    fn unnote_reaction(&self, known: &Message, reaction: &Reaction) -> Result<(), Failure> {
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        reactions
+            .given
+            .retain(|given| given.event != reaction.event);
+        let change = self.store.change().reactions(known, &reactions);
+        Ok(change
+            .no_reaction(&known.room_id, &reaction.event)
+            .commit()?)
+    }
+
+    /// Notes a reaction that was given on Matrix. The lock `reacting` must be held.
+    fn note_reaction(&self, known: &Message, reaction: &Reaction) -> Result<(), Failure> {
+        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+        match (reactions.given.iter_mut()).find(|given| given.event == reaction.event) {
+            Some(noted) => {
+                noted.given_at = reaction.given_at;
+                noted.username.clone_from(&reaction.username);
+            }
+            None => reactions.given.push(reaction.clone()),
+        }
+        Ok(self.store.change().reactions(known, &reactions).commit()?)
     }
 
     /// Takes a reaction back whose event was redacted.
@@ -132,7 +167,8 @@ impl Bridge {
             return Ok(());
         };
         let reaction = reactions.given[at].clone();
-        if reaction.origin == Origin::RocketChat {
+        // Who is one person gives and takes on either side.
+        if reaction.origin == Origin::RocketChat && reaction.user != event.sender {
             return Err(Failure::Refused(
                 "On Rocket.Chat nobody can take another's reaction away.".into(),
             ));

@@ -119,6 +119,10 @@ impl Bridge {
                 "In a direct message on Rocket.Chat nobody can delete what the other wrote.".into(),
             ));
         }
+        if is_own && self.is_gone_for_linked(known).await? {
+            // They deleted it on Rocket.Chat, of which this comes.
+            return Ok(());
+        }
         if !is_own && known.origin == Origin::RocketChat {
             self.may_take_away(portal, &event.sender)?;
         }
@@ -157,7 +161,7 @@ impl Bridge {
         deleted?;
         // A message in several events goes as one.
         if known.origin == Origin::RocketChat {
-            let author = self.matrix.as_user(known.sender.clone());
+            let author = self.eraser_of(portal, &known.sender).await?;
             for (part, other) in known.events.iter().enumerate() {
                 if other == redacted {
                     continue;
@@ -179,6 +183,27 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message that a linked person wrote is no longer on Rocket.Chat.
+    async fn is_gone_for_linked(&self, known: &Message) -> Result<bool, Failure> {
+        if self.store.linked_user(&known.sender)?.is_none() {
+            return Ok(false);
+        }
+        let voice = self.voice_of(known).await?;
+        let id = &known.id;
+        let there = self
+            .as_voice(
+                &voice,
+                |session| async move { session.get_message(id).await },
+            )
+            .await;
+        match there {
+            Ok(there) => Ok(there.is_none_or(|message| message.t.as_deref() == Some("rm"))),
+            // It is left to the deletion.
+            Err(failure) if failure.is_permanent() => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Deletes somebody else's message on Rocket.Chat with the rights of who redacted it.

@@ -140,9 +140,10 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let found = match &portal.kind {
             PortalKind::Direct { .. } => {
-                self.as_one_of(&portal.kind, |session| async move {
-                    session.get_message(id).await
-                })
+                self.as_one_of(
+                    portal,
+                    |session| async move { session.get_message(id).await },
+                )
                 .await?
             }
             _ => self.rocket().await.bot.get_message(id).await?,

@@ -24,7 +24,7 @@ impl Bridge {
         // First of all, so that no failure of the rest keeps its files in reach.
         self.store.end_file_links(&portal.id, &known.id)?;
         let author = match known.origin {
-            Origin::RocketChat => self.matrix.as_user(known.sender.clone()),
+            Origin::RocketChat => self.eraser_of(portal, &known.sender).await?,
             Origin::Matrix => self.reader(portal).await?,
         };
         for (part, event) in known.events.iter().enumerate() {

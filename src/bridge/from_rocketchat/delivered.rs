@@ -7,6 +7,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 use serde_json::Value;
 
 use super::revision;
+use crate::bridge::linking::Seen;
 use crate::bridge::marker::Marker;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_matrix::without_caption;
@@ -83,7 +84,16 @@ impl Bridge {
                 let Some(marker) = Marker::of(&event.content) else {
                     continue;
                 };
-                if !self.config.is_ours(&event.sender) || marker.room_id != portal.rid {
+                let seen = Seen {
+                    room: &portal.room_id,
+                    sender: &event.sender,
+                    kind: &event.kind,
+                    event: &event.event_id,
+                    time: Some(event.origin_server_ts),
+                };
+                let is_ours = self.config.is_ours(&event.sender)
+                    || self.has_our_seal(&seen, &event.content)?;
+                if !is_ours || marker.room_id != portal.rid {
                     continue;
                 }
                 let is_new = if is_edit(&event.content) {

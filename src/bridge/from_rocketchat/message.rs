@@ -39,6 +39,7 @@ impl Bridge {
     ) -> Result<Message, Failure> {
         let ghost = match self.elsewhere(portal, message).await? {
             Some(_) => self.bot_as_ghost().await,
+            None if is_own_doing(message) => self.says_as(portal, &message.u).await?,
             None => self.ghost_of(&message.u).await?,
         };
         let content = self.content_of(portal, message).await?;
@@ -101,6 +102,7 @@ impl Bridge {
             sent_at: message.ts.0,
             mentions: content.mentions.users,
             files,
+            posted_by: Some(message.u.id.clone()),
             ..Message::new(
                 portal,
                 message.id.clone(),
@@ -112,6 +114,7 @@ impl Bridge {
         let change = self.store.change().message(&mirrored);
         place.note(portal, &mirrored, change).commit()?;
         if let Some(last) = mirrored.events.last()
+            && self.config.is_ours(&mirrored.sender)
             && mirrored.sender != self.config.appservice.bot
         {
             self.ghost_has_read(&mirrored.room_id, &mirrored.sender, last);
@@ -135,14 +138,42 @@ impl Bridge {
         if revision(message) <= known.revision {
             return Ok(());
         }
-        let ghost = match self.elsewhere(portal, message).await? {
-            Some(_) => self.bot_as_ghost().await,
-            None => self.ghost_of(&message.u).await?,
-        };
-        // Of somebody else's words.
-        if ghost.user_id != known.sender {
+        let words = derived::written(&message.msg);
+        if known.written.contains(&words) {
+            // The bridge wrote that for them.
+            let portal = known.portal_id();
+            self.store.amend_message(&portal, &known.id, |stored| {
+                stored.revision = revision(message);
+                forget_written(stored, &words);
+            })?;
             return Ok(());
         }
+        let sender = match self.elsewhere(portal, message).await? {
+            Some(_) => Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender),
+            None => self.sender_of(portal, &known, &message.u).await?,
+        };
+        let is_real = !self.config.is_ours(&known.sender);
+        let sender = sender.filter(|_| !is_real || is_own_doing(message));
+        let Some(ghost) = sender else {
+            if !is_real {
+                // Of somebody else's words.
+                return Ok(());
+            }
+            // Theirs no more to speak for, or another's words: nobody puts those into the
+            // mouth of somebody real.
+            let editor = message.edited_by.as_ref().unwrap_or(&message.u);
+            let ghost = self.ghost_of(editor).await?;
+            let note = "edited this message; it says now:";
+            let original = known.events.first();
+            let original = original.filter(|_| known.room_id == portal.room_id);
+            self.say_edit(portal, &ghost, message, note, original)
+                .await?;
+            let portal = known.portal_id();
+            self.store.amend_message(&portal, &known.id, |stored| {
+                stored.revision = revision(message);
+            })?;
+            return Ok(());
+        };
         // In a room that the portal has left, nothing can be replaced.
         if known.room_id != portal.room_id {
             let note = "edited an earlier message; it says now:";
@@ -246,7 +277,7 @@ impl Bridge {
                 revision(message),
                 &format!("surplus {number}"),
             );
-            let intent = self.as_ghost(&ghost);
+            let intent = self.acting(&ghost.user_id);
             match intent.redact(&known.room_id, surplus, &txn, None).await {
                 Err(error) if error.is_not_found() => {}
                 outcome => {
@@ -256,6 +287,7 @@ impl Bridge {
         }
         self.store.amend_message(&portal.id, &known.id, |stored| {
             stored.revision = revision(message);
+            stored.written.clear();
             stored.events = events;
             stored.files = files;
             stored.mentions = content.mentions.users;
@@ -290,11 +322,26 @@ impl Bridge {
         };
         let (at, original) = (revision(message), known.events.first());
         let is_known = known.origin != Origin::Matrix || known.foreign_revision >= at;
-        let by_bridge = self.store.behind_puppet(&editor.id)?.is_some()
+        let by_bridge = self.store.behind_made_puppet(&editor.id)?.is_some()
             || editor.id == *self.rocket().await.bot.user_id();
         let (false, Some(original)) = (is_known || by_bridge, original) else {
             return Ok(());
         };
+        let portal_id = known.portal_id();
+        if editor.id == message.u.id {
+            let words = derived::written(&message.msg);
+            let by_bridge = known.written.contains(&words);
+            if by_bridge || self.mirror_own_edit(portal, message, known).await? {
+                self.store.amend_message(&portal_id, &known.id, |stored| {
+                    stored.foreign_revision = at;
+                    match by_bridge {
+                        true => forget_written(stored, &words),
+                        false => stored.written.clear(),
+                    }
+                })?;
+                return Ok(());
+            }
+        }
         let ghost = self.ghost_of(editor).await?;
         let note = "edited this message; it says now:";
         // Only in the room that it is in.
@@ -304,6 +351,40 @@ impl Bridge {
         self.store
             .amend_message(&portal.id, &known.id, |stored| stored.foreign_revision = at)?;
         Ok(())
+    }
+
+    /// A linked person has edited on Rocket.Chat what they wrote on Matrix. Whether the
+    /// event says so now.
+    async fn mirror_own_edit(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: &Message,
+    ) -> Result<bool, Failure> {
+        let is_simple = known.media.is_none() && known.more.is_empty() && message.file.is_none();
+        let (true, Some(original)) = (
+            is_simple && known.room_id == portal.room_id,
+            known.events.first(),
+        ) else {
+            return Ok(false);
+        };
+        let Some(speaker) = self.sender_of(portal, known, &message.u).await? else {
+            return Ok(false);
+        };
+        let content = self.content_of(portal, message).await?;
+        let mut words = content.words();
+        words["m.mentions"] = json!({});
+        let added = content.mentions.without(&known.mentions);
+        let part = Part {
+            number: 0,
+            of: 1,
+            content: replacement(words, original, &added),
+            replaces: Some(original),
+            file: None,
+        };
+        let edit = self.send_part(portal, &speaker, message, part).await?;
+        self.store.change().edit_event(known, &edit).commit()?;
+        Ok(true)
     }
 
     /// Says what a message says now, where it cannot be replaced.
@@ -388,6 +469,18 @@ impl Bridge {
         at: Option<u64>,
     ) -> Result<OwnedEventId, Failure> {
         let room = &portal.room_id;
+        if !self.config.is_ours(&ghost.user_id) {
+            let user = &ghost.user_id;
+            let sealed = self.seal_event(content, room, user, kind, txn.as_str(), at);
+            let sent = self.acting(user).send(room, kind, &sealed, txn, at).await;
+            return match sent {
+                Err(error) if error.is_forbidden() || error.is_unknown_token() => {
+                    self.note_unfit(room, user);
+                    Err(Failure::NotYet("their ghost to speak"))
+                }
+                outcome => Ok(outcome?),
+            };
+        }
         if ghost.user_id == self.config.appservice.bot {
             let bot = self.matrix.bot();
             return Ok(bot.send(room, kind, content, txn, at).await?);
@@ -431,6 +524,20 @@ impl Bridge {
             .await?;
         let membership = member.as_ref().and_then(|member| member.get("membership"));
         Ok(membership.and_then(Value::as_str) != Some("join"))
+    }
+}
+
+/// Whether it is the author's own doing: not what an integration says in their name, nor
+/// what was imported, nor what a moderator made of it.
+fn is_own_doing(message: &RocketMessage) -> bool {
+    let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
+    !message.bot && message.alias.is_none() && !message.imported && !by_another
+}
+
+/// What the bridge wrote has come back: so has, or never will, what it wrote before.
+fn forget_written(stored: &mut Message, words: &str) {
+    if let Some(at) = stored.written.iter().position(|one| one == words) {
+        stored.written.drain(..=at);
     }
 }
 

@@ -21,7 +21,7 @@ use super::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
-use crate::store::{Portal, PortalId, PortalKind};
+use crate::store::{Origin, Portal, PortalId, PortalKind};
 pub(super) use deletion::gone;
 use delivered::Delivered;
 use files::Brought;
@@ -210,8 +210,22 @@ impl Bridge {
         {
             return Ok(());
         }
-        let is_for_matrix = !is_ours || elsewhere.is_some();
-        if !is_ours && self.take_command_of(portal, message).await? {
+        // What somebody's own account said for them on Matrix, only the records know.
+        let is_own_account = !is_ours && self.store.was_account_of(&message.u.id)?.is_some();
+        let mut is_news = !is_ours;
+        if is_own_account {
+            self.note_puppet_name(&message.u)?;
+            let is_of_matrix = || {
+                let known = self.store.message(&portal.id, &message.id)?;
+                Ok::<_, Failure>(known.is_some_and(|known| known.origin == Origin::Matrix))
+            };
+            if !is_of_matrix()? && self.note_own_file(portal, message).await? {
+                return Ok(());
+            }
+            is_news = !is_of_matrix()?;
+        }
+        let is_for_matrix = is_news || elsewhere.is_some();
+        if is_news && self.take_command_of(portal, message).await? {
             return Ok(());
         }
         if is_for_matrix && self.is_read_along(portal)? {
@@ -219,13 +233,13 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if !is_ours && self.is_kept_out(portal, message).await? {
+        if is_news && self.is_kept_out(portal, message).await? {
             return Ok(());
         }
         if is_ours {
             self.note_puppet_name(&message.u)?;
         }
-        if !is_for_matrix && self.note_own_file(portal, message).await? {
+        if !is_for_matrix && !is_own_account && self.note_own_file(portal, message).await? {
             return Ok(());
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
@@ -254,7 +268,9 @@ impl Bridge {
         self.mirror_pin(portal, message, &known).await
     }
 
-    /// Whether somebody on Rocket.Chat wrote it, for everybody in the room.
+    /// Whether somebody on Rocket.Chat wrote it, for everybody in the room. Of what was
+    /// written with somebody's own account only the record tells whether the bridge did it
+    /// for them.
     pub(super) async fn is_for_matrix(&self, message: &RocketMessage) -> Result<bool, Failure> {
         if message.hidden || message.federated {
             return Ok(false);
@@ -263,7 +279,7 @@ impl Bridge {
         if author == self.rocket().await.bot.user_id() {
             return Ok(false);
         }
-        Ok(self.store.behind_puppet(author)?.is_none())
+        Ok(self.store.behind_made_puppet(author)?.is_none())
     }
 
     /// Who reads and tidies a portal's Matrix room for the bridge: the bot, or in

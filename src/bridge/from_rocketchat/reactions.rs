@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
+use crate::clock::now_ms;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketUserId, Username};
 use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reactions};
@@ -16,6 +17,10 @@ use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reac
 /// reactions to a message in one place and writes them without a lock: of several
 /// at the same moment some are lost (6.14, 7.x).
 const MOST_REPAIRS: u8 = 10;
+
+/// How long after it was given a reaction of somebody's own account may be lost (ms). Later
+/// they have taken it away.
+const LOST_WITHIN_MS: i64 = 10_000;
 
 /// Who stands behind a username.
 enum Who {
@@ -107,7 +112,7 @@ impl Bridge {
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
         // All that other rooms give are one of the bot's for each emoji.
-        let who = match self.who_is(username).await? {
+        let who = match self.who_is(portal, username).await? {
             Who::Ghost(ghost) => Who::Ghost(ghost),
             _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
                 Who::Ghost(self.bot_as_ghost().await)
@@ -143,6 +148,7 @@ impl Bridge {
                     .give_reaction(portal, message, known, reactions, &ghost, &begun)
                     .await?;
                 if let Some(last) = known.events.last()
+                    && self.config.is_ours(&ghost.user_id)
                     && ghost.user_id != self.config.appservice.bot
                 {
                     self.ghost_has_read(&portal.room_id, &ghost.user_id, last);
@@ -156,6 +162,7 @@ impl Bridge {
                     event,
                     repairs: 0,
                     ending: false,
+                    given_at: 0,
                 }))
             }
             Who::Ours(id) => {
@@ -181,9 +188,12 @@ impl Bridge {
                 // Given again with the others, as the same.
                 continue;
             }
-            let ghost = match begun.user == self.config.appservice.bot {
-                true => Some(self.bot_as_ghost().await),
-                false => self.store.ghost_by_localpart(begun.user.localpart())?,
+            let ghost = match &begun.user {
+                bot if *bot == self.config.appservice.bot => Some(self.bot_as_ghost().await),
+                user if self.config.is_ours(user) => {
+                    self.store.ghost_by_localpart(user.localpart())?
+                }
+                user => self.themselves(user)?,
             };
             let Some(ghost) = ghost else {
                 continue;
@@ -203,7 +213,7 @@ impl Bridge {
             let purpose = format!("no reaction {event}");
             let user = &ghost.user_id;
             let txn = derived::transaction_id(&portal.id, user, &message.id, 0, &purpose);
-            let intent = self.as_ghost(&ghost);
+            let intent = self.acting(&ghost.user_id);
             let removed = intent.redact(&portal.room_id, &event, &txn, None).await;
             match removed.map_err(Failure::from) {
                 Err(failure) if !failure.is_permanent() => return Err(failure),
@@ -244,7 +254,7 @@ impl Bridge {
                 at += 1;
                 continue;
             }
-            if reaction.origin == Origin::Matrix {
+            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction)? {
                 if let Some(stored) = reactions.given.get_mut(at)
                     && stored.repairs < MOST_REPAIRS
                 {
@@ -278,7 +288,7 @@ impl Bridge {
                 let purpose = format!("no reaction {}", reaction.event);
                 let txn =
                     derived::transaction_id(&portal.id, &reaction.user, &message.id, 0, &purpose);
-                let ghost = self.matrix.as_user(reaction.user.clone());
+                let ghost = self.eraser_of(portal, &reaction.user).await?;
                 let room = &portal.room_id;
                 match ghost.redact(room, &reaction.event, &txn, None).await {
                     // The ghost was removed from the room.
@@ -351,7 +361,7 @@ impl Bridge {
         match sent {
             // It is there, and its answer was lost.
             Err(Failure::Matrix(error)) if error.is_duplicate_annotation() => {
-                let intent = self.as_ghost(ghost);
+                let intent = self.acting(&ghost.user_id);
                 let own = intent.own_reaction(&portal.room_id, target, &key).await?;
                 own.ok_or(Failure::NotYet("a reaction to be seen"))
             }
@@ -378,13 +388,64 @@ impl Bridge {
         puppet: &RocketUserId,
         emoji: &str,
     ) -> Result<(), Failure> {
-        let Some(user) = self.store.behind_puppet(puppet)? else {
+        let Some(user) = self.store.behind_made_puppet(puppet)? else {
             return Ok(());
         };
-        let puppet = self.puppet_of(&user).await?;
-        let username = puppet.username.clone();
-        self.unreact(&Voice::Puppet(puppet), &username, &message.id, emoji)
+        let made = self.made_puppet_of(&user).await?;
+        let username = made.username.clone();
+        self.unreact(&Voice::Puppet(made), &username, &message.id, emoji)
             .await
+    }
+
+    /// The account of a Matrix user that has that name, or the one that acts for them.
+    async fn account_named(
+        &self,
+        user: &ruma::UserId,
+        username: &str,
+    ) -> Result<crate::store::Puppet, Failure> {
+        match self.store.made_puppet(user)? {
+            Some(made) if made.username == username => return Ok(made),
+            _ => {}
+        }
+        if self.is_of_ended_link(user, username)? {
+            return Err(Failure::Refused(
+                "It was given with an account on Rocket.Chat that is no longer linked to yours: take it away there.".into(),
+            ));
+        }
+        self.puppet_of(user).await
+    }
+
+    /// Whether a name is neither a puppet's nor that of the account that acts for its user
+    /// now: so it is one that did, or the puppet was renamed.
+    fn is_of_ended_link(&self, user: &ruma::UserId, username: &str) -> Result<bool, Failure> {
+        let now = self.store.puppet(user)?;
+        let made = self.store.made_puppet(user)?;
+        let is_known = (now.iter().chain(&made)).any(|puppet| puppet.username == username);
+        Ok(!is_known && self.store.has_been_linked(user)?)
+    }
+
+    /// Whether a reaction that was given on Matrix, and is not there, was taken away on
+    /// Rocket.Chat by the person themselves. One that was given a moment ago may as well be
+    /// lost.
+    fn was_taken_there(&self, reaction: &Reaction) -> Result<bool, Failure> {
+        let own = self.store.linked_user(&reaction.user)?;
+        let by_own = own.is_some_and(|link| link.username == reaction.username);
+        if self.is_of_ended_link(&reaction.user, &reaction.username)? {
+            return Ok(true);
+        }
+        Ok(by_own && now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS)
+    }
+
+    /// A linked person, as who speaks as themselves.
+    fn themselves(&self, user: &ruma::UserId) -> Result<Option<Ghost>, Failure> {
+        let Some(link) = self.store.linked_user(user)? else {
+            return Ok(None);
+        };
+        let ghost = self.store.ghost(&link.rocket_id)?;
+        Ok(ghost.map(|ghost| Ghost {
+            user_id: link.matrix_id,
+            ..ghost
+        }))
     }
 
     /// With which account a reaction of Matrix was given.
@@ -394,7 +455,10 @@ impl Bridge {
     ) -> Result<Voice, Failure> {
         match reaction.relayed {
             true => self.relay_for(&reaction.user).await,
-            false => Ok(Voice::Puppet(self.puppet_of(&reaction.user).await?)),
+            false => Ok(Voice::Puppet(
+                self.account_named(&reaction.user, &reaction.username)
+                    .await?,
+            )),
         }
     }
 
@@ -429,7 +493,7 @@ impl Bridge {
 
     /// Whose name this is now. Asked for each time: a name that changes hands must
     /// not give anybody another's reactions.
-    async fn who_is(&self, username: &str) -> Result<Who, Failure> {
+    async fn who_is(&self, portal: &Portal, username: &str) -> Result<Who, Failure> {
         let rocket = self.rocket().await;
         let Ok(username) = Username::parse(username) else {
             return Ok(Who::Nobody);
@@ -437,7 +501,7 @@ impl Bridge {
         let Some(user) = rocket.bot.user_by_username(&username).await? else {
             return Ok(Who::Nobody);
         };
-        if self.store.behind_puppet(&user.id)?.is_some() {
+        if self.store.behind_made_puppet(&user.id)?.is_some() {
             return Ok(Who::Ours(user.id));
         }
         if user.id == *rocket.bot.user_id() {
@@ -446,6 +510,7 @@ impl Bridge {
         if user.federated {
             return Ok(Who::Nobody);
         }
-        Ok(Who::Ghost(self.ghost_of(&UserRef::from(&user)).await?))
+        let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
+        Ok(Who::Ghost(speaker))
     }
 }

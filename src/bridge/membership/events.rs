@@ -29,6 +29,7 @@ impl Bridge {
         };
         let membership = content.get("membership").and_then(Value::as_str);
         let is_bot = member == self.config.appservice.bot;
+        self.forget_presence(&event.room_id, &member);
         if membership == Some("join")
             && !self.config.is_ours(&member)
             && self.store.portal_of_room(&event.room_id)?.is_some()
@@ -128,7 +129,10 @@ impl Bridge {
         if self.store.portal_of_room(&event.room_id)?.is_some() {
             return Ok(());
         }
-        let is_for_one = self.is_for_one(&event.room_id).await?;
+        let json: Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let is_direct = json.pointer("/content/is_direct") == Some(&Value::Bool(true));
+        let is_for_one = self.is_for_one(&event.room_id).await?
+            && (is_direct || !self.is_named(&event.room_id).await?);
         self.store
             .change()
             .bot_room(&event.room_id, is_for_one)
@@ -146,6 +150,20 @@ impl Bridge {
         let text = self.commands.greeting(self, &event.sender);
         self.say(&bot, &event.room_id, &event.event_id, "greeting", &text)
             .await
+    }
+
+    /// Whether a room has a name or an address, as those have in which people meet.
+    async fn is_named(&self, room: &RoomId) -> Result<bool, Failure> {
+        let bot = self.matrix.bot();
+        let name = bot.state(room, "m.room.name", "").await?;
+        let alias = bot.state(room, "m.room.canonical_alias", "").await?;
+        let is_set = |content: Option<Value>, key: &str| {
+            let text = content
+                .as_ref()
+                .and_then(|content| content.get(key)?.as_str());
+            text.is_some_and(|text| !text.is_empty())
+        };
+        Ok(is_set(name, "name") || is_set(alias, "alias"))
     }
 
     /// Whether nobody but the bot and one other is in a room.

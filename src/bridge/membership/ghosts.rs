@@ -24,6 +24,9 @@ impl Bridge {
         id: &RocketUserId,
         why: Why<'_>,
     ) -> Result<(), Failure> {
+        if let Some(link) = self.store.linked(id)? {
+            return self.settle_puppet(portal, &link.matrix_id, why).await;
+        }
         let key = (portal.rid.clone(), id.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
         let is_member = self.is_member(portal, id).await?;

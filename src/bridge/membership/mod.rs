@@ -99,7 +99,7 @@ impl Members {
 
 /// Why it is looked whether somebody is in a room.
 #[derive(Debug, Clone, Copy)]
-enum Why<'a> {
+pub(super) enum Why<'a> {
     /// Rocket.Chat tells that they came or went.
     News {
         /// Who brought or removed them, if another.
@@ -155,7 +155,7 @@ impl Seat {
 
 /// The kind of a portal's room, as Rocket.Chat's endpoints are named after it; none for
 /// direct messages, whose members never change.
-fn room_type(portal: &Portal) -> Option<RoomType> {
+pub(super) fn room_type(portal: &Portal) -> Option<RoomType> {
     match portal.kind {
         PortalKind::Channel => Some(RoomType::Channel),
         PortalKind::Group => Some(RoomType::Group),
@@ -199,7 +199,11 @@ impl Bridge {
     }
 
     /// Whether somebody is a member of a portal's room on Rocket.Chat now.
-    async fn is_member(&self, portal: &Portal, id: &RocketUserId) -> Result<bool, Failure> {
+    pub(super) async fn is_member(
+        &self,
+        portal: &Portal,
+        id: &RocketUserId,
+    ) -> Result<bool, Failure> {
         let rocket = self.rocket().await;
         match rocket.bot.is_member(&portal.rid, id).await {
             Err(rocketchat::Error::EndpointMissing) => {

@@ -24,19 +24,40 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let key = (portal.rid.clone(), user.as_str().to_owned());
         let _alone = self.members.settling.lock(&key).await;
+        self.forget_presence(&portal.room_id, user);
+        self.settle_account(portal, user, why).await?;
+        self.leave_to_themselves(portal, user).await
+    }
+
+    /// As [`Bridge::settle_puppet`], of the account that acts for them.
+    async fn settle_account(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        why: Why<'_>,
+    ) -> Result<(), Failure> {
         let mut seat = self.seat(portal, user).await?;
-        let puppet = self.store.puppet(user)?;
-        let is_member = match &puppet {
+        let mut puppet = self.store.puppet(user)?;
+        let mut is_member = match &puppet {
             Some(puppet) => self.is_member(portal, &puppet.credentials.user_id).await?,
             None => false,
         };
+        let mut was_member = self.store.is_puppet_in_room(&portal.id, user)?;
+        if !is_member
+            && portal.kind == PortalKind::Group
+            && let Some(own) = &puppet
+            && let Some(made) = self.goes_on_as_puppet(portal, own).await?
+        {
+            is_member = self.is_member(portal, &made.credentials.user_id).await?;
+            was_member = true;
+            puppet = Some(made);
+        }
         if let Some(puppet) = &puppet {
             self.tell_of_banned(portal, puppet, &seat, why).await?;
         }
         if !is_member && why.is_outdated() {
             return Ok(());
         }
-        let was_member = self.store.is_puppet_in_room(&portal.id, user)?;
         if was_member && seat.event.is_none() {
             match self.earlier_seat(portal, user).await? {
                 Some(earlier) if matches!(earlier.membership(), "leave" | "ban") => seat = earlier,
@@ -65,7 +86,10 @@ impl Bridge {
                 portal,
                 puppet.as_ref().map(|puppet| &puppet.credentials.user_id),
             ),
-            ("join" | "invite", true, false) => self.note_puppet_in(portal, user),
+            ("join" | "invite", true, false) => match &puppet {
+                Some(puppet) => self.note_puppet_in(portal, puppet),
+                None => Ok(()),
+            },
             ("join" | "invite", false, true) => {
                 if !self.has_account(puppet.as_ref()).await? {
                     return Ok(());
@@ -86,6 +110,13 @@ impl Bridge {
                 // As long as another room of the channel has them they are there for that.
                 if self.is_held_by_another(portal, user).await? {
                     self.note_puppet_out(portal, user)
+                } else if puppet.own
+                    && membership != "ban"
+                    && !self
+                        .follows_there(portal, user, &seat, was_member, why)
+                        .await?
+                {
+                    Ok(())
                 } else if membership != "ban" && (!was_member || self.was_put_out(&seat)) {
                     match self.invites(portal)? {
                         true => self.invite_person_here(portal, user, why).await,
@@ -298,10 +329,14 @@ impl Bridge {
         Ok(account.is_some())
     }
 
-    fn note_puppet_in(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
+    pub(in crate::bridge) fn note_puppet_in(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+    ) -> Result<(), Failure> {
         let change = self.store.change();
-        change.puppet_in_room(&portal.id, user).commit()?;
-        self.no_longer_uninvited(portal, user)?;
+        change.puppet_in_room(&portal.id, puppet).commit()?;
+        self.no_longer_uninvited(portal, &puppet.matrix_id)?;
         // They may have rights on either side.
         self.members.looks.add(Look::Rights(portal.id.clone()));
         Ok(())
@@ -332,7 +367,11 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let user = &puppet.matrix_id;
         // Who is in a direct message is fixed.
-        if room_type(portal).is_none() || self.store.is_puppet_in_room(&portal.id, user)? {
+        let is_in = match puppet.own {
+            true => self.store.is_puppet_in_room(&portal.id, user)?,
+            false => self.store.is_made_puppet_in_room(&portal.id, user)?,
+        };
+        if room_type(portal).is_none() || is_in {
             return Ok(());
         }
         let key = (portal.rid.clone(), user.as_str().to_owned());
@@ -399,13 +438,15 @@ impl Bridge {
             }
             PortalKind::Group => {
                 let id = &puppet.credentials.user_id;
-                if !self.is_member(portal, id).await? {
+                if !self.is_member(portal, id).await?
+                    && !self.admit_as_themselves(portal, &puppet).await?
+                {
                     self.admit_to_group(portal, user, id, seat).await?;
                 }
             }
             _ => return Ok(()),
         }
-        self.note_puppet_in(portal, user)
+        self.note_puppet_in(portal, &puppet)
     }
 
     async fn admit_to_group(
@@ -462,7 +503,12 @@ impl Bridge {
                     self.note_puppet_out(portal, user)?;
                     return self.no_longer_staying(portal, Some(id));
                 }
-                Err(failure) => drop(refusal(failure)?),
+                Err(failure) => {
+                    let why = refusal(failure)?;
+                    if puppet.own {
+                        return self.bring_back(portal, puppet, event, &why).await;
+                    }
+                }
             }
         }
         let kind = room_type(portal).unwrap_or_default();
@@ -503,7 +549,7 @@ impl Bridge {
             && self.store.is_ghost_in_room(room, &ghost.user_id)?
         {
             match self.as_ghost(&ghost).invite(room, user, None).await {
-                Ok(()) => return self.note_puppet_in(portal, user),
+                Ok(()) => return self.come_if_granted(portal, user).await,
                 // Perhaps the bot can.
                 Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {}
                 Err(error) => return Err(error.into()),
@@ -528,7 +574,7 @@ impl Bridge {
             }
             Err(error) => return Err(error.into()),
         }
-        self.note_puppet_in(portal, user)
+        self.come_if_granted(portal, user).await
     }
 
     /// Says as the puppet, in the room into which it was brought, that its user is not
@@ -541,6 +587,10 @@ impl Bridge {
         why: Why<'_>,
         failure: &Failure,
     ) -> Result<(), Failure> {
+        // Who has their own account there reads it there.
+        if self.store.linked_user(user)?.is_some() {
+            return Ok(());
+        }
         let known = self.store.room_rights(&portal.id)?;
         let is_tried = matches!(why, Why::News { came: true, .. });
         if known.uninvited.contains(user) && !is_tried {

@@ -227,7 +227,21 @@ impl Bridge {
                 });
             }
         }
-        Ok(people.into_values().collect())
+        // Not by an account that does not act for its user now.
+        let mut acting = Vec::with_capacity(people.len());
+        for person in people.into_values() {
+            let acts = match self.store.behind_puppet(&person.id)? {
+                Some(user) => self
+                    .store
+                    .puppet(&user)?
+                    .is_none_or(|puppet| puppet.credentials.user_id == person.id),
+                None => true,
+            };
+            if acts {
+                acting.push(person);
+            }
+        }
+        Ok(acting)
     }
 
     /// Who somebody is on Matrix; their ghost is made at need.

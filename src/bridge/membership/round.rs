@@ -194,7 +194,10 @@ impl Bridge {
                 Some(MembershipState::Join | MembershipState::Invite)
             );
             let is_noted = noted.contains(&user);
-            if is_there == is_here && is_here == is_noted {
+            if is_there == is_here
+                && is_here == is_noted
+                && !self.has_two_faces(&user, there, here)?
+            {
                 continue;
             }
             // There because of another room of the channel.

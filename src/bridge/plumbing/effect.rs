@@ -68,7 +68,31 @@ impl Bridge {
         let here = format!("the room {} on Matrix", proposal.room_id);
         let text = words::joined(proposal, &by, &here, "!matrix");
         self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
+        self.tell_others(proposal, &portal).await?;
         Ok(self.store.change().no_proposal(proposal).commit()?)
+    }
+
+    /// Tells the other Matrix rooms of the same room on Rocket.Chat who reads along from now
+    /// on.
+    async fn tell_others(&self, proposal: &Proposal, joined: &Portal) -> Result<(), Failure> {
+        for other in self.store.portals_of(&proposal.rid)? {
+            if other.id == joined.id {
+                continue;
+            }
+            let text = format!(
+                "Another room on Matrix, {}, is joined with {} on Rocket.Chat from now on: its \
+                 people read what is written here, and are heard here.",
+                proposal.room_id,
+                words::bounded(&joined.name)
+            );
+            let of_other = Proposal {
+                room_id: other.room_id.clone(),
+                ..proposal.clone()
+            };
+            let told = self.tell_plumbed_room(&of_other, "one more", &text).await;
+            self.as_far_as_told(told)?;
+        }
+        Ok(())
     }
 
     /// What cannot be told holds nothing up.
@@ -105,13 +129,18 @@ impl Bridge {
     async fn begin_plumbed(&self, proposal: &Proposal, survey: &Survey) -> Result<Portal, Failure> {
         let since = match proposal.history {
             true => self.history_from(&survey.rocket).await?,
-            false => survey.rocket.last_message_at,
+            false => self.newest_of(&survey.rocket).await?,
         };
         let _one_at_a_time = self.making_portal.lock(&proposal.rid).await;
         // Another agreement may be about the same Matrix room.
         let of_room = (proposal.room_id.to_string(), String::new());
         let _one_of_this_room = self.plumbing.deciding.lock(&of_room).await;
-        if self.store.portal_of_room(&proposal.room_id)?.is_some() {
+        let room = &proposal.room_id;
+        if self.store.portal_of_room(room)?.is_some()
+            || self.store.ending_of_room(room)?.is_some()
+            || self.store.gathering(room)?.is_some()
+        {
+            // What it is by then is said when it is looked at again.
             return Err(Failure::NotYet("the room to be free"));
         }
         let portal = Portal {
@@ -126,11 +155,21 @@ impl Bridge {
         };
         let access = meaning_of_access(survey.rocket.is_private, survey.matrix.access);
         self.begin_plumbed_state(&portal.id, access)?;
-        self.store.change().portal(&portal).commit()?;
+        let change = self.store.change().portal(&portal);
+        change.bot_room(&portal.room_id, false).commit()?;
         self.store.flushed().await?;
         self.unmirrored.forget(&portal.rid);
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "two rooms are joined");
         Ok(portal)
+    }
+
+    /// When something was written on Rocket.Chat last (ms). What the room says of that
+    /// leaves replies in threads out.
+    async fn newest_of(&self, rocket: &RocketSide) -> Result<i64, Failure> {
+        let bot = &self.rocket().await.bot;
+        let kind = rocket.room_type();
+        let newest = bot.oldest_of_newest(&rocket.rid, &kind, 1).await?;
+        Ok(newest.map_or(0, |at| at.0).max(rocket.last_message_at))
     }
 
     /// From when on (ms) what was written on Rocket.Chat is carried over, where that was

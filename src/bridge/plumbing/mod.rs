@@ -53,7 +53,8 @@ const HISTORY_MOST: usize = 1000;
 /// How many proposals of one person may be open at once.
 const OPEN_OF_A_PERSON: usize = 3;
 
-/// How many proposals may be open at once to one room: each is a notice there.
+/// How many proposals may be open at once to one room, those among them that were declined
+/// in the last day: each is a notice there.
 const OPEN_TO_A_ROOM: usize = 3;
 
 /// How often one person may propose something in [`A_DAY_MS`], or have the bot enter a room

@@ -73,6 +73,8 @@ impl Bridge {
                     .into(),
             ));
         }
+        // What other homeservers are asked for is counted, whatever comes of it.
+        self.count_try(&by)?;
         let (room, mut via) = self.matrix_room_named(target, via.to_vec()).await?;
         if self.is_bot_inside(&room).await? {
             return self.propose(by, room, rid.clone(), wishes).await;
@@ -109,7 +111,6 @@ impl Bridge {
         let entering = self.new_proposal(&by, &room, &rid, ProposalStage::Entering);
         self.store.change().proposal(&entering).commit()?;
         self.store.flushed().await?;
-        self.plumbing.proposed.note(&key_of(&by), entering.made);
         let bot = self.matrix.bot();
         let entered = bot.join_by_alias_or_id((&*room).into(), via).await;
         if let Err(error) = entered {
@@ -163,7 +164,9 @@ impl Bridge {
         let known = self.store.proposal(&room, &rid)?;
         let entered = known.as_ref().is_some_and(|known| known.entered);
         if let Some(known) = known.filter(|known| known.stage != ProposalStage::Entering) {
-            return self.proposed_already(known, &by, &survey).await;
+            return self
+                .proposed_already(known, &by, &survey, wishes.history)
+                .await;
         }
         self.may_propose(&by, &room, &rid)?;
         // Those on Matrix can give the bot what it lacks when they are asked.
@@ -211,6 +214,7 @@ impl Bridge {
         known: Proposal,
         by: &Person,
         survey: &Survey,
+        history: bool,
     ) -> Result<String, Failure> {
         if matches!(known.stage, ProposalStage::Accepted { .. }) {
             return Ok("That was approved, and the rooms are just being joined.".to_owned());
@@ -223,10 +227,27 @@ impl Bridge {
                     .into(),
             ));
         }
+        if known.until <= now_ms() {
+            self.plumbing.news.notify_one();
+            return Err(Failure::NotYet("the earlier proposal to lapse"));
+        }
         if !known.told {
             self.ask_other_room(&known).await?;
         }
-        Ok(words::proposed(&known, survey))
+        let mut text = words::proposed(&known, survey);
+        if !known.by.is(by) {
+            text.push_str(&format!(
+                " It was {} who proposed it.",
+                words::bounded(&known.by.shown())
+            ));
+        }
+        if known.history != history {
+            text.push_str(match known.history {
+                true => " It was proposed with what was written on Rocket.Chat before.",
+                false => " It was proposed without what was written before.",
+            });
+        }
+        Ok(text)
     }
 
     /// Whether somebody may make a proposal now. Those that are open are few.
@@ -265,13 +286,32 @@ impl Bridge {
         let to_same = others.iter().filter(|other| {
             other.is_for_matrix() == for_matrix && is_to_same(&other.room_id, &other.rid)
         });
-        if to_same.count() >= OPEN_TO_A_ROOM {
+        let declined = self.store.declined();
+        let declined = declined.iter().filter(|declined| {
+            let is_same_side = std::mem::discriminant(&declined.by) == std::mem::discriminant(by);
+            declined.at > now - A_DAY_MS
+                && is_same_side
+                && is_to_same(&declined.room_id, &declined.rid)
+        });
+        if to_same.count() + declined.count() >= OPEN_TO_A_ROOM {
             return refused("Those who decide there have enough other proposals to answer.");
         }
-        let lately = self.plumbing.proposed.count(&key_of(by), now - A_DAY_MS);
-        if lately >= A_DAY_OF_A_PERSON {
-            return refused("You have proposed enough for today.");
+        self.has_tries_left(by)
+    }
+
+    fn has_tries_left(&self, by: &Person) -> Result<(), Failure> {
+        let since = now_ms() - A_DAY_MS;
+        match self.plumbing.proposed.count(&key_of(by), since) >= A_DAY_OF_A_PERSON {
+            true => Err(Failure::Refused(
+                "You have proposed enough for today.".into(),
+            )),
+            false => Ok(()),
         }
+    }
+
+    fn count_try(&self, by: &Person) -> Result<(), Failure> {
+        self.has_tries_left(by)?;
+        self.plumbing.proposed.note(&key_of(by), now_ms());
         Ok(())
     }
 

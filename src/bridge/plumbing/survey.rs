@@ -47,6 +47,8 @@ pub(super) struct MatrixSide {
     pub room_id: OwnedRoomId,
     /// What it is called, or its address.
     pub name: String,
+    /// It has a name or an address.
+    pub is_named: bool,
     pub access: Access,
     /// It can be kept by other homeservers.
     pub may_federate: bool,
@@ -75,6 +77,8 @@ pub(super) struct RocketSide {
     pub elsewhere: usize,
     /// Not only those who are invited can read one of these, although it is private.
     pub open_elsewhere: bool,
+    /// Only those who are invited can read one that existed before, as in the room itself.
+    pub closed_elsewhere: bool,
     /// When something was written in it last (ms).
     pub last_message_at: i64,
     /// What stands in the way, in full sentences.
@@ -107,7 +111,15 @@ impl Survey {
     /// As [`Survey::obstacles`], without what can be mended when it is approved.
     pub(super) fn obstacles_to_ask(&self) -> Vec<String> {
         let (here, there) = (&self.matrix.obstacles, &self.rocket.obstacles);
-        here.iter().chain(there).cloned().collect()
+        let mut all: Vec<_> = here.iter().chain(there).cloned().collect();
+        if self.rocket.closed_elsewhere && self.matrix.access != Access::Closed {
+            all.push(
+                "The room on Rocket.Chat is joined with another one on Matrix, which only those \
+                 who are invited can read; its people did not agree to be read by more."
+                    .to_owned(),
+            );
+        }
+        all
     }
 
     /// What has to be confirmed by its name.
@@ -234,8 +246,9 @@ fn matrix_side(
     let people = members.iter().filter(|member| !is_ours(member)).count();
     let name = text(state(events, "m.room.name"), "name")
         .filter(|name| !name.trim().is_empty())
-        .or_else(|| text(state(events, "m.room.canonical_alias"), "alias"))
-        .unwrap_or(room.as_str());
+        .or_else(|| text(state(events, "m.room.canonical_alias"), "alias"));
+    let is_named = name.is_some();
+    let name = name.unwrap_or(room.as_str());
 
     let mut obstacles = Vec::new();
     if text(create, "type").is_some_and(|kind| kind == "m.space") {
@@ -283,6 +296,7 @@ fn matrix_side(
     MatrixSide {
         room_id: room.to_owned(),
         name: bounded(name),
+        is_named,
         access,
         may_federate,
         others,
@@ -326,6 +340,7 @@ fn rocket_side(room: &Room, is_of_private_team: bool) -> RocketSide {
         read_only: room.read_only || room.broadcast,
         elsewhere: 0,
         open_elsewhere: false,
+        closed_elsewhere: false,
         last_message_at: room.last_message_at.map_or(0, |at| at.0),
         obstacles,
     }
@@ -388,7 +403,7 @@ impl Bridge {
             || self.store.portal_of_earlier_room(room)?.is_some()
         {
             Some("The room on Matrix belongs to another one that this bridge mirrors.")
-        } else if self.store.is_bot_room(room)? {
+        } else if self.store.is_bot_room(room)? && side.people <= 1 && !side.is_named {
             Some("The room on Matrix is one in which I take commands.")
         } else {
             None
@@ -429,7 +444,9 @@ impl Bridge {
         // It may be mirrored in other rooms on Matrix: they hear each other from then on.
         for portal in self.store.portals_of(rid)? {
             side.elsewhere += 1;
-            side.open_elsewhere |= side.is_private && self.is_read_openly(&portal)?;
+            let is_open = self.is_read_openly(&portal)?;
+            side.open_elsewhere |= side.is_private && is_open;
+            side.closed_elsewhere |= side.is_private && portal.plumbed && !is_open;
         }
         Ok(side)
     }

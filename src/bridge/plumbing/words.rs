@@ -160,6 +160,11 @@ pub(super) fn what_it_means(survey: &Survey, history: bool) -> String {
          members and its administrators."
             .to_owned(),
     ];
+    lines.push(
+        "Who may delete messages on Rocket.Chat can delete there what was written on Matrix, \
+         and it is gone in both rooms."
+            .to_owned(),
+    );
     lines.push(match history {
         true => format!(
             "What is on Rocket.Chat already, up to {HISTORY_MOST} messages, comes to Matrix with \

@@ -23,8 +23,9 @@ use ruma::{OwnedUserId, RoomId, UserId};
 
 use super::{Bridge, Failure};
 use crate::config::Relaying;
-use crate::rocketchat::rest::Session;
+use crate::rocketchat::rest::{Credentials, Session};
 use crate::rocketchat::{self, RocketUserId};
+use crate::secret::Secret;
 use crate::store::{InboxEvent, Message, Portal, Puppet, Rest, StoreError};
 pub(super) use seats::is_no_seat;
 pub use setting::RelayStatus;
@@ -58,6 +59,11 @@ impl Voice {
             Self::Puppet(puppet) => &puppet.credentials.user_id,
             Self::Relay(relay) => &relay.account,
         }
+    }
+
+    /// Whether it is the person's own account, with which they may do something themselves.
+    pub(in crate::bridge) fn is_own(&self) -> bool {
+        matches!(self, Self::Puppet(puppet) if puppet.own)
     }
 
     /// Whether it is the bridge's account.
@@ -132,6 +138,10 @@ impl Bridge {
         if portal.kind.is_direct() {
             return Ok(Rule::Account);
         }
+        // Who has an account of their own, and has proved it, speaks with that.
+        if self.store.linked_user(user)?.is_some() {
+            return Ok(Rule::Account);
+        }
         let set = self.store.room_relay(&portal.id)?.set;
         let is_own = user.server_name() == self.config.homeserver.server_name;
         Ok(rule(set, self.config.bridge.relay, is_own))
@@ -161,7 +171,7 @@ impl Bridge {
             return self.relay_for(user).await;
         }
         if rule == Rule::Account {
-            return Ok(Voice::Puppet(self.puppet_of(user).await?));
+            return Ok(Voice::Puppet(self.puppet_in(portal, user).await?));
         }
         let rests = self.store.rest(user)? == Some(Rest::Resting);
         let is_gone = self.voices.gone().contains(user);
@@ -189,7 +199,9 @@ impl Bridge {
         event: &InboxEvent,
     ) -> Result<Voice, Failure> {
         let (room, id) = (&portal.room_id, &event.event_id);
-        let begun = match self.store.file_post(room, id)? {
+        let post = self.store.file_post(room, id)?;
+        let moves_file = post.is_some();
+        let begun = match post {
             Some(post) => Some(post.puppet),
             None => self
                 .store
@@ -201,8 +213,14 @@ impl Bridge {
             Some(account) if account == *self.rocket().await.bot.user_id() => {
                 self.relay_for(&event.sender).await
             }
-            Some(_) if !self.voices.gone().contains(&event.sender) => {
-                Ok(Voice::Puppet(self.puppet_of(&event.sender).await?))
+            // Who uploaded a file has to post it; words find what another account posted.
+            Some(account) if !self.voices.gone().contains(&event.sender) => {
+                match self.store.made_puppet(&event.sender)? {
+                    Some(made) if moves_file && made.credentials.user_id == account => {
+                        Ok(Voice::Puppet(made))
+                    }
+                    _ => Ok(Voice::Puppet(self.puppet_in(portal, &event.sender).await?)),
+                }
             }
             _ => self.voice_in(portal, &event.sender).await,
         }
@@ -215,7 +233,7 @@ impl Bridge {
             Some(account) if account == self.rocket().await.bot.user_id() => {
                 self.relay_for(&known.sender).await
             }
-            _ => Ok(Voice::Puppet(self.puppet_of(&known.sender).await?)),
+            _ => Ok(Voice::Puppet(self.poster_of(known).await?)),
         }
     }
 
@@ -255,9 +273,34 @@ impl Bridge {
         if account == self.rocket().await.bot.user_id() {
             return Ok(Some(self.relay_for(user).await?));
         }
-        let puppet = self.store.puppet(user)?;
-        let puppet = puppet.filter(|puppet| puppet.credentials.user_id == *account);
-        Ok(puppet.map(Voice::Puppet))
+        let now = self.store.puppet(user)?;
+        let made = self.store.made_puppet(user)?;
+        let known =
+            (now.into_iter().chain(made)).find(|puppet| puppet.credentials.user_id == *account);
+        if let Some(puppet) = known {
+            return Ok(Some(Voice::Puppet(puppet)));
+        }
+        // One that was linked when an earlier attempt posted with it.
+        let was_theirs = self.is_account_of(user, account)?;
+        Ok(was_theirs.then(|| {
+            Voice::Puppet(Puppet {
+                matrix_id: user.clone(),
+                username: String::new(),
+                credentials: Credentials {
+                    user_id: account.clone(),
+                    token: Secret::none(),
+                },
+                own: true,
+            })
+        }))
+    }
+
+    /// Whether the bridge can act with that account now.
+    pub(in crate::bridge) fn is_of_use(&self, voice: &Voice) -> bool {
+        match voice {
+            Voice::Puppet(puppet) => self.with_token(puppet).is_ok(),
+            Voice::Relay(_) => true,
+        }
     }
 
     /// Whether what somebody says in a Matrix room may go out without an account.

@@ -203,6 +203,7 @@ mod tests {
             event: EventId::parse(format!("${user}{emoji}")).unwrap(),
             repairs: 0,
             ending: false,
+            given_at: 0,
             relayed,
         }
     }

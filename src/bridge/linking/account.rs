@@ -1,0 +1,189 @@
+//! Acting as somebody's own account on Rocket.Chat.
+
+use std::sync::Arc;
+
+use ruma::UserId;
+
+use super::sealed;
+use crate::bridge::rocket_side::RocketSide;
+use crate::bridge::{Bridge, Failure, derived};
+use crate::rocketchat::RocketUserId;
+use crate::rocketchat::rest::Credentials;
+use crate::secret::Secret;
+use crate::store::{EndedLink, Link, Puppet, SealedToken, TokenFrom};
+
+impl Bridge {
+    fn sealed_for(user: &UserId, id: &RocketUserId) -> String {
+        format!("{user} {id}")
+    }
+
+    /// A token, sealed for the store.
+    pub(super) fn seal_token(
+        &self,
+        user: &UserId,
+        id: &RocketUserId,
+        token: &Secret,
+        from: TokenFrom,
+    ) -> Result<SealedToken, Failure> {
+        let key = derived::sealing_key(&self.registration.as_token);
+        let sealed = sealed::seal(key, &Self::sealed_for(user, id), token);
+        let sealed = sealed.ok_or_else(|| Failure::Refused("The token cannot be kept.".into()))?;
+        Ok(SealedToken { sealed, from })
+    }
+
+    /// The account that acts for somebody, with its token as it is now: another job may have
+    /// renewed it. An own account without a token that can be read has an empty one, which
+    /// no server accepts.
+    ///
+    /// # Errors
+    /// [`Failure::NotYet`] when it is no longer the one that acts for them.
+    pub(in crate::bridge) fn with_token(&self, puppet: &Puppet) -> Result<Puppet, Failure> {
+        let user = &puppet.matrix_id;
+        if !puppet.own {
+            let made = self.store.made_puppet(user)?;
+            return Ok(made.unwrap_or_else(|| puppet.clone()));
+        }
+        let link = self.store.linked_user(user)?;
+        let link = link.filter(|link| link.rocket_id == puppet.credentials.user_id);
+        let Some(token) = link.as_ref().and_then(|link| link.token.as_ref()) else {
+            return Err(Failure::NotYet("the account that acts for its user"));
+        };
+        let key = derived::sealing_key(&self.registration.as_token);
+        let of = Self::sealed_for(user, &puppet.credentials.user_id);
+        let token = sealed::open(key, &of, &token.sealed).unwrap_or_else(|| {
+            tracing::warn!(%user, "the token of their own account cannot be read: the as_token is another than before");
+            Secret::new("unreadable")
+        });
+        Ok(Puppet {
+            credentials: Credentials {
+                user_id: puppet.credentials.user_id.clone(),
+                token,
+            },
+            ..puppet.clone()
+        })
+    }
+
+    /// A token for somebody's account from the server; none where it gives none.
+    pub(super) async fn token_from_server(
+        &self,
+        rocket: &RocketSide,
+        id: &RocketUserId,
+    ) -> Result<Option<Secret>, Failure> {
+        let secret = self.config.rocketchat.create_token_secret.as_ref();
+        match rocket.bot.create_token(id, secret).await {
+            Ok(credentials) => Ok(Some(credentials.token)),
+            Err(error)
+                if error.is_denied()
+                    || matches!(
+                        error,
+                        crate::rocketchat::Error::Refused { .. }
+                            | crate::rocketchat::Error::EndpointMissing
+                    ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new token for an own account whose token is no longer accepted. Where there is
+    /// none the link ends: the puppet speaks again, and the person is told.
+    ///
+    /// # Errors
+    /// [`Failure::NotYet`] when another account acts for them from now on;
+    /// [`Failure::Refused`] when an administrator has deactivated the account.
+    pub(in crate::bridge) async fn renew_own(
+        &self,
+        rocket: &RocketSide,
+        puppet: &Puppet,
+    ) -> Result<Puppet, Failure> {
+        let user = &puppet.matrix_id;
+        let _alone = self.linking.changing.lock().await;
+        let now = self.with_token(puppet)?;
+        if now.credentials.token != puppet.credentials.token {
+            return Ok(now);
+        }
+        let Some(link) = self.store.linked_user(user)? else {
+            return Err(Failure::NotYet("the account that acts for its user"));
+        };
+        let id = &link.rocket_id;
+        let account = rocket.bot.user_by_id(id).await?;
+        let why = match account {
+            None => "Your account on Rocket.Chat is gone.",
+            Some(account) if !account.active => {
+                return Err(Failure::Refused(
+                    "An administrator of Rocket.Chat has deactivated your account there.".into(),
+                ));
+            }
+            Some(_) => {
+                let from = link.token.as_ref().map(|token| token.from);
+                if from == Some(TokenFrom::Server)
+                    && let Some(token) = self.token_from_server(rocket, id).await?
+                {
+                    let sealed = self.seal_token(user, id, &token, TokenFrom::Server)?;
+                    let renewed = Link {
+                        token: Some(sealed),
+                        ..link
+                    };
+                    self.store.change().link(&renewed).commit()?;
+                    tracing::info!(%user, "the token of their own account is renewed");
+                    return self.with_token(puppet);
+                }
+                "Rocket.Chat no longer accepts the token by which the bridge acts as your account."
+            }
+        };
+        self.end_link(&link, why).await?;
+        Err(Failure::NotYet("the account that acts for its user"))
+    }
+
+    /// A token that the server gave is worth nothing any more.
+    pub(super) async fn revoke(&self, rocket: &RocketSide, own: &Puppet) {
+        let session = rocket.client.session(own.credentials.clone());
+        if let Err(error) = session.logout().await {
+            tracing::info!(user = %own.matrix_id, %error, "a token that is not used any more could not be revoked");
+        }
+    }
+
+    /// Two accounts are no longer one person's: puppet and ghost are as before. Both are
+    /// told soon. The lock for that must be held.
+    pub(super) async fn end_link(&self, link: &Link, why: &str) -> Result<(), Failure> {
+        tracing::info!(user = %link.matrix_id, account = %link.rocket_id, why, "a link of two accounts ends");
+        let ended = EndedLink {
+            link: link.clone(),
+            why: why.to_owned(),
+        };
+        self.store.change().end_link(&ended).commit()?;
+        self.store.flushed().await?;
+        self.accounts_changed(link);
+        self.linking.ended.notify_one();
+        Ok(())
+    }
+
+    /// Tells people of links that have ended, also in an earlier run, for as long as the
+    /// bridge runs.
+    pub(in crate::bridge) async fn tell_of_ended_links(self: Arc<Self>) {
+        loop {
+            for ended in self.store.ended_links() {
+                let told = self
+                    .persevere(async |_| {
+                        self.tell_of_end(&ended).await?;
+                        Ok(self.store.change().told_of_end(&ended).commit()?)
+                    })
+                    .await;
+                if let Err(failure) = told {
+                    tracing::warn!(user = %ended.link.matrix_id, %failure, "somebody could not be told that their accounts are no longer linked");
+                }
+            }
+            self.linking.ended.notified().await;
+        }
+    }
+
+    async fn tell_of_end(&self, ended: &EndedLink) -> Result<(), Failure> {
+        let EndedLink { link, why } = ended;
+        let text = format!(
+            "`{}` on Matrix and `{}` (`{}`) on Rocket.Chat are no longer linked. {why} What is written on one side is said by the bridge's account for it on the other. `login` links them again.",
+            link.matrix_id, link.username, link.rocket_id
+        );
+        self.tell_both(link, "end", &text).await
+    }
+}
