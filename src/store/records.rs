@@ -782,6 +782,16 @@ impl Record for DeadLetter {
 }
 
 impl DeadLetter {
+    /// Who on Rocket.Chat had written it, if it came from there and that is known: of
+    /// deletions it is not.
+    pub fn rocket_author(&self) -> Option<RocketUserId> {
+        if self.origin != Origin::RocketChat {
+            return None;
+        }
+        let said: serde_json::Value = serde_json::from_str(self.content.get()).ok()?;
+        Some(RocketUserId::new(said.get("sender")?.as_str()?))
+    }
+
     /// Something given up now.
     pub fn new(
         origin: Origin,

@@ -7,7 +7,7 @@ use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::RoomType;
+use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
@@ -134,6 +134,22 @@ impl Bridge {
                 )
             }
         }
+    }
+
+    /// As [`Bridge::settle_puppet`], after somebody on Rocket.Chat has removed a puppet.
+    pub(super) async fn settle_as(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        by: &UserRef,
+    ) -> Result<(), Failure> {
+        let why = Why::News {
+            by: Some(by),
+            message: &RocketMessageId::new(""),
+            at: 0,
+            came: false,
+        };
+        self.settle_puppet(portal, user, why).await
     }
 
     /// Whether somebody is in another Matrix room of the same channel.
