@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::context::{Context, Door, Who};
+use super::pace::Pace;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
@@ -169,6 +170,11 @@ impl Bridge {
 
     /// What came of a command, in words.
     async fn work_call(self: &Arc<Self>, asked: &Asked) -> AppAnswer {
+        let caller = Who::account_id(&asked.user_id);
+        if self.pace(&caller, &asked.id) != Pace::Go {
+            // Each call is answered: the App waits for it.
+            return AppAnswer::TooMany(self.too_many_commands());
+        }
         let done = self
             .persevere(async |_| {
                 // A puppet's user has the door on Matrix.
@@ -208,9 +214,6 @@ impl Bridge {
             })
             .await;
         let answer = match done {
-            Ok(answer) if answer.is_empty() => {
-                return AppAnswer::TooMany(self.too_many_commands());
-            }
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => {

@@ -1,6 +1,7 @@
 //! Who changed what by a command: in the log, under a target of its own, and in the store.
 
 use super::context::{Context, Who};
+use super::states::one_line;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::Retryable as _;
@@ -17,7 +18,7 @@ impl Context {
     pub fn caller_id(&self) -> String {
         match &self.who {
             Who::Matrix(user) => user.to_string(),
-            Who::RocketChat { id, .. } => format!("rocketchat:{id}"),
+            Who::RocketChat { id, .. } => Who::account_id(id),
             Who::Api(name) => format!("api:{name}"),
         }
     }
@@ -55,9 +56,9 @@ impl Bridge {
             door: context.door.name().to_owned(),
             place: context.place_id(),
             command: command.to_owned(),
-            words: words.chars().take(LONGEST).collect(),
+            words: one_line(words, LONGEST),
             outcome,
-            why: why.map(|why| why.chars().take(LONGEST).collect()),
+            why: why.map(|why| one_line(&why, LONGEST)),
             id: context.id.clone(),
         };
         tracing::info!(

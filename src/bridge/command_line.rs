@@ -9,6 +9,7 @@ use ruma::UserId;
 
 use super::context::{Context, Door, Who};
 use super::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::store::InboxEvent;
 
 /// What makes a message a command outside the bot's own rooms.
@@ -21,6 +22,9 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send
 pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String;
+
+    /// Whether others may read what the words are answered with.
+    fn may_be_overheard(&self, words: &str) -> bool;
 
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
@@ -60,6 +64,9 @@ impl Bridge {
         event: &InboxEvent,
         words: &str,
     ) -> Result<(), Failure> {
+        let json: serde_json::Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let given_at = json.get("origin_server_ts").and_then(|at| at.as_i64());
+        let given_at = given_at.unwrap_or_else(now_ms);
         let is_in_portal = self.store.portal_of_room(&event.room_id)?.is_some();
         let needs_prefix = is_in_portal || !self.store.is_bot_room(&event.room_id)?;
         let context = Context {
@@ -71,7 +78,7 @@ impl Bridge {
             event: Some(event.event_id.clone()),
             prefix: if needs_prefix { PREFIX } else { "" },
         };
-        let answer = match self.carry_out(&context, words).await {
+        let answer = match self.carry_out(&context, words, given_at).await {
             Ok(answer) => answer,
             Err(Failure::Refused(why)) => why,
             Err(failure) => return Err(failure),

@@ -30,6 +30,11 @@ pub enum Who {
 }
 
 impl Who {
+    /// An account on Rocket.Chat, as programs know it.
+    pub(super) fn account_id(id: &RocketUserId) -> String {
+        format!("rocketchat:{id}")
+    }
+
     /// Whoever has this account on Rocket.Chat.
     pub(super) fn of_account(account: &User) -> Self {
         let username = account.username.as_ref();

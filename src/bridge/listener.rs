@@ -6,7 +6,9 @@ use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use super::{Bridge, Failure, third_party};
-use crate::matrix::listener::{AppAnswer, AppCall, FileRefusal, FileRequest, ServedFile};
+use crate::matrix::listener::{
+    ApiAnswer, ApiCall, AppAnswer, AppCall, FileRefusal, FileRequest, ServedFile,
+};
 use crate::matrix::{Handler, Health, ThirdPartyQuery, Transaction, Unavailable};
 use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::store::NewEvent;
@@ -89,6 +91,14 @@ impl Handler for BridgeHandler {
 
     async fn app_command(&self, call: AppCall) -> AppAnswer {
         self.0.app_command(&call).await
+    }
+
+    fn refuse_stranger(&self, token: Option<&str>, path: &str) -> Option<ApiAnswer> {
+        self.0.refuse_api(token, path)
+    }
+
+    async fn provision(&self, call: ApiCall) -> ApiAnswer {
+        self.0.api_call(call).await
     }
 
     fn health(&self) -> Health {

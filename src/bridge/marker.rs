@@ -25,6 +25,12 @@ pub(super) struct Marker {
     /// How many there are.
     #[serde(default = "one")]
     pub parts: usize,
+    /// The workspace (its `uniqueID`): another bridge may be to another one, or to the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// How many bridges have carried it on, this one included.
+    #[serde(default)]
+    pub hops: u32,
     /// Which file of the message it brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileId>,
@@ -91,6 +97,8 @@ mod tests {
             revision: 7,
             part: 1,
             parts: 2,
+            workspace: Some("w1".into()),
+            hops: 2,
             file: Some(FileId::new("f1")),
         };
         let mut content = json!({ "body": "hi" });

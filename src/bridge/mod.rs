@@ -8,6 +8,7 @@
 
 mod app_door;
 mod audit;
+mod breaker;
 mod catch_up;
 mod command_line;
 mod context;
@@ -35,6 +36,7 @@ mod lane;
 mod linking;
 mod listener;
 mod look_queue;
+mod loops;
 mod marker;
 mod membership;
 mod mirrored_rooms;
@@ -44,6 +46,7 @@ mod perseverance;
 mod plumbing;
 mod portals;
 mod power;
+mod provision;
 mod puppets;
 mod queues;
 mod remote_join;
@@ -54,6 +57,7 @@ mod router;
 mod server_settings;
 mod spool;
 mod standing;
+mod states;
 mod third_party;
 mod transactions;
 mod upgrade;
@@ -75,7 +79,7 @@ use crate::store::{PortalId, Store};
 pub use app_door::secret as app_secret;
 pub use command_line::{CommandLine, Reply};
 pub use context::{Context, Door, Who};
-pub use direct::OpenedDirect;
+pub use direct::{Named, OpenedDirect};
 pub use failure::Failure;
 use from_matrix::Waiting;
 use from_rocketchat::Job;
@@ -83,11 +87,13 @@ use gate::Gate;
 use hearing::Rooms;
 use keyed_lock::KeyedLock;
 pub use listener::BridgeHandler;
+pub use membership::Removal;
 pub use plumbing::Wishes;
 use queues::Queues;
 pub use remote_join::in_words;
 pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
+pub use states::{BridgeState, PortalState, one_line};
 pub use voice::RelayStatus;
 
 /// How long work under way may take to end when the bridge stops. What does not
@@ -171,6 +177,9 @@ pub struct Bridge {
     unmirrored: openings::Unmirrored,
     plumbing: plumbing::Plumbing,
     rounds: endings::Rounds,
+    breaker: breaker::Breaker,
+    /// Portals whose people have been told that something was carried on too often.
+    told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
     /// Rooms whose people have been told that encrypted messages stay behind.
     told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
     /// Rooms of direct messages in which the Matrix user is known to be.
@@ -291,6 +300,8 @@ impl Bridge {
                 unmirrored: openings::Unmirrored::default(),
                 plumbing: plumbing::Plumbing::new(),
                 rounds: endings::Rounds::default(),
+                breaker: breaker::Breaker::default(),
+                told_of_hops: Mutex::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::{Bridge, Failure};
+use crate::clock::now_ms;
 
 /// The time in which commands are counted.
 const A_WHILE: Duration = Duration::from_secs(60);
+
+/// So long a command is known again: longer than anything is tried.
+const KNOWN_FOR: Duration = Duration::from_secs(3600);
 
 /// When people gave their last commands.
 #[derive(Debug, Default)]
@@ -35,19 +39,26 @@ pub(super) enum Pace {
 
 impl Paces {
     /// Counts a command of `caller`; the same one, known by its `id`, once.
-    fn take(&self, caller: &str, id: &str, most: usize, now: Instant) -> Pace {
+    pub(super) fn take(&self, caller: &str, id: &str, most: usize, now: Instant) -> Pace {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_lately = |at: &Instant| now.saturating_duration_since(*at) < A_WHILE;
+        let within = |at: &Instant, time| now.saturating_duration_since(*at) < time;
         all.retain(|_, given| {
-            given.times.retain(|(at, _)| is_lately(at));
-            given.told.take_if(|(at, _)| !is_lately(at));
+            while given
+                .times
+                .front()
+                .is_some_and(|(at, _)| !within(at, KNOWN_FOR))
+            {
+                given.times.pop_front();
+            }
+            given.told.take_if(|(at, _)| !within(at, A_WHILE));
             !given.times.is_empty() || given.told.is_some()
         });
         let given = all.entry(caller.to_owned()).or_default();
         if given.times.iter().any(|(_, known)| known == id) {
             return Pace::Go;
         }
-        if given.times.len() < most {
+        let lately = given.times.iter().rev();
+        if lately.take_while(|(at, _)| within(at, A_WHILE)).count() < most {
             given.times.push_back((now, id.to_owned()));
             return Pace::Go;
         }
@@ -61,25 +72,39 @@ impl Paces {
     }
 }
 
+/// Whether something was given longer ago (ms since 1970) than commands are counted for: it
+/// has waited for a server or the bridge, which is not its giver's haste.
+fn has_waited(given_at: i64) -> bool {
+    now_ms() - given_at > i64::try_from(A_WHILE.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Bridge {
     /// Whether a command is worked, or its giver has given too many.
-    pub(super) fn pace(&self, context: &Context) -> Pace {
+    pub(super) fn pace(&self, caller: &str, id: &str) -> Pace {
         let most = self.config.commands.per_minute;
-        self.paces
-            .take(&context.caller_id(), &context.id, most, Instant::now())
+        self.paces.take(caller, id, most, Instant::now())
     }
 
-    /// Carries a command out, wherever it came from, unless its giver has given too many:
-    /// that is said once, and then nothing for a while, which is an empty answer.
+    /// Carries a command out that was given at `given_at` (ms since 1970), unless its giver
+    /// has given too many. That is said once, and then nothing for a while, which is an
+    /// empty answer. What has waited for so long that it is not counted any more is carried
+    /// out where Rocket.Chat itself set the time; a time that came with an event
+    /// anybody may have made up: then each is told.
     pub(super) async fn carry_out(
         self: &std::sync::Arc<Self>,
         context: &Context,
         words: &str,
+        given_at: i64,
     ) -> Result<String, Failure> {
-        match self.pace(context) {
+        let waited = has_waited(given_at);
+        let pace = match waited && context.rocket_user().is_some() {
+            true => Pace::Go,
+            false => self.pace(&context.caller_id(), &context.id),
+        };
+        match pace {
             Pace::Go => self.commands.run(self, context, words).await,
-            Pace::TooMany => Err(Failure::Refused(self.too_many_commands())),
-            Pace::StillTooMany => Ok(String::new()),
+            Pace::StillTooMany if !waited => Ok(String::new()),
+            _ => Err(Failure::Refused(self.too_many_commands())),
         }
     }
 

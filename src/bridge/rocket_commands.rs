@@ -248,7 +248,7 @@ impl Bridge {
                     event: None,
                     prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
-                match self.carry_out(&context, &asked.words).await {
+                match self.carry_out(&context, &asked.words, asked.at).await {
                     Ok(answer) => answer,
                     Err(Failure::Refused(why)) => why,
                     Err(failure) => return Err(failure),
@@ -266,6 +266,11 @@ impl Bridge {
         match self.tell_directly(&asked.by, &id, &text).await {
             // Blocked, or direct messages are switched off: where it was asked, then.
             Err(failure) if failure.is_permanent() && !asked.to_bot => {
+                let text = match self.commands.may_be_overheard(&asked.words) {
+                    true => text,
+                    false => "What I answer to that is for you alone, and I cannot write to you: open a direct message with me."
+                        .to_owned(),
+                };
                 let message = OutgoingMessage {
                     id: &id,
                     rid: &asked.rid,

@@ -24,6 +24,9 @@ const OWN_FEDERATION: [&str; 3] = [
     "FEDERATION_Enabled",
 ];
 
+/// Whether clients send unknown commands as messages.
+const SLASH_AS_TEXT: &str = "Message_AllowUnrecognizedSlashCommand";
+
 /// The bridge on Rocket.Chat, connected.
 pub(super) struct RocketSide {
     pub client: Client,
@@ -191,6 +194,7 @@ impl Bridge {
         }
         let bot = client.session(credentials.clone());
         let version = self.look_at_server(&bot).await?;
+        self.let_slash_commands_be_text(&bot).await;
         let mut streams = vec![
             Stream::MyMessages,
             Stream::Own(OwnEvent::SubscriptionsChanged),
@@ -223,6 +227,27 @@ impl Bridge {
             tokio::spawn(async move { bridge.check_names().await });
         }
         Ok(())
+    }
+
+    /// Switches on that clients send what begins with a slash and is no command of
+    /// theirs, where the configuration says so.
+    async fn let_slash_commands_be_text(&self, bot: &Session) {
+        if !self.config.commands.slash_as_text {
+            return;
+        }
+        let now = bot.public_settings(&[SLASH_AS_TEXT]).await;
+        if now.is_ok_and(|now| now.get(SLASH_AS_TEXT) == Some(&true.into())) {
+            return;
+        }
+        let set = crate::retry::with_retries(5, || bot.set_setting(SLASH_AS_TEXT, true.into()));
+        match set.await {
+            Ok(()) => tracing::info!(setting = SLASH_AS_TEXT, "switched on"),
+            Err(error) => tracing::warn!(
+                %error,
+                setting = SLASH_AS_TEXT,
+                "cannot be switched on: an administrator of Rocket.Chat can, or `!matrix` does the same"
+            ),
+        }
     }
 
     fn listen_to_rocketchat(self: &Arc<Self>, events: mpsc::Receiver<Event>) {

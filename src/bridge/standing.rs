@@ -23,8 +23,9 @@ impl Bridge {
         }
     }
 
-    /// What the rules of the configuration say of whoever asks and a command; none when
-    /// none of them fits.
+    /// What the rules of the configuration say of whoever asks and a command: no; or yes,
+    /// by a rule that names the command. None when nothing is ruled: then who may give it
+    /// by itself.
     pub fn rule_for(&self, context: &Context, command: &str) -> Option<bool> {
         let options = &self.config.commands;
         if options.rules.is_empty() {
@@ -49,6 +50,36 @@ impl Bridge {
                 rooms: &rooms,
             },
         )
+    }
+
+    /// Whether whoever asks may know that there is a channel or group of that name: of
+    /// public channels everybody, of others administrators of the bridge and who is a
+    /// member of it, on Rocket.Chat or by their puppet.
+    ///
+    /// # Errors
+    /// When Rocket.Chat fails.
+    pub async fn may_know_of(&self, context: &Context, name: &str) -> Result<bool, Failure> {
+        if self.is_admin(context) {
+            return Ok(true);
+        }
+        let rocket = self.rocket().await;
+        let (room, is_public) = match rocket.bot.channel_by_name(name).await? {
+            Some(room) => {
+                let is_public = room.team_id.is_none() && room.prid.is_none();
+                (Some(room), is_public)
+            }
+            None => (rocket.bot.group_by_name(name).await?, false),
+        };
+        let account = match &context.who {
+            Who::Matrix(user) => self.store.puppet(user)?.map(|p| p.credentials.user_id),
+            Who::RocketChat { id, .. } => Some(id.clone()),
+            Who::Api(_) => None,
+        };
+        match (room, account) {
+            (Some(_), _) if is_public => Ok(true),
+            (Some(room), Some(account)) => Ok(rocket.bot.is_member(&room.id, &account).await?),
+            _ => Ok(false),
+        }
     }
 
     /// Whether somebody may change what a Matrix room is connected with: who is in it now

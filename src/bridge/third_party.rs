@@ -42,6 +42,14 @@ pub(super) fn protocol(name: &str) -> Option<Value> {
     })
 }
 
+/// The question for a person (`username`) or a channel (`channel`) by name.
+pub(super) fn query(field: &str, text: &str) -> ThirdPartyQuery {
+    ThirdPartyQuery {
+        protocol: Some(PROTOCOL.to_owned()),
+        fields: [(field.to_owned(), text.to_owned())].into(),
+    }
+}
+
 /// What somebody looks for, without the sign that people put before it.
 fn wanted<'a>(query: &'a ThirdPartyQuery, field: &str, sign: char) -> Option<&'a str> {
     let text = query.fields.get(field)?.trim();

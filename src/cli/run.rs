@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{ConfigFile, Problem, runtime};
 use crate::bridge::{Bridge, BridgeHandler};
-use crate::commands::Commands;
+use crate::commands::{Commands, unknown_in_rules};
 use crate::config::{Config, LogFormat, LogOptions, Registration};
 use crate::matrix::ListenerConfig;
 use crate::matrix::listener::{self, DEFAULT_MAX_BODY_BYTES};
@@ -15,6 +15,9 @@ use crate::store::Store;
 
 pub(super) fn run(file: &ConfigFile) -> Result<(), Problem> {
     let config = file.load()?;
+    if let Some(problem) = unknown_in_rules(&config) {
+        return Err(problem.into());
+    }
     let registration = Registration::load(&config)?;
     start_log(&config.log)?;
     let store = Store::open(

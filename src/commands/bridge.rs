@@ -71,6 +71,11 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
                 .into(),
         ));
     }
+    if !bridge.may_know_of(context, name).await? {
+        return Err(Failure::Refused(format!(
+            "There is no channel named {name} on Rocket.Chat that you may see."
+        )));
+    }
     let portal = bridge.open_channel(name, context.matrix_user()).await?;
     Ok(format!(
         "#{} is mirrored in {}; you are invited there.",

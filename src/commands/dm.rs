@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use ruma::matrix_uri::MatrixId;
-use ruma::{MatrixToUri, MatrixUri, OwnedUserId, UserId};
+use ruma::{OwnedUserId, UserId};
 
+use super::people::user_in;
 use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure, Who};
 use crate::rocketchat::RocketUserId;
@@ -103,24 +103,6 @@ fn users_in(arguments: &str) -> Result<Vec<OwnedUserId>, Failure> {
         ));
     }
     Ok(users)
-}
-
-/// Somebody of Matrix by their id, or by a link of matrix.to or `matrix:`.
-fn user_in(word: &str) -> Option<OwnedUserId> {
-    // Invisible characters come along when an id is copied out of a message.
-    let word = word.replace('\u{200b}', "");
-    let word = word.trim_matches(['<', '>', '`']);
-    if let Ok(user) = UserId::parse(word) {
-        return Some(user);
-    }
-    let id = match MatrixToUri::parse(word) {
-        Ok(link) => link.id().clone(),
-        Err(_) => MatrixUri::parse(word).ok()?.id().clone(),
-    };
-    match id {
-        MatrixId::User(user) => Some(user),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

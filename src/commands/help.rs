@@ -29,13 +29,15 @@ async fn help(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Resul
     if let Some(name) = arguments.split_whitespace().next() {
         return of_command(bridge, context, &name.to_lowercase());
     }
-    let has_room_rights = match bridge.portals_here(context)?.first() {
+    let here = bridge.portals_here(context)?;
+    let is_in_room = here.iter().any(|portal| !portal.kind.is_direct());
+    let has_room_rights = match here.first() {
         Some(portal) => {
             bridge.is_admin(context) || bridge.may_change_on_both(context, portal).await?
         }
         None => bridge.is_admin(context),
     };
-    Ok(text(bridge, context, has_room_rights))
+    Ok(text(bridge, context, is_in_room, has_room_rights))
 }
 
 /// What the bot says to whoever invites it.
@@ -49,11 +51,11 @@ pub(super) fn greeting(bridge: &Bridge, inviter: &UserId) -> String {
         event: None,
         prefix: "",
     };
-    text(bridge, &context, bridge.is_admin(&context))
+    text(bridge, &context, false, bridge.is_admin(&context))
 }
 
 /// What whoever asks may do here.
-fn text(bridge: &Bridge, context: &Context, has_room_rights: bool) -> String {
+fn text(bridge: &Bridge, context: &Context, is_in_room: bool, has_room_rights: bool) -> String {
     let is_on_matrix = context.matrix_user().is_some();
     let other = if is_on_matrix {
         "Rocket.Chat"
@@ -76,6 +78,7 @@ fn text(bridge: &Bridge, context: &Context, has_room_rights: bool) -> String {
     });
     for command in COMMANDS {
         let is_for_them = match command.needs {
+            Needs::MirroredRoom => is_in_room && may_give(bridge, context, command),
             Needs::RoomRights => has_room_rights && may_give(bridge, context, command),
             _ => may_give(bridge, context, command),
         };
@@ -106,7 +109,7 @@ fn of_command(bridge: &Bridge, context: &Context, name: &str) -> Result<String, 
         .usage(&context.who)
         .ok_or_else(|| Failure::Refused(not_here(command, bridge, context)))?;
     let for_whom = match command.needs {
-        Needs::Nothing => "",
+        Needs::Nothing | Needs::MirroredRoom => "",
         Needs::RoomRights => {
             "\nFor administrators of the bridge, and for whoever may change the rights in the room on Matrix and owns the channel on Rocket.Chat."
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ruma::matrix_uri::MatrixId;
 use ruma::{
-    MatrixToUri, MatrixUri, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, ServerName,
+    EventId, MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName,
+    RoomOrAliasId, ServerName,
 };
 
 use super::table::{Audit, Command, Needs, Usage};
@@ -18,7 +19,11 @@ pub(super) const JOIN: Command = Command {
         what: "brings me into a room, also of another homeserver; without a room: which I am on the way into",
         example: "join #room:example.org",
     }),
-    on_rocketchat: None,
+    on_rocketchat: Some(Usage {
+        arguments: "<#alias:server | !id server… | link>",
+        what: "brings the bridge's bot into a room on Matrix, also of another homeserver",
+        example: "join #room:example.org",
+    }),
     needs: Needs::Admin,
     audit: Audit::Words,
     private: false,
@@ -32,41 +37,34 @@ pub(super) const LEAVE: Command = Command {
         what: "takes me out of this room or the named one, or takes a `join` back",
         example: "leave #room:example.org",
     }),
-    on_rocketchat: None,
+    on_rocketchat: Some(Usage {
+        arguments: "<#alias:server | !id | link>",
+        what: "takes the bridge's bot out of a room on Matrix, or takes a `join` back",
+        example: "leave #room:example.org",
+    }),
     needs: Needs::Admin,
     audit: Audit::Words,
     private: false,
     run: |bridge, context, arguments| Box::pin(leave(bridge, context, arguments)),
 };
 
-const NOT_FROM_HERE: &str = "Rooms of Matrix are entered at the word of somebody on Matrix.";
-
 /// How many homeservers a command may name.
 const MOST_SERVERS: usize = 12;
 
 async fn join(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
     if arguments.is_empty() {
-        return match bridge.portals_here(context)?.is_empty() {
+        return match bridge.is_between_us(context).await? {
             true => Ok(under_way(bridge)),
-            false => Err(Failure::Refused("Ask me in a room of our own.".to_owned())),
+            false => Err(Failure::Refused("Ask me in a room of our own.".into())),
         };
     }
-    let (Who::Matrix(user), Some(room), Some(event)) =
-        (&context.who, &context.room, &context.event)
-    else {
-        return Err(Failure::Refused(NOT_FROM_HERE.to_owned()));
-    };
     let (target, via) = target_in(arguments)?;
     let join = RemoteJoin {
         user: bridge.config().appservice.bot.clone(),
         target: target.clone(),
         via,
         alias: None,
-        asked: JoinAsked::Command {
-            caller: user.clone(),
-            room: room.clone(),
-            event: event.clone(),
-        },
+        asked: asked_by(context)?,
         tries: 0,
         next_at: 0,
         answers: Vec::new(),
@@ -80,21 +78,52 @@ async fn leave(
     context: &Context,
     arguments: &str,
 ) -> Result<String, Failure> {
-    let (Some(room), Some(event)) = (&context.room, &context.event) else {
-        return Err(Failure::Refused(NOT_FROM_HERE.to_owned()));
-    };
-    let target = match arguments {
-        "" => OwnedRoomOrAliasId::from(room.clone()),
-        named => target_in(named)?.0,
+    let event = id_of(context)?;
+    let target = match (arguments, &context.room) {
+        ("", Some(room)) => OwnedRoomOrAliasId::from(room.clone()),
+        ("", None) => {
+            return Err(Failure::Refused(format!(
+                "Which room? For example: `{}`",
+                context.written("leave #room:example.org")
+            )));
+        }
+        (named, _) => target_in(named)?.0,
     };
     let bot = &bridge.config().appservice.bot;
     let was_waiting = bridge.withdraw_join(bot, &target)?;
-    let was_inside = bridge.leave_room(&target, event).await?;
+    let was_inside = bridge.leave_room(&target, &event).await?;
     Ok(match (was_waiting, was_inside) {
         (_, true) => format!("I have left {target}."),
         (true, false) => format!("I do not try to enter {target} any more."),
         (false, false) => format!("I am not in {target}, nor on the way into it."),
     })
+}
+
+/// What a repeat of this command is known by.
+fn id_of(context: &Context) -> Result<OwnedEventId, Failure> {
+    match &context.event {
+        Some(event) => Ok(event.clone()),
+        None => EventId::parse(format!("${}", context.id))
+            .map_err(|_| Failure::Refused("This command has no id.".into())),
+    }
+}
+
+fn asked_by(context: &Context) -> Result<JoinAsked, Failure> {
+    let event = id_of(context)?;
+    match (&context.who, &context.room) {
+        (Who::Matrix(user), Some(room)) => Ok(JoinAsked::Command {
+            caller: user.clone(),
+            room: room.clone(),
+            event,
+        }),
+        (Who::RocketChat { id, .. }, _) => Ok(JoinAsked::There {
+            caller: id.clone(),
+            event,
+        }),
+        _ => Err(Failure::Refused(
+            "Rooms are entered at the word of people.".into(),
+        )),
+    }
 }
 
 fn under_way(bridge: &Bridge) -> String {

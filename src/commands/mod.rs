@@ -8,26 +8,48 @@ mod help;
 mod join;
 mod list;
 mod login;
+mod moderation;
+mod people;
 mod plumbing;
 mod relay;
 mod resend;
+mod search;
+mod status;
 mod table;
 mod unbridge;
+mod whoami;
 
 use std::sync::Arc;
 
 use ruma::UserId;
 
 use crate::bridge::{Bridge, CommandLine, Context, Failure, Reply};
+use crate::config::Config;
 use table::{Audit, COMMANDS, Command, Needs};
 
 /// All commands.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Commands;
 
+/// What the rules of the configuration name that is no command: it would rule nothing.
+pub fn unknown_in_rules(config: &Config) -> Option<String> {
+    let mut names = config.commands.rules.iter().flat_map(|rule| rule.names());
+    let unknown = names.find(|name| *name != "*" && table::named(name).is_none())?;
+    let known: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+    Some(format!(
+        "commands.rules: there is no command {unknown:?}; the commands are {}",
+        known.join(", ")
+    ))
+}
+
 impl CommandLine for Commands {
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String {
         help::greeting(bridge, inviter)
+    }
+
+    fn may_be_overheard(&self, words: &str) -> bool {
+        let name = words.split_whitespace().next().unwrap_or_default();
+        table::named(&name.to_lowercase()).is_none_or(|command| !command.private)
     }
 
     fn run<'a>(
@@ -72,7 +94,11 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<Str
         Audit::NotWords => bridge.audit(context, command.name, "", &outcome),
         Audit::Words => bridge.audit(context, command.name, arguments, &outcome),
     }
-    outcome
+    match outcome {
+        // What a server refuses is an answer as well: nothing is tried again.
+        Err(failure) if failure.is_permanent() => Err(Failure::Refused(failure.person_text())),
+        outcome => outcome,
+    }
 }
 
 const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
@@ -84,7 +110,7 @@ const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the 
 fn may_give(bridge: &Bridge, context: &Context, command: &Command) -> bool {
     let by_rule = bridge.rule_for(context, command.name);
     by_rule.unwrap_or(match command.needs {
-        Needs::Nothing | Needs::RoomRights => true,
+        Needs::Nothing | Needs::MirroredRoom | Needs::RoomRights => true,
         Needs::Admin => bridge.is_admin(context),
     })
 }

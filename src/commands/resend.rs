@@ -13,7 +13,11 @@ pub(super) const FAILED: Command = Command {
         what: "shows what could not be delivered: yours, and to administrators everybody's",
         example: "failed",
     }),
-    on_rocketchat: None,
+    on_rocketchat: Some(Usage {
+        arguments: "",
+        what: "shows what of yours could not be delivered to Matrix",
+        example: "failed",
+    }),
     needs: Needs::Nothing,
     audit: Audit::Nothing,
     private: false,
@@ -27,7 +31,11 @@ pub(super) const RESEND: Command = Command {
         what: "tries all of that again, or what has that number in `failed`",
         example: "resend 7",
     }),
-    on_rocketchat: None,
+    on_rocketchat: Some(Usage {
+        arguments: "[number]",
+        what: "tries all of that again, or what has that number in `failed`",
+        example: "resend 7",
+    }),
     needs: Needs::Nothing,
     audit: Audit::Words,
     private: false,
@@ -44,9 +52,22 @@ fn visible(bridge: &Bridge, context: &Context) -> Result<Vec<(u64, DeadLetter)>,
     let mut letters = bridge.dead_letters();
     letters.retain(|(_, letter)| {
         let is_here = here.is_empty() || here.iter().any(|portal| portal.room_id == letter.room_id);
-        is_here && (admin || letter.sender.as_deref() == context.matrix_user())
+        is_here && (admin || is_theirs(context, letter))
     });
     Ok(letters)
+}
+
+/// Whether whoever asks wrote it.
+fn is_theirs(context: &Context, letter: &DeadLetter) -> bool {
+    match letter.origin {
+        Origin::Matrix => {
+            letter.sender.is_some() && letter.sender.as_deref() == context.matrix_user()
+        }
+        Origin::RocketChat => {
+            let author = letter.rocket_author();
+            author.is_some() && author.as_ref() == context.rocket_user()
+        }
+    }
 }
 
 fn failed(bridge: &Bridge, context: &Context) -> Result<String, Failure> {

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{bridge, dm, help, join, list, login, plumbing, relay, resend, unbridge};
+use super::{
+    bridge, dm, help, join, list, login, moderation, plumbing, relay, resend, search, status,
+    unbridge, whoami,
+};
 use crate::bridge::{Bridge, Context, Reply, Who};
 
 /// A command.
@@ -40,6 +43,8 @@ pub(super) struct Usage {
 pub(super) enum Needs {
     /// Nothing.
     Nothing,
+    /// A mirrored channel or group around it.
+    MirroredRoom,
     /// A mirrored room around it, which whoever asks may change on both sides.
     RoomRights,
     /// To administer the bridge.
@@ -65,6 +70,13 @@ pub(super) type Run = for<'a> fn(&'a Arc<Bridge>, &'a Context, &'a str) -> Reply
 pub(super) const COMMANDS: &[Command] = &[
     help::HELP,
     dm::DM,
+    search::SEARCH,
+    whoami::WHOAMI,
+    status::STATUS,
+    moderation::INVITE,
+    moderation::KICK,
+    moderation::BAN,
+    moderation::UNBAN,
     bridge::BRIDGE,
     plumbing::APPROVE,
     plumbing::REJECT,

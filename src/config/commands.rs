@@ -18,6 +18,8 @@ pub struct CommandOptions {
     pub rules: Vec<Rule>,
     /// How many commands somebody may give in a minute, through all doors together.
     pub per_minute: usize,
+    /// Whether the bridge sets `Message_AllowUnrecognizedSlashCommand` on Rocket.Chat.
+    pub slash_as_text: bool,
 }
 
 /// Whether somebody may give some commands somewhere.
@@ -57,6 +59,7 @@ pub struct Giver<'a> {
 pub(super) struct CommandsSection {
     rules: Vec<Rule>,
     per_minute: usize,
+    slash_as_text: bool,
 }
 
 impl Default for CommandsSection {
@@ -64,19 +67,31 @@ impl Default for CommandsSection {
         Self {
             rules: Vec::new(),
             per_minute: 20,
+            slash_as_text: false,
         }
     }
 }
 
 impl CommandOptions {
-    /// What the rules say of a command; none when none of them fits.
+    /// What the first rule that fits says of a command: no; or yes, where it names the
+    /// command. None when no rule fits, and when one allows without naming it: that takes
+    /// nothing away, and gives nobody what is for administrators.
     pub fn allows(&self, command: &str, giver: &Giver<'_>) -> Option<bool> {
         let rule = self.rules.iter().find(|rule| rule.fits(command, giver))?;
-        Some(rule.allow)
+        let is_named = rule.names().any(|name| name == command);
+        match rule.allow {
+            true => is_named.then_some(true),
+            false => Some(false),
+        }
     }
 }
 
 impl Rule {
+    /// The commands that it names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().flatten().map(String::as_str)
+    }
+
     fn fits(&self, command: &str, giver: &Giver<'_>) -> bool {
         let of = |list: &Option<Vec<String>>, fits: &dyn Fn(&str) -> bool| {
             list.as_ref()
@@ -156,6 +171,7 @@ pub(super) fn commands(section: CommandsSection) -> Result<CommandOptions, Confi
     Ok(CommandOptions {
         rules: section.rules,
         per_minute: section.per_minute,
+        slash_as_text: section.slash_as_text,
     })
 }
 
@@ -213,6 +229,30 @@ mod tests {
         };
         assert_eq!(options.allows("join", &one), Some(true));
         assert_eq!(options.allows("kick", &one), None);
+    }
+
+    #[test]
+    fn who_is_let_in_gets_nothing_that_is_for_administrators() {
+        let options = options(
+            r#"
+- { allow: true, who: ["@*:b.org"] }
+- { allow: true, commands: ["*"], who: ["@*:c.org"] }
+- { allow: false }
+"#,
+        );
+        for (user, said) in [
+            (user_id!("@a:b.org"), None),
+            (user_id!("@a:c.org"), None),
+            (user_id!("@a:d.org"), Some(false)),
+        ] {
+            let giver = Giver {
+                user: Some(user),
+                ..Giver::default()
+            };
+            for command in ["join", "help"] {
+                assert_eq!(options.allows(command, &giver), said, "{user} {command}");
+            }
+        }
     }
 
     #[test]

@@ -10,13 +10,14 @@ const PREFIX: &str = "ROCKETCHAT_BRIDGE_";
 
 /// The names, after `ROCKETCHAT_BRIDGE_`, that are looked for; each also with
 /// `_FILE` behind it, which names a file that holds the value.
-pub const SECRET_VARIABLES: [&str; 6] = [
+pub const SECRET_VARIABLES: [&str; 7] = [
     "AS_TOKEN",
     "HS_TOKEN",
     "ROCKETCHAT_TOKEN",
     "ROCKETCHAT_PASSWORD",
     "CREATE_TOKEN_SECRET",
     "DOUBLE_PUPPET_TOKEN",
+    "API_TOKEN",
 ];
 
 /// The environment variables that the configuration may read, as a value, so

@@ -3,6 +3,7 @@
 //! `config.yaml.example` shows every option; a test holds the two together.
 //! Secrets may come from the environment instead (see [`Environment`]).
 
+mod api;
 mod commands;
 mod environment;
 mod problem;
@@ -14,6 +15,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use serde::Deserialize;
 use url::Url;
 
+pub use api::{ApiOptions, ApiToken};
 pub use commands::{CommandOptions, Giver, Rule};
 pub use environment::{Environment, SECRET_VARIABLES};
 pub use problem::ConfigProblem;
@@ -34,6 +36,8 @@ pub struct Config {
     pub bridge: BridgeOptions,
     /// Who may give which commands.
     pub commands: CommandOptions,
+    /// Which programs may use the provisioning API.
+    pub api: ApiOptions,
     /// Files that do not fit the other side.
     pub media: MediaOptions,
     /// Where the bridge keeps what it must not forget.
@@ -261,6 +265,8 @@ struct File {
     #[serde(default)]
     commands: commands::CommandsSection,
     #[serde(default)]
+    api: api::ApiSection,
+    #[serde(default)]
     media: MediaSection,
     #[serde(default)]
     store: StoreSection,
@@ -451,6 +457,7 @@ impl Config {
             rocketchat: rocketchat(file.rocketchat, environment)?,
             bridge: bridge(file.bridge)?,
             commands: commands::commands(file.commands)?,
+            api: api::api(file.api, environment)?,
             store: StoreOptions {
                 path: base.join(file.store.path),
                 cache_bytes: cache_bytes(file.store.cache_mib)?,

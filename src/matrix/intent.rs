@@ -1,6 +1,7 @@
 //! One user acting: the bot, or a ghost by masquerading.
 
 mod account_data;
+mod directory;
 mod events;
 mod media;
 mod people;
@@ -13,6 +14,7 @@ use ruma::api::client::account::{register, whoami};
 use ruma::api::{Metadata, OutgoingRequest};
 use ruma::{OwnedUserId, UserId};
 
+pub use self::directory::{FoundRoom, FoundUser};
 pub use self::events::{MessagesPage, TimelineEvent};
 use super::client::{ForToken, Transport, Versioned, call_of};
 use super::error::{Error, Kind};

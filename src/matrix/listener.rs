@@ -5,6 +5,7 @@ mod app;
 mod auth;
 mod ephemeral;
 mod files;
+mod provision;
 mod reply;
 mod routes;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::app::{AppAnswer, AppCall};
 pub use self::ephemeral::{Ephemeral, Presence};
 pub use self::files::{FileRefusal, FileRequest, ServedFile};
+pub use self::provision::{ApiAnswer, ApiCall};
 use self::routes::{Limits, Shared};
 pub use self::transaction::{NotATransaction, read as read_transaction};
 use crate::secret::Secret;
@@ -177,6 +179,13 @@ pub trait Handler: Send + Sync + 'static {
     /// What somebody on Rocket.Chat asks for through the App there. Anybody may call: the
     /// handler must know its own App, and tell nothing to others.
     fn app_command(&self, call: AppCall) -> impl Future<Output = AppAnswer> + Send;
+
+    /// What whoever may not use the provisioning API is told, before anything of their body
+    /// is read; nothing for who may. Called on the listener's thread: must not block.
+    fn refuse_stranger(&self, token: Option<&str>, path: &str) -> Option<ApiAnswer>;
+
+    /// What a program asks for through the provisioning API.
+    fn provision(&self, call: ApiCall) -> impl Future<Output = ApiAnswer> + Send;
 
     /// How the program is. Called on the listener's thread: must not block.
     fn health(&self) -> Health;

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::records::Record;
 use super::{Store, StoreError, keys, readable};
 
-/// So many are kept; then the oldest go.
+/// So many are kept of what was done; then the oldest go.
 const KEPT: u64 = 1_000;
+
+/// So many are kept of what was refused, which anybody can cause: they push nothing out but
+/// each other.
+const REFUSED_KEPT: u64 = 200;
 
 /// Among so many of the last ones a repeat is recognised.
 const LATELY: usize = 50;
@@ -64,21 +68,26 @@ impl Store {
             .accepting
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_refused = entry.outcome == Outcome::Refused;
+        let (prefix, kept) = match is_refused {
+            true => (keys::AUDIT_REFUSED, REFUSED_KEPT),
+            false => (keys::AUDIT, KEPT),
+        };
         let is_known = self
-            .audit()
+            .audit(is_refused)
             .take(LATELY)
             .any(|(_, known)| known.id == entry.id && known.command == entry.command);
         if is_known {
             return Ok(());
         }
-        let last = match self.db.scan_prefix(keys::AUDIT).next_back() {
+        let last = match self.db.scan_prefix(prefix).next_back() {
             Some(item) => keys::number_of(&item?.0),
             None => None,
         };
         let number = last.map_or(0, |last| last.saturating_add(1));
-        let mut change = self.change().set(keys::audit(number), entry);
-        if let Some(first_kept) = (number + 1).checked_sub(KEPT) {
-            for key in self.db.scan_prefix(keys::AUDIT).keys() {
+        let mut change = self.change().set(keys::audit(prefix, number), entry);
+        if let Some(first_kept) = (number + 1).checked_sub(kept) {
+            for key in self.db.scan_prefix(prefix).keys() {
                 let key = key?;
                 if keys::number_of(&key).is_none_or(|number| number >= first_kept) {
                     break;
@@ -89,10 +98,15 @@ impl Store {
         change.commit()
     }
 
-    /// What was done, the latest first, each with its number, which grows.
-    pub fn audit(&self) -> impl Iterator<Item = (u64, AuditEntry)> {
+    /// What was done, or what was refused, the latest first, each with its number, which
+    /// grows.
+    pub fn audit(&self, refused: bool) -> impl Iterator<Item = (u64, AuditEntry)> {
+        let prefix = match refused {
+            true => keys::AUDIT_REFUSED,
+            false => keys::AUDIT,
+        };
         self.db
-            .scan_prefix(keys::AUDIT)
+            .scan_prefix(prefix)
             .rev()
             .filter_map(|item| {
                 let entry = item
@@ -129,12 +143,21 @@ mod tests {
             store.note_audit(&entry(id)).unwrap();
         }
         store.note_audit(&entry(KEPT)).unwrap();
-        let numbers: Vec<u64> = store.audit().map(|(number, _)| number).collect();
+        let numbers: Vec<u64> = store.audit(false).map(|(number, _)| number).collect();
         assert_eq!(numbers.len() as u64, KEPT);
         assert_eq!(
             (numbers.first(), numbers.last()),
             (Some(&(KEPT + 2)), Some(&3))
         );
-        assert_eq!(store.audit().next().unwrap().1, entry(KEPT + 2));
+        assert_eq!(store.audit(false).next().unwrap().1, entry(KEPT + 2));
+        for id in 0..REFUSED_KEPT + 1 {
+            let refused = AuditEntry {
+                outcome: Outcome::Refused,
+                ..entry(id)
+            };
+            store.note_audit(&refused).unwrap();
+        }
+        assert_eq!(store.audit(true).count() as u64, REFUSED_KEPT);
+        assert_eq!(store.audit(false).count() as u64, KEPT);
     }
 }

@@ -493,13 +493,18 @@ pub(super) fn login_code(digest: &str) -> Key {
 /// All of them.
 pub(super) const LOGIN_CODES: &[u8] = b"@code\0";
 
-/// What somebody did by a command, by its number.
-pub(super) fn audit(number: u64) -> Key {
-    numbered(b'9', number)
+/// What somebody did by a command, or was refused, by its number.
+pub(super) fn audit(prefix: &[u8], number: u64) -> Key {
+    let mut key = prefix.to_vec();
+    key.extend_from_slice(&number.to_be_bytes());
+    key
 }
 
-/// All of it, in order.
+/// All that was done by commands, in order.
 pub(super) const AUDIT: &[u8] = b"9";
+
+/// All that was refused, in order.
+pub(super) const AUDIT_REFUSED: &[u8] = b"8";
 
 /// A room in which the bot takes commands.
 pub(super) fn bot_room(room: &RoomId) -> Key {

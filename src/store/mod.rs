@@ -259,6 +259,15 @@ impl Store {
         }
     }
 
+    /// The workspace (its `uniqueID`) that the store is tied to, if it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn workspace(&self) -> Result<Option<String>, StoreError> {
+        let identity = self.get::<Identity>(&keys::identity())?;
+        Ok(identity.and_then(|identity| identity.workspace))
+    }
+
     /// Returns when everything written so far is on disk.
     ///
     /// # Errors

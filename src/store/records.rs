@@ -384,6 +384,9 @@ pub struct Message {
     /// It is pinned on both sides.
     #[serde(default)]
     pub pinned: bool,
+    /// How many bridges had carried it on before it came to this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hops: u32,
     /// Its files that were brought to Matrix, in order.
     #[serde(default)]
     pub files: Vec<MirroredFile>,
@@ -398,6 +401,14 @@ pub struct Message {
     /// by which that is told from what they made of it themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub written: Vec<String>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes by reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Message {
@@ -429,6 +440,7 @@ impl Message {
             foreign_revision: 0,
             mentions: Vec::new(),
             pinned: false,
+            hops: 0,
             files: Vec::new(),
             media: None,
             posted_by: None,
@@ -770,6 +782,16 @@ impl Record for DeadLetter {
 }
 
 impl DeadLetter {
+    /// Who on Rocket.Chat had written it, if it came from there and that is known: of
+    /// deletions it is not.
+    pub fn rocket_author(&self) -> Option<RocketUserId> {
+        if self.origin != Origin::RocketChat {
+            return None;
+        }
+        let said: serde_json::Value = serde_json::from_str(self.content.get()).ok()?;
+        Some(RocketUserId::new(said.get("sender")?.as_str()?))
+    }
+
     /// Something given up now.
     pub fn new(
         origin: Origin,

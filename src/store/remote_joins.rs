@@ -10,6 +10,7 @@ use super::change::Change;
 use super::keys;
 use super::records::{InboxEvent, Record};
 use super::{Store, StoreError, readable};
+use crate::rocketchat::RocketUserId;
 
 /// A join that was asked for and has not succeeded yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +54,13 @@ pub enum JoinAsked {
         /// By which event.
         event: OwnedEventId,
     },
+    /// Somebody on Rocket.Chat gave the command, who may.
+    There {
+        /// Who.
+        caller: RocketUserId,
+        /// What a repeat is known by, in the form of an event's id.
+        event: OwnedEventId,
+    },
 }
 
 /// What came of asking one server.
@@ -73,7 +81,7 @@ impl RemoteJoin {
     pub fn asked_by(&self) -> &OwnedEventId {
         match &self.asked {
             JoinAsked::Invitation(event) | JoinAsked::Tombstone(event) => &event.event_id,
-            JoinAsked::Command { event, .. } => event,
+            JoinAsked::Command { event, .. } | JoinAsked::There { event, .. } => event,
         }
     }
 }

@@ -6,25 +6,25 @@ use testbed::{RocketMessage, RocketUser, World, WorldOptions};
 use crate::{BRIDGE, General, in_general, world_with_general};
 
 /// Carol's direct message with the bridge's account.
-struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     carol: &'a RocketUser,
-    rid: String,
+    pub(crate) rid: String,
 }
 
 impl<'a> Desk<'a> {
-    async fn of(carol: &'a RocketUser) -> Result<Self> {
+    pub(crate) async fn of(carol: &'a RocketUser) -> Result<Self> {
         let rid = carol.open_dm(World::ROCKET_BOT).await?;
         Ok(Self { carol, rid })
     }
 
-    async fn answers(&self) -> Result<Vec<RocketMessage>> {
+    pub(crate) async fn answers(&self) -> Result<Vec<RocketMessage>> {
         let mut all = self.carol.room_messages(&self.rid).await?;
         all.retain(|message| message.username == World::ROCKET_BOT);
         Ok(all)
     }
 
     /// The next answer after so many, which has this in it.
-    async fn wait_for_answer(&self, after: usize, part: &str) -> Result<String> {
+    pub(crate) async fn wait_for_answer(&self, after: usize, part: &str) -> Result<String> {
         let what = format!("an answer with {part:?}");
         self.carol
             .wait_until(&self.rid, &what, |messages| {
@@ -39,12 +39,12 @@ impl<'a> Desk<'a> {
             .await
     }
 
-    async fn ask(&self, command: &str, part: &str) -> Result<String> {
+    pub(crate) async fn ask(&self, command: &str, part: &str) -> Result<String> {
         self.ask_in(&self.rid, command, part).await
     }
 
     /// Gives a command somewhere; the answer comes here.
-    async fn ask_in(&self, rid: &str, command: &str, part: &str) -> Result<String> {
+    pub(crate) async fn ask_in(&self, rid: &str, command: &str, part: &str) -> Result<String> {
         let before = self.answers().await?.len();
         self.carol.send(rid, command).await?;
         self.wait_for_answer(before, part).await

@@ -12,7 +12,7 @@ use testbed::{RocketUser, World};
 use crate::world_with_general;
 
 /// What the App of this world does when somebody writes `/matrix …`.
-struct App<'a> {
+pub(crate) struct App<'a> {
     world: &'a World,
     secret: Secret,
     http: reqwest::Client,
@@ -27,7 +27,7 @@ struct Call {
 }
 
 impl<'a> App<'a> {
-    fn of(world: &'a World) -> Self {
+    pub(crate) fn of(world: &'a World) -> Self {
         Self {
             world,
             secret: app_secret(&Secret::new(world.bridge.as_token())),
@@ -36,8 +36,12 @@ impl<'a> App<'a> {
     }
 
     fn call(&self, who: &RocketUser, words: &str, id: &str) -> Result<Call> {
+        self.call_in("GENERAL", who, words, id)
+    }
+
+    fn call_in(&self, rid: &str, who: &RocketUser, words: &str, id: &str) -> Result<Call> {
         let body = json!({
-            "id": id, "user_id": who.id, "username": who.username, "room_id": "GENERAL", "words": words,
+            "id": id, "user_id": who.id, "username": who.username, "room_id": rid, "words": words,
         });
         self.signed(body.to_string(), now_ms())
     }
@@ -71,8 +75,20 @@ impl<'a> App<'a> {
         Ok((response.status().as_u16(), response.json().await?))
     }
 
-    async fn answer(&self, who: &RocketUser, words: &str, id: &str) -> Result<String> {
-        let (status, answer) = self.make(&self.call(who, words, id)?).await?;
+    pub(crate) async fn answer(&self, who: &RocketUser, words: &str, id: &str) -> Result<String> {
+        self.answer_in("GENERAL", who, words, id).await
+    }
+
+    /// As if it was given in that room.
+    pub(crate) async fn answer_in(
+        &self,
+        rid: &str,
+        who: &RocketUser,
+        words: &str,
+        id: &str,
+    ) -> Result<String> {
+        let call = self.call_in(rid, who, words, id)?;
+        let (status, answer) = self.make(&call).await?;
         assert_eq!(status, 200, "{answer}");
         let text = answer["text"].as_str().context("no text")?;
         Ok(text.to_owned())

@@ -28,7 +28,49 @@ pub struct OpenedDirect {
     pub uninvited: Vec<(OwnedUserId, String)>,
 }
 
+/// Somebody whom a command names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A Matrix user.
+    OnMatrix(OwnedUserId),
+    /// A user name on Rocket.Chat.
+    OnRocketChat(String),
+}
+
 impl Bridge {
+    /// Whom a command names: a ghost is the person on Rocket.Chat, and a puppet the one on
+    /// Matrix.
+    ///
+    /// # Errors
+    /// When the store or Rocket.Chat fails.
+    pub async fn whom(&self, named: Named) -> Result<Named, Failure> {
+        Ok(match named {
+            Named::OnMatrix(user) if self.config.is_ghost(&user) => {
+                match self
+                    .person_behind(&user)
+                    .await?
+                    .and_then(|person| person.username)
+                {
+                    Some(username) => Named::OnRocketChat(username.into_string()),
+                    None => Named::OnMatrix(user),
+                }
+            }
+            Named::OnRocketChat(name) => {
+                let rocket = self.rocket().await;
+                let account = match Username::parse(&name) {
+                    Ok(username) => rocket.bot.user_by_username(&username).await?,
+                    Err(_) => None,
+                };
+                let behind = match account {
+                    Some(account) => self.store.behind_puppet(&account.id)?,
+                    None => None,
+                };
+                behind.map_or(Named::OnRocketChat(name), Named::OnMatrix)
+            }
+            named => named,
+        })
+    }
+
     /// The direct message of a Matrix user with people of Rocket.Chat, found or made; the
     /// user is invited to its room.
     ///
@@ -157,7 +199,7 @@ impl Bridge {
     /// # Errors
     /// [`Failure::Refused`] when somebody of Rocket.Chat cannot write to this user of
     /// Matrix, with why.
-    async fn must_be_there_to_write_to(
+    pub(in crate::bridge) async fn must_be_there_to_write_to(
         &self,
         user: &UserId,
         caller: &RocketUserId,
@@ -222,7 +264,11 @@ impl Bridge {
 
     /// The ghost of somebody on Rocket.Chat whom a person of Matrix names, who has this
     /// account there.
-    async fn ghost_to_write_to(&self, name: &str, own: &RocketUserId) -> Result<Ghost, Failure> {
+    pub(in crate::bridge) async fn ghost_to_write_to(
+        &self,
+        name: &str,
+        own: &RocketUserId,
+    ) -> Result<Ghost, Failure> {
         let refused = |why: String| Err(Failure::Refused(why));
         let rocket = self.rocket().await;
         let unknown = || {

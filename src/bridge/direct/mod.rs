@@ -14,7 +14,7 @@ mod marked;
 mod opened;
 mod people;
 
-pub use asked::OpenedDirect;
+pub use asked::{Named, OpenedDirect};
 use ruma::RoomId;
 
 use super::Failure;

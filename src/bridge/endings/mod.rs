@@ -191,6 +191,7 @@ impl Bridge {
     /// What is known of a room only while the bridge runs.
     fn forget_in_memory(&self, portal: &Portal) {
         self.rooms.forget(&portal.id);
+        self.breaker.forget(&portal.id);
         self.direct_watch.forget(&portal.rid);
         self.person_left(&portal.room_id);
         self.rooms_read

@@ -54,7 +54,7 @@ impl Bridge {
             // Names of private groups are nobody's business.
             Some(_) if !is_admin => {
                 return Err(Failure::Refused(
-                    "Only administrators of the bridge end a channel by its name; others do so in the room itself.".into(),
+                    "That is for administrators of the bridge; others end a channel in its own room.".into(),
                 ));
             }
             Some(name) => Some(self.portal_named(name).await?),

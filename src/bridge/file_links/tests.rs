@@ -112,6 +112,10 @@ impl CommandLine for NoCommands {
         String::new()
     }
 
+    fn may_be_overheard(&self, _: &str) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, _: &'a Arc<Bridge>, _: &'a Context, _: &'a str) -> Reply<'a> {
         Box::pin(async { Ok(String::new()) })
     }

@@ -512,6 +512,8 @@ impl Bridge {
         };
         let by_upload = of_upload.is_some();
         let post = match of_upload {
+            // That of another room of the channel is its own.
+            Some(post) if post.draft.portal_id() != portal.id => None,
             Some(post) => self.shows(portal, &post, message)?.then_some(post),
             None if self.store.message(&portal.id, &message.id)?.is_some() => None,
             None => {
@@ -522,7 +524,8 @@ impl Bridge {
                 for post in posts {
                     // Once it is there, another is one too many only if it was tried again.
                     let may_be = post.posted.is_none() || post.uploads.len() > 1;
-                    if may_be && self.shows(portal, &post, message)? {
+                    let is_of_here = post.draft.portal_id() == portal.id;
+                    if may_be && is_of_here && self.shows(portal, &post, message)? {
                         alike.push(post);
                     }
                 }

@@ -90,6 +90,7 @@ impl Bridge {
                 self.on_edit(&portal, event, json, &original, content, attempt)
                     .await
             }
+            None if self.goes_round_from_matrix(&portal, event, body) => Ok(Done::default()),
             None => {
                 self.mirror_words(&portal, event, json, content, attempt)
                     .await
@@ -454,6 +455,7 @@ pub(super) fn record(
         quote: references.quote.clone(),
         // Whoever says that it was written in the future, or never, writes now.
         sent_at: sent_at.filter(|at| *at > 0).map_or(now, |at| at.min(now)),
+        hops: crate::bridge::loops::hops_of(json.get("content").unwrap_or(&Value::Null)),
         ..Message::new(
             portal,
             id,

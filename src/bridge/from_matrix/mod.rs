@@ -146,6 +146,9 @@ impl Bridge {
                 }
             }
         }
+        if json.get("state_key").is_none() && self.comes_round(event, content).await? {
+            return Ok(Done::default());
+        }
         match event.kind.as_str() {
             "m.room.member" => {
                 self.on_membership(event, &json, content).await?;

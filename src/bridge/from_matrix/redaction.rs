@@ -186,25 +186,31 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether a message that a linked person wrote is no longer on Rocket.Chat.
+    /// Whether nothing of a message that a linked person wrote is on Rocket.Chat any more.
     async fn is_gone_for_linked(&self, known: &Message) -> Result<bool, Failure> {
         if self.store.linked_user(&known.sender)?.is_none() {
             return Ok(false);
         }
         let voice = self.voice_of(known).await?;
-        let id = &known.id;
-        let there = self
-            .as_voice(
-                &voice,
-                |session| async move { session.get_message(id).await },
-            )
-            .await;
-        match there {
-            Ok(there) => Ok(there.is_none_or(|message| message.t.as_deref() == Some("rm"))),
-            // It is left to the deletion.
-            Err(failure) if failure.is_permanent() => Ok(false),
-            Err(failure) => Err(failure),
+        for id in known.rocket_ids().chain(&known.surplus) {
+            let there = self
+                .as_voice(
+                    &voice,
+                    |session| async move { session.get_message(id).await },
+                )
+                .await;
+            match there {
+                Ok(there)
+                    if there
+                        .as_ref()
+                        .is_none_or(|message| message.t.as_deref() == Some("rm")) => {}
+                Ok(_) => return Ok(false),
+                // It is left to the deletion.
+                Err(failure) if failure.is_permanent() => return Ok(false),
+                Err(failure) => return Err(failure),
+            }
         }
+        Ok(true)
     }
 
     /// Deletes somebody else's message on Rocket.Chat with the rights of who redacted it.

@@ -59,6 +59,8 @@ impl Bridge {
                     revision: 0,
                     part: 0,
                     parts: 1,
+                    workspace: self.store.workspace()?,
+                    hops: 1,
                     file: None,
                 }
                 .stamp(&mut content);

@@ -89,6 +89,20 @@ impl Bridge {
         }
     }
 
+    /// How many bridges carried a message on before this one shows it.
+    pub(super) fn hops_before(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+    ) -> Result<u32, StoreError> {
+        let mut most = 0;
+        for other in self.other_portals(portal)? {
+            let known = self.store.message(&other.id, &message.id)?;
+            most = most.max(known.map_or(0, |known| known.hops));
+        }
+        Ok(most)
+    }
+
     /// Makes sure that it is known whose file a message of ours brings, also when the queue
     /// of the portal that it came from has not come so far. Whether it is one too many.
     pub(super) async fn note_files_elsewhere(

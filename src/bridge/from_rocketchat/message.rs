@@ -440,6 +440,8 @@ impl Bridge {
             revision,
             part: part.number,
             parts: part.of,
+            workspace: self.store.workspace()?,
+            hops: self.hops_before(portal, message)? + 1,
             file: part.file,
         }
         .stamp(&mut content);

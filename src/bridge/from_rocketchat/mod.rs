@@ -259,6 +259,7 @@ impl Bridge {
                 known
             }
             None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
+            None if self.goes_round_from_rocketchat(portal, message) => return Ok(()),
             None => {
                 self.mirror_new(portal, message, &delivered, brought)
                     .await?

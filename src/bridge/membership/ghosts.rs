@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ruma::UserId;
 
+use super::commanded::banned_by;
 use super::{Seat, Why, is_not_in_room, refusal, room_type};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::TimelineEvent;
@@ -109,7 +110,7 @@ impl Bridge {
                 return;
             }
             standing.ban = event.map(|event| Ban {
-                by: event.sender.clone(),
+                by: banned_by(event, self.config.is_ours(&event.sender)),
                 event: event.event_id.clone(),
                 // An upgrade of the room repeats every ban.
                 told: standing.ban.as_ref().is_some_and(|ban| ban.told),
@@ -125,6 +126,12 @@ impl Bridge {
         by: &UserId,
         id: &RocketUserId,
     ) -> Result<(), Failure> {
+        if self.config.is_ours(by) {
+            // Nobody has the bridge's own rights.
+            return Err(Failure::Refused(
+                "Nobody is known at whose word that is.".into(),
+            ));
+        }
         let puppet = self.account_in(portal, by).await?;
         let kind = room_type(portal).unwrap_or_default();
         let kicked = self

@@ -7,6 +7,7 @@
 //! some got lost: after every connection and now and then everything is compared.
 //!
 //! * [`events`]: what happens on Matrix.
+//! * [`commanded`]: what people do by command to those of the other side.
 //! * [`news`]: what Rocket.Chat tells.
 //! * [`ghosts`]: people of Rocket.Chat and their ghosts.
 //! * [`puppets`]: people of Matrix and their puppets.
@@ -21,6 +22,7 @@
 
 mod along;
 pub(super) mod authors;
+mod commanded;
 mod events;
 mod ghosts;
 mod joins;
@@ -32,6 +34,7 @@ mod puppets;
 mod rights;
 mod round;
 
+pub use commanded::Removal;
 pub(super) use news::is_about_another;
 
 use std::collections::HashMap;

@@ -40,7 +40,15 @@ impl Bridge {
         }
         let name = plain(&portal.name);
         let who = plain(&puppet.username);
-        let text = match self.admit(portal, user, seat).await {
+        // Somebody's own account is theirs: the bridge brings it back nowhere.
+        let id = &puppet.credentials.user_id;
+        let admitted = match self.store.behind_made_puppet(id)? {
+            Some(_) => self.admit(portal, user, seat).await,
+            None => Err(Failure::Refused(
+                "They can be removed there by an administrator of that room.".into(),
+            )),
+        };
+        let text = match admitted {
             Ok(()) => format!(
                 "{who} is back in {name}: who removed them has no right to remove people from \
                  the room on Matrix that it is joined with. They can be muted here; an \

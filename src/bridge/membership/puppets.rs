@@ -7,7 +7,7 @@ use super::{Look, Seat, Why, refusal, room_type};
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::RoomType;
+use crate::rocketchat::documents::{RoomType, UserRef};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
@@ -133,6 +133,22 @@ impl Bridge {
         }
     }
 
+    /// As [`Bridge::settle_puppet`], after somebody on Rocket.Chat has removed a puppet.
+    pub(super) async fn settle_as(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        by: &UserRef,
+    ) -> Result<(), Failure> {
+        let why = Why::News {
+            by: Some(by),
+            message: &RocketMessageId::new(""),
+            at: 0,
+            came: false,
+        };
+        self.settle_puppet(portal, user, why).await
+    }
+
     /// Whether somebody is in another Matrix room of the same channel.
     pub(in crate::bridge) async fn is_held_by_another(
         &self,
@@ -162,10 +178,10 @@ impl Bridge {
     }
 
     /// Whether who is added on Rocket.Chat is invited to this of the room's portals: to
-    /// one of them, and to none that only its own people decide about.
+    /// one of them.
     fn invites(&self, portal: &Portal) -> Result<bool, Failure> {
         let first = self.store.portals_of(&portal.rid)?.into_iter().next();
-        Ok(!portal.plumbed && first.is_none_or(|first| first.id == portal.id))
+        Ok(first.is_none_or(|first| first.id == portal.id))
     }
 
     /// Says that a puppet cannot be added whose Matrix user is kept out, if that was tried,

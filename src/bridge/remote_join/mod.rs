@@ -25,6 +25,7 @@ use ruma::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::context::{Context, Door, Who};
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
 use crate::matrix;
@@ -296,7 +297,9 @@ impl Bridge {
     /// gave it.
     pub(super) fn join_unsaid(&self, by: &UserId, redacted: &EventId) -> Result<(), Failure> {
         // Others gave none, and redact as often as they like.
-        if !self.config.bridge.admins.iter().any(|admin| admin == by) {
+        let may_be = self.config.bridge.admins.iter().any(|admin| admin == by)
+            || !self.config.commands.rules.is_empty();
+        if !may_be {
             return Ok(());
         }
         for join in self.store.remote_joins() {
@@ -351,16 +354,47 @@ impl Bridge {
         self.remote_joins.ended(&join);
     }
 
+    /// Whether somebody who gave the command to join may do so now; yes for what was no
+    /// command.
+    async fn may_still_ask(&self, asked: &JoinAsked) -> Result<bool, Failure> {
+        let (who, door, room) = match asked {
+            JoinAsked::Invitation(_) | JoinAsked::Tombstone(_) => return Ok(true),
+            JoinAsked::Command { caller, room, .. } => {
+                (Who::Matrix(caller.clone()), Door::Matrix, Some(room))
+            }
+            JoinAsked::There { caller, .. } => {
+                let rocket = self.rocket().await;
+                let Some(account) = rocket.bot.user_by_id(caller).await? else {
+                    return Ok(false);
+                };
+                if !account.active {
+                    return Ok(false);
+                }
+                (Who::of_account(&account), Door::Text, None)
+            }
+        };
+        let context = Context {
+            who,
+            door,
+            room: room.cloned(),
+            rid: None,
+            id: String::new(),
+            event: None,
+            prefix: "",
+        };
+        Ok(self
+            .rule_for(&context, "join")
+            .unwrap_or_else(|| self.is_admin(&context)))
+    }
+
     async fn try_join(self: &Arc<Self>, join: RemoteJoin) -> Result<(), Failure> {
         let Some(join) = self.still_asked(&join)? else {
             return Ok(());
         };
-        let outcome = match &join.asked {
-            // Somebody who was one when the command was given.
-            JoinAsked::Command { caller, .. } if !self.config.bridge.admins.contains(caller) => {
-                Outcome::Refused(Vec::new())
-            }
-            _ => self.enter_elsewhere(&join).await,
+        // Whoever gave the command could do so then.
+        let outcome = match self.may_still_ask(&join.asked).await? {
+            true => self.enter_elsewhere(&join).await,
+            false => Outcome::Refused(Vec::new()),
         };
         let present = self.store.remote_join(&join.user, &join.target)?;
         let has_entered = matches!(outcome, Outcome::Entered(_));
@@ -411,6 +445,10 @@ impl Bridge {
                     match &join.asked {
                         JoinAsked::Command { .. } => text.push_str(&format!(
                             ", until it works or you say `!rc leave {}`.",
+                            join.target
+                        )),
+                        JoinAsked::There { .. } => text.push_str(&format!(
+                            ", until it works or you say `leave {}`.",
                             join.target
                         )),
                         _ => text.push('.'),
@@ -464,7 +502,12 @@ impl Bridge {
                 let event = event.clone();
                 self.take_in(&[Accepted { number, event }]);
             }
-            JoinAsked::Command { caller, event, .. } => {
+            JoinAsked::Command { event, .. } | JoinAsked::There { event, .. } => {
+                let caller = match &join.asked {
+                    JoinAsked::Command { caller, .. } => caller.to_string(),
+                    // Nobody there is named to strangers.
+                    _ => "somebody on Rocket.Chat".to_owned(),
+                };
                 let text = format!(
                     "I am the bridge to Rocket.Chat; {caller} asked me in. `!rc help` says what I do."
                 );
@@ -510,7 +553,7 @@ impl Bridge {
         to_inviter: &str,
     ) -> Result<(), Failure> {
         match &join.asked {
-            JoinAsked::Command { .. } | JoinAsked::Tombstone(_) => {
+            JoinAsked::Command { .. } | JoinAsked::There { .. } | JoinAsked::Tombstone(_) => {
                 let text = match answers {
                     [] => format!("I cannot enter {}.", join.target),
                     _ => format!(
@@ -549,6 +592,16 @@ impl Bridge {
             JoinAsked::Tombstone(event) => {
                 let speaker = self.matrix.as_user(join.user.clone());
                 (speaker, &event.room_id, &event.event_id)
+            }
+            JoinAsked::There { caller, event } => {
+                let call = format!("{event} {purpose}");
+                let id = derived::late_answer_id(&self.registration.as_token, &call);
+                let text = crate::convert::to_rocketchat::plain_with_code(text);
+                let told = self.persevere(async |_| self.tell_directly(caller, &id, &text).await);
+                if let Err(failure) = told.await {
+                    tracing::info!(%failure, "an answer about a join could not be given");
+                }
+                return Ok(());
             }
             // Its room is the one that cannot be entered.
             JoinAsked::Invitation(_) => return Ok(()),

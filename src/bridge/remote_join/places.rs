@@ -89,7 +89,7 @@ fn name_of(join: &RemoteJoin) -> Name {
 fn host_of(join: &RemoteJoin) -> Option<String> {
     match &join.asked {
         JoinAsked::Invitation(event) => Some(host(event.sender.server_name())),
-        JoinAsked::Tombstone(_) | JoinAsked::Command { .. } => None,
+        JoinAsked::Tombstone(_) | JoinAsked::Command { .. } | JoinAsked::There { .. } => None,
     }
 }
 
@@ -116,7 +116,12 @@ pub(super) fn why_full(waiting: &[RemoteJoin], of: &ruma::ServerName) -> Option<
 
 /// Whether administrators have asked for as many joins as are remembered.
 pub(super) fn are_commands_full(waiting: &[RemoteJoin]) -> bool {
-    let is_command = |join: &&RemoteJoin| matches!(join.asked, JoinAsked::Command { .. });
+    let is_command = |join: &&RemoteJoin| {
+        matches!(
+            join.asked,
+            JoinAsked::Command { .. } | JoinAsked::There { .. }
+        )
+    };
     waiting.iter().filter(is_command).count() >= MOST_COMMANDS
 }
 

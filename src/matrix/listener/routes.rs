@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::reply::Refusal;
 use super::transaction::{self, NotATransaction};
-use super::{Handler, ThirdPartyQuery, Unavailable, app, auth, files};
+use super::{Handler, ThirdPartyQuery, Unavailable, app, auth, files, provision};
 use crate::secret::Secret;
 
 type Answer = Result<HttpResponse, Refusal>;
@@ -117,6 +117,10 @@ pub(super) fn configure<H: Handler>(config: &mut ServiceConfig) {
             "/_rocketchat/app/v1/command",
             web::post().to(app::command::<H>),
         ))
+        .service(
+            web::resource("/_rocketchat/provision/v1/{path:.*}")
+                .default_service(web::to(provision::call::<H>)),
+        )
         .service(only("/health/live", web::get().to(live::<H>)))
         .service(only("/health/ready", web::get().to(ready::<H>)))
         .default_service(web::to(|| async { Answer::Err(Refusal::UnknownPath) }));

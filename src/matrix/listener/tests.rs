@@ -26,6 +26,15 @@ struct Notebook {
     unready: AtomicBool,
 }
 
+fn told(status: u16, what: &str) -> ApiAnswer {
+    ApiAnswer {
+        status,
+        body: json!({ "told": what }),
+        retry_after: None,
+        allow: None,
+    }
+}
+
 impl Notebook {
     fn ids(&self) -> Vec<String> {
         let transactions = self.transactions.lock().unwrap();
@@ -88,6 +97,18 @@ impl Handler for Notebook {
             return AppAnswer::NotBelieved;
         }
         AppAnswer::Said(String::from_utf8_lossy(&call.body).into_owned())
+    }
+
+    fn refuse_stranger(&self, token: Option<&str>, _: &str) -> Option<ApiAnswer> {
+        (token != Some("mine")).then(|| told(401, "stranger"))
+    }
+
+    async fn provision(&self, call: ApiCall) -> ApiAnswer {
+        let body = String::from_utf8_lossy(&call.body).into_owned();
+        told(
+            202,
+            &format!("{} {} {:?} {body}", call.method, call.path, call.query),
+        )
     }
 
     fn health(&self) -> Health {
@@ -566,4 +587,43 @@ async fn what_cannot_be_listened_on_is_named() {
         .await
         .unwrap_err();
     assert!(matches!(error, ListenError::EmptyToken));
+}
+
+#[tokio::test]
+async fn programs_are_let_in_by_their_token_alone_and_bounded() {
+    let rig = rig().await;
+    let at = |path: &str| {
+        let address = rig.listener.address();
+        format!("http://{address}/_rocketchat/provision/v1/{path}")
+    };
+    let told = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body: Value = answer.json().await.unwrap();
+        (status, body["told"].as_str().unwrap_or_default().to_owned())
+    };
+    for request in [
+        rig.http.get(at("status")),
+        rig.http.get(at("status")).bearer_auth("other"),
+        rig.http.get(at("status?access_token=mine")),
+        rig.http
+            .get(at("status"))
+            .bearer_auth("mine")
+            .header("authorization", "Bearer mine"),
+        rig.http.post(at("x")).body("x".repeat(100_000)),
+    ] {
+        assert_eq!(told(request).await, (401, "stranger".to_owned()));
+    }
+    let request = rig.http.post(at("portals/%21a%2Fb%3Ac?x=1&x=2")).body("{}");
+    let (status, said) = told(request.bearer_auth("mine")).await;
+    assert_eq!(
+        (status, said.as_str()),
+        (202, r#"POST portals/!a/b:c {"x": "2"} {}"#)
+    );
+    let large = rig
+        .http
+        .post(at("x"))
+        .bearer_auth("mine")
+        .body("x".repeat(70_000));
+    assert_eq!(told(large).await.0, 413);
 }

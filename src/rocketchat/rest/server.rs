@@ -77,6 +77,18 @@ impl Session {
         public_settings(self.client(), Some(self.credentials()), ids).await
     }
 
+    /// Changes a setting, as administrator.
+    ///
+    /// # Errors
+    /// Without the right `edit-privileged-setting`, for an unknown setting, and when the
+    /// server asks for a second factor.
+    pub async fn set_setting(&self, id: &str, value: Value) -> Result<(), Error> {
+        let path = ["api", "v1", "settings", id];
+        self.bytes(Request::post(&path, json!({ "value": value })))
+            .await
+            .map(drop)
+    }
+
     /// Calls a realtime method over REST and returns its result (null if it has
     /// none), dates as `{"$date": ms}`.
     ///

@@ -1,0 +1,398 @@
+//! The same words going round and round between a Matrix room and its channel: two
+//! programs that answer each other, or two bridges that do not know of each other. Without
+//! I/O.
+//!
+//! What tells a loop from people is that it alternates: on one side always the same one
+//! speaks, on the other always the same other one, and each says what the other has just
+//! said, perhaps with something put before or behind it. However much people say, and
+//! however often many of them say the same, that is no such chain.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::store::PortalId;
+
+/// How often the words may pass, both ways together, before they are stopped: ten rounds.
+const MOST_PASSES: u32 = 20;
+
+/// Within which time they must come back to be the same round.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Of how many messages that say the same lately the two must have said one.
+const SHARE: usize = 4;
+
+/// How long they are stopped.
+pub(super) const STOPPED_FOR: Duration = Duration::from_secs(300);
+
+/// How many messages of a direction are remembered in a room: a room in which more is said
+/// before an answer comes has other troubles than a loop.
+const REMEMBERED: usize = 256;
+
+/// How many letters of a message are compared.
+const MOST_LETTERS: usize = 10_000;
+
+/// Over how many rooms messages are remembered before those are forgotten in which nothing
+/// was said lately.
+const MOST_ROOMS: usize = 1_000;
+
+/// Which way words go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    ToRocketChat,
+    ToMatrix,
+}
+
+/// Words on their way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passing<'a> {
+    pub way: Way,
+    /// The id of what brings them: tried again it is the same.
+    pub id: &'a str,
+    /// Who says them, by their id there.
+    pub sender: &'a str,
+    pub words: &'a str,
+}
+
+/// What is to become of words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// They pass.
+    Pass,
+    /// They go round: they stay behind.
+    Stopped {
+        /// Nobody has been told yet: between these two, on Matrix and on Rocket.Chat.
+        tell: Option<(String, String)>,
+    },
+}
+
+/// What passed lately, by portal.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<HashMap<PortalId, Room>>);
+
+#[derive(Debug, Default)]
+struct Room {
+    passed: VecDeque<Passed>,
+    stopped: Vec<Stopped>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    at: Instant,
+    way: Way,
+    id: String,
+    sender: String,
+    words: String,
+    /// How often these words have passed, this time included.
+    passes: u32,
+    /// Who said them on the other side before.
+    partner: Option<String>,
+    /// With which words it began.
+    theme: String,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Stopped {
+    until: Instant,
+    /// On Matrix, and on Rocket.Chat.
+    between: (String, String),
+    theme: String,
+}
+
+/// Only letters and digits, so that what either side makes of markup does not count; of a
+/// text without any, all that can be seen.
+fn letters(words: &str) -> String {
+    let of = |is_counted: fn(char) -> bool| {
+        words
+            .chars()
+            .filter(|c| is_counted(*c))
+            .flat_map(char::to_lowercase)
+            .take(MOST_LETTERS)
+            .collect::<String>()
+    };
+    let letters = of(char::is_alphanumeric);
+    match letters.is_empty() {
+        true => of(|c| !c.is_whitespace()),
+        false => letters,
+    }
+}
+
+impl Breaker {
+    /// Whether words may pass a portal now.
+    pub(super) fn pass(&self, portal: &PortalId, passing: Passing<'_>, now: Instant) -> Verdict {
+        let words = letters(passing.words);
+        if words.is_empty() {
+            return Verdict::Pass;
+        }
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.len() >= MOST_ROOMS && !rooms.contains_key(portal) {
+            rooms.retain(|_, room| {
+                room.forget_old(now);
+                !room.passed.is_empty() || !room.stopped.is_empty()
+            });
+        }
+        rooms
+            .entry(portal.clone())
+            .or_default()
+            .pass(passing, words, now)
+    }
+
+    /// A room that is mirrored no more.
+    pub(super) fn forget(&self, portal: &PortalId) {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.remove(portal);
+    }
+}
+
+impl Room {
+    fn forget_old(&mut self, now: Instant) {
+        while self
+            .passed
+            .front()
+            .is_some_and(|passed| now.saturating_duration_since(passed.at) > WITHIN)
+        {
+            self.passed.pop_front();
+        }
+        self.stopped.retain(|stopped| now < stopped.until);
+    }
+
+    fn pass(&mut self, passing: Passing<'_>, words: String, now: Instant) -> Verdict {
+        self.forget_old(now);
+        if let Some(again) = self
+            .passed
+            .iter()
+            .find(|passed| passed.way == passing.way && passed.id == passing.id)
+        {
+            return match again.stopped {
+                true => Verdict::Stopped { tell: None },
+                false => Verdict::Pass,
+            };
+        }
+        let is_stopped = self.stopped.iter().any(|stopped| {
+            let (here, there) = &stopped.between;
+            let sender = match passing.way {
+                Way::ToRocketChat => here,
+                Way::ToMatrix => there,
+            };
+            sender == passing.sender && words.contains(&stopped.theme)
+        });
+        let before = self
+            .passed
+            .iter()
+            .filter(|passed| {
+                passed.way != passing.way
+                    && !passed.stopped
+                    && (passed.partner.as_deref()).is_none_or(|partner| partner == passing.sender)
+                    && words.contains(&passed.words)
+            })
+            .max_by_key(|passed| passed.passes);
+        let (passes, partner, theme) = match before {
+            Some(before) => (
+                before.passes + 1,
+                Some(before.sender.clone()),
+                before.theme.clone(),
+            ),
+            None => (1, None, words.clone()),
+        };
+        // Where many say the same, each two of them have a small part of it only.
+        let is_theirs = || {
+            let alike = (self.passed.iter()).filter(|passed| passed.words.contains(&theme));
+            alike.count() <= SHARE * MOST_PASSES as usize
+        };
+        let goes_round = !is_stopped && passes > MOST_PASSES && is_theirs();
+        let tell = match &partner {
+            Some(partner) if goes_round => {
+                let (own, other) = (passing.sender.to_owned(), partner.clone());
+                let between = match passing.way {
+                    Way::ToRocketChat => (own, other),
+                    Way::ToMatrix => (other, own),
+                };
+                // Of several things that these two say to each other people are told once.
+                let is_told = self.stopped.iter().any(|known| known.between == between);
+                self.stopped.push(Stopped {
+                    until: now + STOPPED_FOR,
+                    between: between.clone(),
+                    theme: theme.clone(),
+                });
+                Some(between).filter(|_| !is_told)
+            }
+            _ => None,
+        };
+        let stopped = is_stopped || goes_round;
+        let of_way = |passed: &&Passed| passed.way == passing.way;
+        if self.passed.iter().filter(of_way).count() >= REMEMBERED
+            && let Some(oldest) = self.passed.iter().position(|passed| of_way(&passed))
+        {
+            self.passed.remove(oldest);
+        }
+        self.passed.push_back(Passed {
+            at: now,
+            way: passing.way,
+            id: passing.id.to_owned(),
+            sender: passing.sender.to_owned(),
+            words,
+            passes,
+            partner,
+            theme,
+            stopped,
+        });
+        match stopped {
+            true => Verdict::Stopped { tell },
+            false => Verdict::Pass,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rocketchat::RocketRoomId;
+
+    /// A breaker with one room, and a clock.
+    struct Rig {
+        breaker: Breaker,
+        now: Instant,
+        count: u32,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self {
+                breaker: Breaker::default(),
+                now: Instant::now(),
+                count: 0,
+            }
+        }
+
+        fn say(&mut self, way: Way, sender: &str, words: &str, after_ms: u64) -> Verdict {
+            self.now += Duration::from_millis(after_ms);
+            self.count += 1;
+            let id = format!("id {}", self.count);
+            let portal = PortalId::own(&RocketRoomId::new("r"));
+            let passing = Passing {
+                way,
+                id: &id,
+                sender,
+                words,
+            };
+            let verdict = self.breaker.pass(&portal, passing, self.now);
+            // Tried again it is the same, and nobody is told twice.
+            let again = self.breaker.pass(&portal, passing, self.now);
+            match (&verdict, again) {
+                (Verdict::Pass, Verdict::Pass) => {}
+                (Verdict::Stopped { .. }, Verdict::Stopped { tell: None }) => {}
+                other => panic!("{other:?}"),
+            }
+            verdict
+        }
+
+        /// How often words pass that two say to each other; whether they were told.
+        fn loop_of(&mut self, mut change: impl FnMut(&str) -> String) -> (u32, bool) {
+            let mut words = "good morning".to_owned();
+            for passes in 0..200 {
+                let (way, sender) = match passes % 2 {
+                    0 => (Way::ToMatrix, "parrot"),
+                    _ => (Way::ToRocketChat, "@echo:x.org"),
+                };
+                match self.say(way, sender, &words, 200) {
+                    Verdict::Pass => words = change(&words),
+                    Verdict::Stopped { tell } => {
+                        let told = Some(("@echo:x.org".to_owned(), "parrot".to_owned()));
+                        return (passes, tell == told);
+                    }
+                }
+            }
+            (200, false)
+        }
+    }
+
+    #[test]
+    fn what_goes_round_is_stopped_also_when_it_grows() {
+        let expected = (MOST_PASSES, true);
+        assert_eq!(Rig::new().loop_of(str::to_owned), expected);
+        assert_eq!(
+            Rig::new().loop_of(|words| format!("echo: {words}")),
+            expected
+        );
+        assert_eq!(Rig::new().loop_of(|words| format!("{words}!")), expected);
+        assert_eq!(
+            Rig::new().loop_of(|words| format!("> {words} <br>")),
+            expected
+        );
+    }
+
+    #[test]
+    fn it_opens_again_and_others_are_heard_meanwhile() {
+        let mut rig = Rig::new();
+        assert_eq!(rig.loop_of(str::to_owned).0, MOST_PASSES);
+        let stopped = Verdict::Stopped { tell: None };
+        let again = rig.say(Way::ToMatrix, "parrot", "Good morning.", 100);
+        assert_eq!(again, stopped);
+        // Others may say it, and they something else.
+        let other = rig.say(Way::ToMatrix, "carol", "good morning", 100);
+        assert_eq!(other, Verdict::Pass);
+        let other = rig.say(Way::ToMatrix, "parrot", "good night", 100);
+        assert_eq!(other, Verdict::Pass);
+        rig.now += STOPPED_FOR;
+        assert_eq!(rig.loop_of(str::to_owned), (MOST_PASSES, true));
+    }
+
+    #[test]
+    fn many_who_say_the_same_go_not_round() {
+        let mut rig = Rig::new();
+        for round in 0..500 {
+            let (here, there) = (
+                format!("@u{}:x.org", round % 20),
+                format!("u{}", round % 17),
+            );
+            for words in ["ok", "+1", "👍"] {
+                let verdict = rig.say(Way::ToRocketChat, &here, words, 10);
+                assert_eq!(verdict, Verdict::Pass, "{words}");
+                let verdict = rig.say(Way::ToMatrix, &there, words, 10);
+                assert_eq!(verdict, Verdict::Pass, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_says_the_same_all_the_time_goes_not_round() {
+        let mut rig = Rig::new();
+        for _ in 0..1_000 {
+            let verdict = rig.say(Way::ToMatrix, "carol", "tick", 10);
+            assert_eq!(verdict, Verdict::Pass);
+        }
+    }
+
+    #[test]
+    fn slow_answers_go_not_round() {
+        let mut rig = Rig::new();
+        for _ in 0..100 {
+            let verdict = rig.say(Way::ToMatrix, "carol", "lunch?", 61_000);
+            assert_eq!(verdict, Verdict::Pass);
+            let verdict = rig.say(Way::ToRocketChat, "@alice:x.org", "lunch?", 61_000);
+            assert_eq!(verdict, Verdict::Pass);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn a_hundred_different_messages_a_second_pass(
+            people in 1_usize..20,
+            begin in 0_u32..5_000,
+        ) {
+            let mut rig = Rig::new();
+            for number in 0..600_u32 {
+                let words = format!("message {}", begin + number);
+                let who = (number as usize) % people;
+                let here = rig.say(Way::ToRocketChat, &format!("@u{who}:x.org"), &words, 5);
+                prop_assert_eq!(here, Verdict::Pass);
+                let there = rig.say(Way::ToMatrix, &format!("u{who}"), &words, 5);
+                prop_assert_eq!(there, Verdict::Pass);
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! No loops: what another bridge has brought from the same channel is not brought back to
+//! it, nothing passes bridges for ever, and words that go round are stopped (see
+//! [`super::breaker`]).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
+use super::marker::Marker;
+use super::room_state::BRIDGE_STATE;
+use super::{Bridge, Failure, derived, marker};
+use crate::convert::to_rocketchat::plain;
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::store::{InboxEvent, Portal};
+
+/// How many bridges may carry a message on, one after the other. As with the limit that
+/// MSC4295 proposes, it is far more than anybody needs.
+const MOST_HOPS: u32 = 8;
+
+/// Whether an event says what a message does that was posted under this name, whatever
+/// markup each has.
+fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
+    let letters = |text: &str| {
+        let counted = text.chars().filter(|c| c.is_alphanumeric());
+        counted.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let (one, other) = (letters(one), letters(other));
+    let alias = letters(alias.unwrap_or_default());
+    one.strip_prefix(alias.as_str()) == Some(other.as_str())
+}
+
+/// How many bridges have carried an event on so far, by what it says itself: whoever says
+/// that of their own words only keeps them from being carried on.
+pub(super) fn hops_of(content: &Value) -> u32 {
+    Marker::of(content).map_or(0, |marker| marker.hops)
+}
+
+impl Bridge {
+    /// Whether an event of Matrix must not be carried over because it is on Rocket.Chat
+    /// already, or has been carried on for too long.
+    pub(super) async fn comes_round(
+        self: &Arc<Self>,
+        event: &InboxEvent,
+        content: &Value,
+    ) -> Result<bool, Failure> {
+        let Some(marker) = Marker::of(content) else {
+            return Ok(false);
+        };
+        let Some(portal) = self.store.portal_of_room(&event.room_id)? else {
+            return Ok(false);
+        };
+        let is_of_ours =
+            marker.workspace.is_some() && marker.workspace == self.store.workspace()?;
+        if is_of_ours && marker.room_id == portal.rid {
+            // Anybody can write such a key: what it names must be there, and say that.
+            let there = match self
+                .rocket()
+                .await
+                .bot
+                .get_message(&marker.message_id)
+                .await
+            {
+                Err(error) if error.is_denied() => None,
+                outcome => outcome?,
+            };
+            let body = content
+                .get("body")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let is_file = content.get("url").is_some() || content.get("file").is_some();
+            let is_there = there.is_some_and(|there| {
+                there.rid == portal.rid
+                    && (is_file && there.file.is_some()
+                        || says_the_same(body, there.alias.as_deref(), &there.msg))
+            });
+            // Else it was copied, as clients do that pass a message on.
+            if is_there && self.is_served_by_others(&portal).await? {
+                tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        if marker.hops < MOST_HOPS {
+            return Ok(false);
+        }
+        tracing::warn!(event = %event.event_id, sender = %event.sender, hops = marker.hops, "it was carried on by too many bridges");
+        let mut notice = json!({
+            "msgtype": "m.notice",
+            "body": format!(
+                "Messages that {MOST_HOPS} bridges and more have carried on one after the \
+                 other, such as the last one of {}, are not carried on to Rocket.Chat: \
+                 somewhere they go in a circle.",
+                event.sender
+            ),
+            "m.mentions": {},
+        });
+        marker::stamp_as_own(&mut notice);
+        // Once in each room.
+        let txn = derived::state_notice_id(&portal.id, &["too many hops"]);
+        let reader = self.reader(&portal).await?;
+        if self.told_of_hops().insert(portal.id.clone()) {
+            reader
+                .send(&portal.room_id, "m.room.message", &notice, &txn, None)
+                .await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether another bridge says in the state of a portal's room that it serves it.
+    async fn is_served_by_others(&self, portal: &Portal) -> Result<bool, Failure> {
+        let reader = self.reader(portal).await?;
+        let states = reader.state_of(&portal.room_id, &BRIDGE_STATE).await?;
+        Ok(states.iter().any(|event| {
+            event.content.as_object().is_some_and(|all| !all.is_empty())
+                && !self.config.is_ours(&event.sender)
+        }))
+    }
+
+    fn told_of_hops(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::HashSet<crate::store::PortalId>> {
+        self.told_of_hops
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether what somebody says on Matrix goes round, and stays behind.
+    pub(super) fn goes_round_from_matrix(
+        self: &Arc<Self>,
+        portal: &Portal,
+        event: &InboxEvent,
+        words: &str,
+    ) -> bool {
+        let passing = Passing {
+            way: Way::ToRocketChat,
+            id: event.event_id.as_str(),
+            sender: event.sender.as_str(),
+            words,
+        };
+        self.goes_round(portal, passing)
+    }
+
+    /// The same of what somebody says on Rocket.Chat.
+    pub(super) fn goes_round_from_rocketchat(
+        self: &Arc<Self>,
+        portal: &Portal,
+        message: &RocketMessage,
+    ) -> bool {
+        let passing = Passing {
+            way: Way::ToMatrix,
+            id: message.id.as_str(),
+            sender: message.u.id.as_str(),
+            words: &message.msg,
+        };
+        self.goes_round(portal, passing)
+    }
+
+    fn goes_round(self: &Arc<Self>, portal: &Portal, passing: Passing<'_>) -> bool {
+        let tell = match self.breaker.pass(&portal.id, passing, Instant::now()) {
+            Verdict::Pass => return false,
+            Verdict::Stopped { tell } => tell,
+        };
+        tracing::warn!(portal = %portal.id, id = passing.id, sender = passing.sender, "the same words go round; they stay behind");
+        if let Some((here, there)) = tell {
+            let (bridge, portal) = (Arc::clone(self), portal.clone());
+            let about = passing.id.to_owned();
+            tokio::spawn(async move {
+                let told = bridge
+                    .persevere(|_| bridge.tell_of_loop(&portal, &about, &here, &there))
+                    .await;
+                if let Err(failure) = told {
+                    tracing::warn!(portal = %portal.id, %failure, "a room could not be told that words go round");
+                }
+            });
+        }
+        true
+    }
+
+    async fn tell_of_loop(
+        &self,
+        portal: &Portal,
+        about: &str,
+        here: &str,
+        there: &str,
+    ) -> Result<(), Failure> {
+        let minutes = STOPPED_FOR.as_secs() / 60;
+        let rocket = self.rocket().await;
+        let there = match rocket.bot.user_by_id(&there.into()).await? {
+            Some(user) => user
+                .username
+                .map_or(there.to_owned(), |name| name.to_string()),
+            None => there.to_owned(),
+        };
+        let text = format!(
+            "The same words went round and round between {here} on Matrix and {there} on \
+             Rocket.Chat. For {minutes} minutes the bridge does not carry them over; everything \
+             else is. If both are programs, one of them should not answer the other."
+        );
+        let mut notice = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
+        marker::stamp_as_own(&mut notice);
+        let txn = derived::state_notice_id(&portal.id, &["a loop", about]);
+        let reader = self.reader(portal).await?;
+        let told = reader
+            .send(&portal.room_id, "m.room.message", &notice, &txn, None)
+            .await;
+        match told {
+            Err(error) if error.is_forbidden() => {}
+            outcome => drop(outcome?),
+        }
+        let id = derived::telling_id(&about.into(), "a loop");
+        self.tell_room(portal, &id, &plain(&text)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_the_same;
+
+    #[test]
+    fn what_another_bridge_made_of_a_text_is_known_again() {
+        assert!(says_the_same("Hello *World*", None, "hello _world_"));
+        assert!(says_the_same("Webhook: hello", Some("Webhook"), "hello"));
+        assert!(!says_the_same("hello", Some("Webhook"), "hello"));
+        assert!(!says_the_same("hello", None, "hello world"));
+        assert!(!says_the_same("much else and hello", None, "hello"));
+        assert!(!says_the_same("something else", None, ""));
+        assert!(says_the_same("👍", None, "👍"));
+    }
+}
