@@ -440,9 +440,9 @@ fn fill(path: &std::path::Path, server: &str, rooms: &[String], people: &[String
         store
             .change()
             .portal(&portal)
-            .cursor(&portal.rid, spoken)
+            .cursor(&portal.id, spoken)
             .commit()?;
-        store.amend_room_state(&portal.rid, |state| {
+        store.amend_room_state(&portal.id, |state| {
             let agreed = [
                 ("access", "public"),
                 ("name", &portal.name),
