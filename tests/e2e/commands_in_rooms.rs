@@ -277,7 +277,7 @@ async fn everybody_learns_who_they_are_what_is_mirrored_and_who_is_there() -> Re
 
     // Help says what they may do here, and how.
     let help = ask(alice, room, "!rc help").await?;
-    for (part, is_there) in [("kick <username>", true), ("bridge <", false)] {
+    for (part, is_there) in [("kick <username>", true), ("join <", false)] {
         assert_eq!(help.contains(part), is_there, "{part}: {help}");
     }
     let help = ask(&nobody, &own, "help").await?;

@@ -308,7 +308,7 @@ async fn who_owns_the_room_on_both_sides_may_unbridge_it_and_others_may_not() ->
     // Nor by naming it elsewhere, and there nobody may without being an administrator.
     let private = office(&world, &bob).await?;
     bob.send_text(&private, "unbridge general").await?;
-    wait_for_notice(&bob, &private, "Only administrators of the bridge").await?;
+    wait_for_notice(&bob, &private, "That is for administrators of the bridge").await?;
     bob.send_text(&room, "still connected").await?;
     carol.wait_for_text(&channel, "still connected").await?;
 
