@@ -11,6 +11,7 @@ use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
 use super::marker::Marker;
 use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure, derived, marker};
+use crate::clock::now_ms;
 use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{InboxEvent, Portal};
@@ -35,6 +36,16 @@ fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
 /// that of their own words only keeps them from being carried on.
 pub(super) fn hops_of(content: &Value) -> u32 {
     Marker::of(content).map_or(0, |marker| marker.hops)
+}
+
+/// What was written longer ago (ms) has waited for a server or the bridge: talk of hours
+/// that is brought within seconds is no loop.
+const FRESH_MS: i64 = 60_000;
+
+/// Whether something was written (ms) so long ago that it is not asked whether it goes
+/// round.
+fn has_waited(written: i64) -> bool {
+    now_ms() - written > FRESH_MS
 }
 
 impl Bridge {
@@ -131,8 +142,15 @@ impl Bridge {
         self: &Arc<Self>,
         portal: &Portal,
         event: &InboxEvent,
+        json: &serde_json::Value,
         words: &str,
     ) -> bool {
+        let written = json
+            .get("origin_server_ts")
+            .and_then(serde_json::Value::as_i64);
+        if has_waited(written.unwrap_or_default()) {
+            return false;
+        }
         let passing = Passing {
             way: Way::ToRocketChat,
             id: event.event_id.as_str(),
@@ -148,6 +166,9 @@ impl Bridge {
         portal: &Portal,
         message: &RocketMessage,
     ) -> bool {
+        if has_waited(message.ts.0) {
+            return false;
+        }
         let passing = Passing {
             way: Way::ToMatrix,
             id: message.id.as_str(),

@@ -35,7 +35,8 @@ impl Bridge {
         if let Some(puppet) = self.store.made_puppet(user)? {
             return Ok(puppet);
         }
-        self.make_puppet(user).await
+        // Rare and deep: not a part of the stack of everything that needs a puppet.
+        Box::pin(self.make_puppet(user)).await
     }
 
     /// The account that acts for a Matrix user in a portal: who is in a direct message never

@@ -255,8 +255,9 @@ impl Bridge {
                 }
             }
         };
+        // Too many, which was said: what is not done is not taken away either.
         if answer.is_empty() {
-            return self.clear_away(asked).await;
+            return Ok(());
         }
         let text = match asked.to_bot {
             true => answer,

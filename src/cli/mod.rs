@@ -82,9 +82,14 @@ fn say_on_stdout(text: &str) {
     println!("{text}");
 }
 
+/// What a thread of the runtime has for its stack, in bytes: the way of an event is many
+/// calls deep, and without optimisation each takes much. Only what is used takes memory.
+const STACK: usize = 16 << 20;
+
 /// A runtime for commands that talk to a server.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK)
         .build()
 }

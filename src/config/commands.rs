@@ -66,7 +66,7 @@ impl Default for CommandsSection {
     fn default() -> Self {
         Self {
             rules: Vec::new(),
-            per_minute: 20,
+            per_minute: 60,
             slash_as_text: false,
         }
     }

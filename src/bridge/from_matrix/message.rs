@@ -90,7 +90,7 @@ impl Bridge {
                 self.on_edit(&portal, event, json, &original, content, attempt)
                     .await
             }
-            None if self.goes_round_from_matrix(&portal, event, body) => Ok(Done::default()),
+            None if self.goes_round_from_matrix(&portal, event, json, body) => Ok(Done::default()),
             None => {
                 self.mirror_words(&portal, event, json, content, attempt)
                     .await

@@ -145,7 +145,8 @@ impl Bridge {
             })?;
         // What the bridge's account posted is the words of this Matrix room, over which its
         // moderators decide.
-        let is_relayed = known.origin == Origin::Matrix && self.voice_of(known).await?.is_relay();
+        let is_relayed = known.origin == Origin::Matrix
+            && known.posted_by.as_ref() == Some(self.rocket().await.bot.user_id());
         let deleted = match portal.plumbed && !is_own && !is_relayed {
             // Whoever may delete in one of two rooms that existed may not thereby in both.
             true => self.delete_with_own_rights(portal, event, known).await,

@@ -438,7 +438,7 @@ impl Bridge {
                 if !self.is_member(portal, id).await?
                     && !self.admit_as_themselves(portal, &puppet).await?
                 {
-                    self.admit_to_group(portal, user, id, seat).await?;
+                    self.admit_to_group(portal, &puppet, user, seat).await?;
                 }
             }
             _ => return Ok(()),
@@ -449,14 +449,23 @@ impl Bridge {
     async fn admit_to_group(
         &self,
         portal: &Portal,
+        puppet: &Puppet,
         user: &UserId,
-        id: &RocketUserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
+        let id = &puppet.credentials.user_id;
+        let is_agreed = portal.plumbed || self.store.is_admitted(&portal.id, user)?;
+        // It would read there what was said before they came, as the bridge's accounts
+        // never do for anybody; and whoever was removed there would be back.
+        if is_agreed && puppet.own {
+            return Err(Failure::Refused(
+                "Your own account on Rocket.Chat is no member of this private group: somebody there can add it.".into(),
+            ));
+        }
         // They were let in by right when they had no account; or whoever owns the group
         // agreed that people of the Matrix room take part.
-        if portal.plumbed || self.store.is_admitted(&portal.id, user)? {
+        if is_agreed {
             rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
             return Ok(());
         }
