@@ -239,7 +239,7 @@ impl Bridge {
         let is_only = self.other_portals(portal)?.is_empty();
         for document in documents {
             if let Document::Message(message) = document
-                && message.t.is_none()
+                && is_by_people(message)
                 && message.ts.0 > portal.since
                 && (!is_only || self.store.behind_made_puppet(&message.u.id)?.is_none())
                 && self.is_news(portal, message)?

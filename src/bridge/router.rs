@@ -7,9 +7,13 @@ use tokio::sync::mpsc;
 use super::Bridge;
 use super::from_rocketchat::Document;
 use super::rocket_side::warn_of_federation;
+use crate::clock::now_ms;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::{Portal, PortalId, PortalKind};
+
+/// How long a pruning of a room may take whose end is told.
+const LONGEST_PRUNING_MS: i64 = 600_000;
 
 impl Bridge {
     /// Takes what the bridge's socket brings, for ever.
@@ -67,9 +71,8 @@ impl Bridge {
             }
             // A predicate over a room's history: what it took away stands in the
             // answer to a look back.
-            Event::DeletedBulk { rid, .. } | Event::Subscribed(Stream::RoomMessages(rid)) => {
-                self.read_back_room(&rid);
-            }
+            Event::DeletedBulk { rid, .. } => self.look_for_deleted(&rid),
+            Event::Subscribed(Stream::RoomMessages(rid)) => self.read_back_room(&rid),
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
@@ -168,6 +171,16 @@ impl Bridge {
     /// Reads all portals of a room back.
     pub(super) fn read_back_room(self: &Arc<Self>, rid: &RocketRoomId) {
         for portal in self.portals_heard(rid) {
+            self.read_back(portal.id);
+        }
+    }
+
+    /// Many messages of a room went at once, and which is not said: 6.14 tells that at the
+    /// end, which may be minutes after the first of them went. What was written meanwhile
+    /// has moved the cursor past them.
+    fn look_for_deleted(self: &Arc<Self>, rid: &RocketRoomId) {
+        for portal in self.portals_heard(rid) {
+            self.rooms.rewind(&portal.id, now_ms() - LONGEST_PRUNING_MS);
             self.read_back(portal.id);
         }
     }

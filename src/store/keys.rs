@@ -378,6 +378,11 @@ pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 
+/// That people of a Matrix room were told that encrypted messages stay behind.
+pub(super) fn told_of_encryption(room: &RoomId) -> Key {
+    key(b'i', &[room.as_str()])
+}
+
 /// How a room is relayed.
 pub(super) fn room_relay(portal: &PortalId) -> Key {
     key(b'5', &[portal.as_str()])
@@ -393,7 +398,7 @@ pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
 const OF_PORTALS: [u8; 13] = *b"cPSMVkmoatF56";
 
 /// As [`OF_PORTALS`], of one Matrix room.
-const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
+const OF_MATRIX_ROOMS: [u8; 8] = *b"jeyxqwDi";
 
 /// As [`OF_PORTALS`], of one room of Rocket.Chat: when no portal has it any more.
 const OF_ROCKET_ROOMS: [u8; 1] = *b"h";

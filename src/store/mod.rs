@@ -54,7 +54,7 @@ pub use records::{
     Puppet, Reaction, ReactionLine, Reactions, Thread, Upload,
 };
 pub use relay::RoomRelay;
-pub use room_state::{RoomState, StateWish};
+pub use room_state::{RoomState, Spelling, StateWish};
 pub use teams::TeamSpace;
 
 pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
@@ -522,6 +522,23 @@ impl Store {
     /// When the store fails.
     pub fn is_bot_room(&self, room: &RoomId) -> Result<bool, StoreError> {
         Ok(self.db.contains_key(keys::bot_room(room))?)
+    }
+
+    /// Whether people of a Matrix room were told that encrypted messages stay behind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_told_of_encryption(&self, room: &RoomId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::told_of_encryption(room))?)
+    }
+
+    /// Notes that they were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn note_told_of_encryption(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.db.insert(keys::told_of_encryption(room), b"")?;
+        Ok(())
     }
 
     /// When (ms) the homeserver was last known to be well, if ever.

@@ -50,6 +50,7 @@ mod room_state;
 mod several_rooms;
 mod start;
 mod threads;
+mod unreadable;
 mod upgrades;
 mod versions;
 

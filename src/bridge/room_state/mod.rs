@@ -17,6 +17,7 @@
 //! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
 //! * [`plumbed`]: rooms that existed on both sides, which stay as each side has them.
+//! * [`spelling`]: names that Rocket.Chat takes in another spelling only.
 //! * [`info`]: the state that tells of the bridge.
 //! * [`teams`] makes spaces.
 //! * [`round`]: comparing all rooms, after each connection and now and then.
@@ -29,6 +30,7 @@ mod opening;
 mod places;
 mod plumbed;
 mod round;
+mod spelling;
 mod teams;
 mod telling;
 mod writing;
