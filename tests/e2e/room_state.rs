@@ -635,10 +635,19 @@ async fn a_channel_that_asks_for_a_code_is_entered_by_invitation_only() -> Resul
     } = &tea;
     tea.alice_rules().await?;
     let stranger = world.matrix_user("stranger").await?;
-    // Nothing tells of it: it is found by comparing.
+    // Nothing tells of it: it is found by whoever comes.
     tea.save(json!({ "joinCode": "1234" })).await?;
-    world.bridge.restart().await?;
-    world.bridge.ready().await?;
+    stranger.join(room).await?;
+    alice
+        .wait_until(room, "the stranger to be put out", |events| {
+            let out = events.iter().find(|event| {
+                event.state_key.as_deref() == Some(stranger.user_id.as_str())
+                    && event.text("/membership") == "leave"
+                    && event.text("/reason").contains("has to know its code")
+            });
+            out.map(|_| ())
+        })
+        .await?;
     tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
     assert!(stranger.join(room).await.is_err(), "nobody has asked them");
     let open = json!({ "join_rule": "public" });

@@ -421,6 +421,7 @@ impl Bridge {
         user: &UserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
+        self.must_not_ask_for_code(portal).await?;
         let puppet = match self.voice_in(portal, user).await? {
             Voice::Puppet(puppet) => puppet,
             // Nobody is to be seen there, and nothing is said of it: their words tell.
