@@ -50,6 +50,7 @@ mod room_state;
 mod several_rooms;
 mod start;
 mod threads;
+mod two_bridges;
 mod upgrades;
 mod versions;
 
