@@ -8,6 +8,7 @@
 
 mod app_door;
 mod audit;
+mod before_join;
 mod breaker;
 mod catch_up;
 mod command_line;
