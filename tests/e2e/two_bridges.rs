@@ -133,16 +133,13 @@ async fn two_bridges_and_an_echo_in_one_room_say_everything_once() -> Result<()>
     options.more_registrations = vec![second.bridge.registration_path()];
     let world = World::start(options).await?;
     let outcome = say_everything_once(&world, &second).await;
-    if outcome.is_err() {
-        #[allow(clippy::print_stdout, reason = "for whoever looks why it failed")]
-        println!("the second bridge: {}", last_lines(&second.bridge.logs()));
-    }
+    let outcome = outcome.with_context(|| {
+        let log = second.bridge.logs();
+        let lines: Vec<_> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(60)..];
+        format!("the second bridge: {}", last.join("\n"))
+    });
     world.explain(outcome)
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(60)..].join("\n")
 }
 
 /// Says what others say of cuckoos, for ever.
