@@ -416,10 +416,10 @@ async fn many_messages_cost_few_questions_and_a_ban_counts_at_once() -> Result<(
         ref hall,
         ref channel,
     } = two_rooms().await?;
-    for number in 0..50 {
+    for number in 0..30 {
         alice.send_text(here, &format!("message {number}.")).await?;
     }
-    said_as(world, bea, hall, alice, "message 49.").await?;
+    said_as(world, bea, hall, alice, "message 29.").await?;
     let questions = || {
         let logs = world.bridge.logs();
         let asks = logs.lines().filter(|line| {
@@ -451,6 +451,14 @@ async fn many_messages_cost_few_questions_and_a_ban_counts_at_once() -> Result<(
 
     // Their new name is shown at once as well.
     alice.set_display_name("Alice the Great").await?;
+    world
+        .eventually("the name to be in the room", async || {
+            let member = alice
+                .state_content(here, "m.room.member", &alice.user_id)
+                .await?;
+            Ok(member.filter(|member| member["displayname"] == "Alice the Great"))
+        })
+        .await?;
     alice.send_text(here, "under my new name").await?;
     let shown = said_as(world, bea, hall, alice, "under my new name").await?;
     assert!(shown.body().contains("Alice the Great"), "{}", shown.body());
