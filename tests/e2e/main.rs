@@ -40,6 +40,8 @@ mod membership;
 mod mentions;
 mod mirrored_rooms;
 mod plumbing;
+mod plumbing_agreed;
+mod plumbing_later;
 mod provisioning;
 mod reactions;
 mod relay;
