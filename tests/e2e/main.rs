@@ -23,6 +23,7 @@ mod durability;
 mod edits;
 mod endings;
 mod ephemeral;
+mod every_command;
 mod faces;
 mod federation;
 mod feedback;
