@@ -6,6 +6,7 @@ mod people;
 mod rooms;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -99,6 +100,8 @@ struct Stage {
     /// How many commands each door has got, by name.
     given: RefCell<Vec<(String, Door)>>,
     calls: Cell<usize>,
+    /// Direct messages with the bridge's account, by user name.
+    desks: RefCell<BTreeMap<String, String>>,
 }
 
 /// Says why somebody was refused a command by a rule, and who can change it.
@@ -166,6 +169,7 @@ impl Stage {
             channel,
             given: RefCell::default(),
             calls: Cell::default(),
+            desks: RefCell::default(),
         })
     }
 
@@ -240,7 +244,7 @@ impl Stage {
                 app.answer_in(rid, user, words, &id).await?
             }
             Door::Text | Door::Matrix => {
-                let desk = user.open_dm(World::ROCKET_BOT).await?;
+                let desk = self.desk(user).await?;
                 let sign = if rid == desk { "" } else { "!matrix " };
                 let before = of_bot(user, &desk).await?.len();
                 user.send(rid, &format!("{sign}{words}")).await?;
@@ -259,9 +263,21 @@ impl Stage {
         Ok(bare(&answer))
     }
 
+    /// Somebody's direct message with the bridge's account.
+    async fn desk(&self, user: &RocketUser) -> Result<String> {
+        let known = self.desks.borrow().get(&user.username).cloned();
+        if let Some(desk) = known {
+            return Ok(desk);
+        }
+        let desk = user.open_dm(World::ROCKET_BOT).await?;
+        let name = user.username.clone();
+        self.desks.borrow_mut().insert(name, desk.clone());
+        Ok(desk)
+    }
+
     /// Gives a command where somebody is alone with the bridge: on Rocket.Chat.
     async fn to_bot_there(&self, door: Door, user: &RocketUser, words: &str) -> Result<String> {
-        let desk = user.open_dm(World::ROCKET_BOT).await?;
+        let desk = self.desk(user).await?;
         self.there(door, user, &desk, words).await
     }
 

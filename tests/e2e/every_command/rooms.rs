@@ -213,11 +213,19 @@ struct Lost {
     id: String,
 }
 
+/// What is refused on the other side of a door.
+fn words_of(door: Door, what: &str) -> String {
+    match door {
+        Door::Matrix => format!("raffle, {what}"),
+        _ => format!("lottery, {what}, {}", door.name()),
+    }
+}
+
 impl Lost {
     /// Bob says something that Rocket.Chat does not take, or Dave what the homeserver does
     /// not.
     async fn of(stage: &Stage, door: Door, what: &str) -> Result<Self> {
-        let text = format!("lottery, {what}, {}", door.name());
+        let text = words_of(door, what);
         if door == Door::Matrix {
             let control = stage.world.rocketchat.control();
             let puppet = stage.world.puppet("bob");
@@ -315,7 +323,7 @@ async fn resend(stage: &Stage, door: Door) -> Result<()> {
     let said = by_others(stage, door, &format!("resend {number}")).await?;
     has(&said, &["was given up", "failed`"])?;
     by_others(stage, door, "resend").await?;
-    let earlier = format!("lottery, listed, {}", door.name());
+    let earlier = words_of(door, "listed");
     match door {
         Door::Matrix => drop(stage.carol.wait_for_text(&stage.channel, &earlier).await?),
         _ => drop(stage.alice.wait_for_text(&stage.room, &earlier).await?),
