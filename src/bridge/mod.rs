@@ -9,6 +9,7 @@
 mod abilities;
 mod app_door;
 mod audit;
+mod before_join;
 mod breaker;
 mod catch_up;
 mod command_line;

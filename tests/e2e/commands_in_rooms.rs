@@ -7,7 +7,7 @@ use testbed::{Event, MatrixUser, RocketUser, World};
 
 use crate::commands::Desk;
 use crate::rocketchat_app::App;
-use crate::{General, in_general};
+use crate::{General, in_general, office};
 
 /// Gives a command on Matrix; what it is answered with.
 async fn ask(user: &MatrixUser, room: &str, command: &str) -> Result<String> {
@@ -198,11 +198,7 @@ async fn people_are_brought_in_removed_and_kept_out_by_those_who_may_on_both_sid
 
     // What was done is known, without what was not.
     let admin = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&office, &[&admin.user_id, &bot])
-        .await?;
+    let office = office(world, &admin).await?;
     let status = ask(&admin, &office, "status").await?;
     assert!(status.contains("kick"), "{status}");
     assert!(!status.contains("Refused"), "{status}");
