@@ -7,7 +7,6 @@ use ruma::events::room::member::MembershipState;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use serde_json::json;
 
-use crate::bridge::homeserver_watch::{Held, new_event};
 use crate::bridge::room_state::agreed_states;
 use crate::bridge::{Bridge, Failure, derived, marker, one_line};
 use crate::convert::to_rocketchat::plain;
@@ -16,10 +15,6 @@ use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{InboxEvent, Portal, PortalKind, RoomPicture};
-
-/// How many pages of the new room are looked through for what was written before the
-/// bridge came.
-const PAGES_BEFORE_JOIN: usize = 10;
 
 /// How much of a room's name is shown, in characters.
 const LONGEST_NAME: usize = 80;
@@ -44,7 +39,10 @@ impl Bridge {
         self.compare_room(&portal.id);
         self.compare_room_picture(&portal.id);
         self.compare_members(&portal.id);
-        self.take_up_before_join(&reader, portal).await?;
+        self.take_up_before_join(&reader, &portal.room_id, None, |sender| {
+            !self.config.is_ours(sender)
+        })
+        .await?;
         if portal.plumbed {
             let text = format!(
                 "This room follows {}: it is joined with {} on Rocket.Chat as that one was. \
@@ -177,42 +175,6 @@ impl Bridge {
             Err(error) if error.is_alias_in_use() => Ok(()),
             outcome => Ok(outcome?),
         }
-    }
-
-    /// What people wrote in the new room before the bridge came: the homeserver does not
-    /// send it.
-    async fn take_up_before_join(
-        self: &Arc<Self>,
-        reader: &Intent,
-        portal: &Portal,
-    ) -> Result<(), Failure> {
-        let room = &portal.room_id;
-        let mut from = None;
-        let mut earlier = Vec::new();
-        for _ in 0..PAGES_BEFORE_JOIN {
-            let page = reader
-                .messages_backwards(room, from.as_deref(), 100)
-                .await?;
-            earlier.extend(
-                page.events
-                    .into_iter()
-                    .filter(|event| event.kind == "m.room.message")
-                    .filter(|event| !self.config.is_ours(&event.sender)),
-            );
-            from = page.end;
-            if from.is_none() {
-                break;
-            }
-        }
-        let earlier = earlier
-            .into_iter()
-            .rev()
-            .filter_map(|event| new_event(room, event))
-            .collect();
-        let accepted = self.store.accept(earlier)?;
-        let accepted = accepted.iter().map(Held::from).collect();
-        self.enqueue_first(room, accepted);
-        Ok(())
     }
 
     /// Somebody with more rights than most writes in a room that its portal has left.
