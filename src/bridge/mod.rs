@@ -6,6 +6,7 @@
 //! is read back by [`catch_up`]), waits in its room's queue and is delivered by
 //! [`from_rocketchat`].
 
+mod abilities;
 mod app_door;
 mod audit;
 mod before_join;
@@ -78,6 +79,7 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::{PortalId, Store};
 
+pub use abilities::Abilities;
 pub use app_door::secret as app_secret;
 pub use command_line::{CommandLine, Reply};
 pub use context::{Context, Door, Who};

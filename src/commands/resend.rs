@@ -113,15 +113,25 @@ fn failed(bridge: &Bridge, context: &Context) -> Result<String, Failure> {
     Ok(lines.join("\n"))
 }
 
+/// The number of what is to be sent again, as `failed` shows it and people write it.
+pub(super) fn number_in(word: &str) -> Option<u64> {
+    word.trim_start_matches('#').parse().ok()
+}
+
 async fn resend(bridge: &Arc<Bridge>, context: &Context, number: &str) -> Result<String, Failure> {
     let mut letters = visible(bridge, context)?;
     if !number.is_empty() {
-        let Ok(wanted) = number.parse::<u64>() else {
-            return Ok("Say which one by its number: `failed` shows them.".to_owned());
+        let list = context.written("failed");
+        let Some(wanted) = number_in(number) else {
+            return Err(Failure::Refused(format!(
+                "Say which one by its number: `{list}` shows them."
+            )));
         };
         letters.retain(|(number, _)| *number == wanted);
         if letters.is_empty() {
-            return Ok(format!("Nothing with the number {wanted} was given up."));
+            return Err(Failure::Refused(format!(
+                "Nothing with the number {wanted} was given up: `{list}` shows what was."
+            )));
         }
     }
     if letters.is_empty() {
