@@ -49,9 +49,20 @@ impl Bridge {
         if !is_secret && !kind.starts_with("room_e2e") {
             return Ok(false);
         }
-        if message.ts.0 > portal.since {
+        let known = self.store.room_state(&portal.id)?;
+        // Rocket.Chat sends a message again for many reasons.
+        let is_news = !is_secret || message.ts.0 > known.secret_seen;
+        if message.ts.0 <= portal.since || !is_news {
+            return Ok(true);
+        }
+        if !is_secret || !known.encrypted || !known.told_encrypted {
             let by = self.is_for_matrix(message).await?.then_some(&message.u);
             self.look_at_encryption(portal, is_secret, by).await?;
+        }
+        if is_secret {
+            self.store.amend_room_state(&portal.id, |state| {
+                state.secret_seen = state.secret_seen.max(message.ts.0);
+            })?;
         }
         Ok(true)
     }

@@ -47,6 +47,8 @@ pub struct RoomState {
     pub encrypted: bool,
     /// Whether people were told that something in it is.
     pub told_encrypted: bool,
+    /// When the last message in it was written that is encrypted (ms, Rocket.Chat's clock).
+    pub secret_seen: i64,
     /// Who on Matrix may write was changed there, to be carried over: the bridge itself
     /// changes the event that has it.
     pub wish: Option<StateWish>,
