@@ -127,7 +127,7 @@ async fn an_encrypted_direct_message_is_told_of_on_both_sides() -> Result<()> {
     world.change_setting("E2E_Enable", json!(true)).await?;
     let admin = world.rocket_admin();
     let ghost = world.ghost("carol");
-    encrypt(&admin, &dm, true).await?;
+    encrypt(admin, &dm, true).await?;
     whisper(&carol, &dm).await?;
     let told = |event: &testbed::Event| {
         event.sender == ghost && event.body().contains("end-to-end encrypted on Rocket.Chat")
@@ -141,7 +141,7 @@ async fn an_encrypted_direct_message_is_told_of_on_both_sides() -> Result<()> {
         .wait_for_message(&dm, "word of it", |one| told_here(one, &puppet))
         .await?;
     is_refused(&alice, &room, "kept back").await?;
-    encrypt(&admin, &dm, false).await?;
+    encrypt(admin, &dm, false).await?;
     carol.send(&dm, "so?").await?;
     alice.wait_for_text(&room, "so?").await?;
     alice.send_text(&room, "so!").await?;
@@ -160,7 +160,7 @@ async fn an_encrypted_direct_message_is_told_of_on_both_sides() -> Result<()> {
     carol.wait_for_text(&channel, "hello").await?;
     let puppet = world.puppet("bob");
     let dm = carol.open_dm(&puppet).await?;
-    encrypt(&admin, &dm, true).await?;
+    encrypt(admin, &dm, true).await?;
     whisper(&carol, &dm).await?;
     let invite = bob
         .wait_for_invite("Carol's room", |invite| invite.sender == ghost)
