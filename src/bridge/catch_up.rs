@@ -346,6 +346,9 @@ impl Bridge {
 
     /// Queues documents of a room, in their order.
     pub(super) fn enqueue_jobs(&self, portal: &PortalId, jobs: Vec<Job>) {
+        for job in &jobs {
+            self.doubt_if_about_encryption(portal, &job.document);
+        }
         let jobs = jobs.into_iter().map(|job| (job.document.place(), job));
         self.to_matrix.push(portal, jobs);
     }

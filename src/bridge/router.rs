@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use super::Bridge;
 use super::from_rocketchat::Document;
 use super::rocket_side::warn_of_federation;
-use crate::clock::now_ms;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::{Portal, PortalId, PortalKind};
@@ -180,7 +179,7 @@ impl Bridge {
     /// has moved the cursor past them.
     fn look_for_deleted(self: &Arc<Self>, rid: &RocketRoomId) {
         for portal in self.portals_heard(rid) {
-            self.rooms.rewind(&portal.id, now_ms() - LONGEST_PRUNING_MS);
+            self.rooms.look_back(&portal.id, LONGEST_PRUNING_MS);
             self.read_back(portal.id);
         }
     }
@@ -207,6 +206,7 @@ impl Bridge {
             return;
         }
         for portal in &portals {
+            self.doubt_if_about_encryption(&portal.id, &document);
             let left = self.rooms.arrive(&portal.id, document.clone(), |jobs| {
                 self.enqueue_jobs(&portal.id, jobs);
             });

@@ -8,35 +8,69 @@
 //! (Rocket.Chat 6.14: no `encrypted` in `rooms.adminRooms`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
+use super::from_rocketchat::Document;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::documents::{Message as RocketMessage, Room, RoomType, UserRef};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketRoomId};
 use crate::store::{Portal, PortalId, PortalKind};
 
-/// In which connection to Rocket.Chat each room was asked about last.
+/// In which connection to Rocket.Chat each room was asked about last, unless something
+/// has come since that tells of encryption.
 #[derive(Debug, Default)]
-pub(super) struct Asked(Mutex<HashMap<PortalId, u64>>);
+pub(super) struct Asked(Mutex<AskedRooms>);
+
+#[derive(Debug, Default)]
+struct AskedRooms {
+    in_connection: HashMap<PortalId, u64>,
+    /// How often something came: an answer of before it says nothing.
+    doubts: u64,
+}
 
 impl Asked {
-    fn is_current(&self, portal: &PortalId, connection: Option<u64>) -> bool {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.is_some() && asked.get(portal).copied() == connection
+    fn lock(&self) -> MutexGuard<'_, AskedRooms> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, portal: &PortalId, connection: Option<u64>) {
-        if let Some(connection) = connection {
-            let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.insert(portal.clone(), connection);
+    fn is_current(&self, portal: &PortalId, connection: Option<u64>) -> bool {
+        connection.is_some() && self.lock().in_connection.get(portal).copied() == connection
+    }
+
+    fn doubts(&self) -> u64 {
+        self.lock().doubts
+    }
+
+    fn note(&self, portal: &PortalId, connection: Option<u64>, doubts: u64) {
+        let mut asked = self.lock();
+        if let Some(connection) = connection
+            && asked.doubts == doubts
+        {
+            asked.in_connection.insert(portal.clone(), connection);
         }
+    }
+
+    fn doubt(&self, portal: &PortalId) {
+        let mut asked = self.lock();
+        asked.doubts += 1;
+        asked.in_connection.remove(portal);
     }
 }
 
 impl Bridge {
+    /// Something has come from Rocket.Chat, and may wait for long: from now on nothing is
+    /// said there before it was asked whether the room is encrypted.
+    pub(super) fn doubt_if_about_encryption(&self, portal: &PortalId, document: &Document) {
+        if let Document::Message(message) = document
+            && is_about_encryption(message)
+        {
+            self.encryption_asked.doubt(portal);
+        }
+    }
+
     /// Deals with a message that nobody but the people of its room can read, or that tells
     /// of encryption in it. Whether it is such a one.
     pub(super) async fn take_unreadable(
@@ -44,11 +78,10 @@ impl Bridge {
         portal: &Portal,
         message: &RocketMessage,
     ) -> Result<bool, Failure> {
-        let kind = message.t.as_deref().unwrap_or_default();
-        let is_secret = kind == "e2e";
-        if !is_secret && !kind.starts_with("room_e2e") {
+        if !is_about_encryption(message) {
             return Ok(false);
         }
+        let is_secret = message.t.as_deref() == Some("e2e");
         let known = self.store.room_state(&portal.id)?;
         // Rocket.Chat sends a message again for many reasons.
         let is_news = !is_secret || message.ts.0 > known.secret_seen;
@@ -79,8 +112,9 @@ impl Bridge {
         if is_known && !was_encrypted {
             return Ok(());
         }
+        let doubts = self.encryption_asked.doubts();
         let is_encrypted = self.look_at_encryption(portal, false, None).await?;
-        self.encryption_asked.note(&portal.id, connection);
+        self.encryption_asked.note(&portal.id, connection, doubts);
         match is_encrypted {
             true => Err(Failure::Refused(
                 "The room is encrypted on Rocket.Chat, and the bridge cannot encrypt: it would be there for all to read.".into(),
@@ -103,13 +137,21 @@ impl Bridge {
             // It cannot be asked: it is as it was, or as what has come says.
             None => known.encrypted || is_secret,
         };
+        // Before anybody is told, which may fail or take its time.
+        if now && !known.encrypted {
+            self.store.amend_room_state(&portal.id, |state| {
+                state.encrypted = true;
+                state.told_encrypted = false;
+            })?;
+            self.store.flushed().await?;
+        }
         let is_told = known.told_encrypted;
         let is_noted = is_told && known.encrypted;
         let told = match (now, is_told) {
             (true, _) if !is_noted => {
                 let text = "This room is end-to-end encrypted on Rocket.Chat, and the bridge cannot read or write encrypted messages: nothing is mirrored between the two sides until somebody switches encryption off there.";
-                self.say_encryption_on_matrix(portal, by, known.said, text)
-                    .await?;
+                let told = self.say_encryption_on_matrix(portal, by, known.said, text);
+                self.as_far_as_told(told.await)?;
                 let text = "This room is encrypted, and the bridge to Matrix cannot read or write encrypted messages: nothing is mirrored between here and Matrix until somebody switches encryption off.";
                 if !self.is_told_through_another(portal)? {
                     self.say_encryption_on_rocketchat(portal, known.said, text)
@@ -120,15 +162,15 @@ impl Bridge {
             // By now it is off, or somebody's program says what it likes.
             (false, false) if is_secret => {
                 let text = "Something was written encrypted on Rocket.Chat, and the bridge cannot read it: such messages are missing here.";
-                self.say_encryption_on_matrix(portal, by, known.said, text)
-                    .await?;
+                let told = self.say_encryption_on_matrix(portal, by, known.said, text);
+                self.as_far_as_told(told.await)?;
                 true
             }
             (false, true) if !is_secret => {
                 if known.encrypted {
                     let text = "This room is no longer encrypted on Rocket.Chat: messages are mirrored again. What was written encrypted stays there.";
-                    self.say_encryption_on_matrix(portal, by, known.said, text)
-                        .await?;
+                    let told = self.say_encryption_on_matrix(portal, by, known.said, text);
+                    self.as_far_as_told(told.await)?;
                 }
                 false
             }
@@ -301,4 +343,10 @@ impl Bridge {
             sent => Ok(sent.map(drop)?),
         }
     }
+}
+
+/// Whether a message is encrypted, or tells of encryption in its room.
+fn is_about_encryption(message: &RocketMessage) -> bool {
+    let kind = message.t.as_deref().unwrap_or_default();
+    kind == "e2e" || kind.starts_with("room_e2e")
 }

@@ -604,10 +604,12 @@ fn readable<T>(item: Result<T, StoreError>, what: &str) -> Option<T> {
 fn next_number(db: &sled::Db) -> Result<u64, StoreError> {
     let mut next = 0;
     for prefix in [keys::INBOX, keys::DEAD_LETTERS] {
-        if let Some(last) = db.scan_prefix(prefix).next_back() {
+        for last in db.scan_prefix(prefix).rev() {
             let (key, _) = last?;
+            // What has none is nothing of theirs.
             if let Some(number) = keys::number_of(&key) {
                 next = next.max(number + 1);
+                break;
             }
         }
     }

@@ -245,13 +245,30 @@ async fn programs_on_rocketchat_are_heard_under_the_names_they_give() -> Result<
         .await?;
     let post = json!({ "text": "mind the gap", "alias": "Station", "avatar": "/avatar/carol" });
     admin.call_webhook(&hook, post).await?;
-    let said = alice.wait_for_text(&room, "Station: mind the gap").await?;
+    let said = alice
+        .wait_for_text(&room, "Station (webhook on Rocket.Chat): mind the gap")
+        .await?;
     assert_eq!(said.sender, world.user_id("rocketchatbot"));
     let picture = said.text("/com.beeper.per_message_profile/avatar_url");
     assert!(!alice.download(picture).await?.1.is_empty());
     let post = json!({ "text": "boo", "alias": "Cellar", "emoji": ":ghost:" });
     admin.call_webhook(&hook, post).await?;
-    alice.wait_for_text(&room, "\u{1f47b} Cellar: boo").await?;
+    alice
+        .wait_for_text(&room, "\u{1f47b} Cellar (webhook on Rocket.Chat): boo")
+        .await?;
+    // Nobody of Matrix speaks by it.
+    let post = json!({ "text": "I am alice", "alias": alice.user_id });
+    admin.call_webhook(&hook, post).await?;
+    let said = alice
+        .wait_for_message(&room, "the forgery", |event| {
+            event.body().ends_with(": I am alice")
+        })
+        .await?;
+    let name = said.text("/com.beeper.per_message_profile/displayname");
+    assert!(
+        name.ends_with(" (webhook on Rocket.Chat)") && !name.contains('@'),
+        "{name}"
+    );
     robot
         .post_message(json!({ "channel": "#general", "text": "beep", "emoji": ":robot:" }))
         .await?;

@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{MatrixUser, RocketUser};
+use testbed::{MatrixUser, RocketUser, World, WorldOptions, synapse};
 
-use crate::{Direct, General, in_direct, in_general, open_group};
+use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general, open_group};
 
 /// Switches the encryption of a room on or off.
 async fn encrypt(who: &RocketUser, rid: &str, on: bool) -> Result<()> {
@@ -170,5 +170,37 @@ async fn an_encrypted_direct_message_is_told_of_on_both_sides() -> Result<()> {
     carol
         .wait_for_message(&dm, "word of it", |one| told_here(one, &puppet))
         .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_leaves_in_clear_although_nobody_on_matrix_can_be_told() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.bridge_admins = vec!["admin".into()];
+    options.synapse_config = synapse::with_policy();
+    let General { world, carol, .. } = general_in(World::start(options).await?).await?;
+    world.change_setting("E2E_Enable", json!(true)).await?;
+    let boss = world.matrix_user("admin").await?;
+    let (group, room) = open_group(&world, &carol, &boss, "vault").await?;
+    boss.send_text(&room, "in clear").await?;
+    carol.wait_for_text(&group, "in clear").await?;
+    world
+        .synapse
+        .refuse(&[("is end-to-end encrypted", "M_TOO_LARGE")])?;
+    encrypt(&carol, &group, true).await?;
+    carol
+        .wait_for_message(&group, "word of it", |message| {
+            message.text.contains("This room is encrypted")
+        })
+        .await?;
+    is_refused(&boss, &room, "kept back").await?;
+    world.bridge.restart().await?;
+    is_refused(&boss, &room, "kept back, too").await?;
+    let said = carol.room_texts(&group).await?;
+    assert!(
+        !said.iter().any(|text| text.contains("kept back")),
+        "{said:?}"
+    );
     Ok(())
 }

@@ -81,7 +81,9 @@ impl Bridge {
             (Some(avatar), None, None) => self.picture_named_by(avatar).await?,
             (_, _, picture) => picture,
         };
-        if alias.is_none() && emoji.is_none() && picture.is_none() {
+        // The bot says these, as it says what people of other Matrix rooms write.
+        let is_by_bot = self.is_by_own_hook(message).await;
+        if !is_by_bot && alias.is_none() && emoji.is_none() && picture.is_none() {
             return Ok(None);
         }
         let own = &message.u;
@@ -89,15 +91,20 @@ impl Bridge {
         let own_name = own_name.filter(|name| !name.is_empty());
         let own_name = own_name.or(own.username.as_ref().map(Username::as_str));
         let name = shortened(alias.or(own_name).unwrap_or(own.id.as_str()));
+        let name = match is_by_bot {
+            true => name_of_hook(&name),
+            false => name,
+        };
         let name = match emoji {
             Some(emoji) => format!("{emoji} {name}"),
             None => name,
         };
-        Ok(Some(Shown {
-            id: derived::profile_id(&name),
-            name,
-            picture,
-        }))
+        let id = match is_by_bot {
+            // No Matrix id has a line feed.
+            true => derived::profile_id(&format!("hook\n{name}")),
+            false => derived::profile_id(&name),
+        };
+        Ok(Some(Shown { id, name, picture }))
     }
 
     /// The picture of somebody on the configured server that an address means.
@@ -108,6 +115,11 @@ impl Bridge {
         let Some(username) = face_of(address, &sites) else {
             return Ok(None);
         };
+        // The face of somebody on Matrix is for what they write.
+        let prefix = &self.config.rocketchat.puppet_prefix;
+        if username.as_str().starts_with(prefix.as_str()) {
+            return Ok(None);
+        }
         let known = self.pictures_named.of(username.as_str());
         if let Some((at, picture)) = &known
             && at.elapsed() < BELIEVED_FOR
@@ -149,6 +161,13 @@ impl Bridge {
         let mxc = self.matrix.bot().upload(bytes, media_type).await?;
         Ok(Some(Brought { mxc, hash }))
     }
+}
+
+/// The name that an integration with the bridge's own account gave itself, so that nobody
+/// takes it for somebody of another Matrix room, whose name and id the bot says as well.
+fn name_of_hook(name: &str) -> String {
+    let name = name.replace(['@', '\u{ff20}', '\u{fe6b}'], "");
+    format!("{} (webhook on Rocket.Chat)", name.trim())
 }
 
 /// The name between the colons of `:ghost:`.
@@ -217,6 +236,10 @@ mod tests {
             let found = face_of(address, &sites);
             assert_eq!(found.as_ref().map(Username::as_str), expected, "{address}");
         }
+        assert_eq!(
+            name_of_hook("Alice (@alice:example.org)"),
+            "Alice (alice:example.org) (webhook on Rocket.Chat)"
+        );
         assert_eq!(short_code_of(":ghost:"), Some("ghost"));
         assert_eq!(short_code_of("ghost"), None);
         assert_eq!(short_code_of("::"), None);

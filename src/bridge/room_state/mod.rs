@@ -45,6 +45,7 @@ use tokio::sync::Notify;
 pub(super) use aspects::agreed_states;
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
+pub(super) use opening::NEEDS_CODE;
 pub(super) use places::CANONICAL;
 
 use super::keyed_lock::KeyedLock;

@@ -11,27 +11,32 @@ use crate::store::{InboxEvent, Portal, PortalKind, StateWish};
 /// Whom a private room lets invite others: its moderators.
 pub(super) const MAY_INVITE: i64 = 50;
 
+/// Why somebody does not come into a channel that asks for a code.
+pub(in crate::bridge) const NEEDS_CODE: &str = "Whoever enters the channel on Rocket.Chat has to know its code: ask somebody who may invite there to invite you.";
+
 impl Bridge {
-    /// Fails for whoever came into a room that is open here while its channel on Rocket.Chat
-    /// asks for a code by now, which puppets are not asked for. Nothing tells of that code
-    /// (6.14: neither a message nor a list of rooms), so who comes is the reason to look; the
-    /// room is closed then, and whoever comes later was invited.
-    pub(in crate::bridge) async fn must_not_ask_for_code(
-        &self,
-        portal: &Portal,
-    ) -> Result<(), Failure> {
-        if portal.kind != PortalKind::Channel || portal.plumbed || self.is_private(portal)? {
-            return Ok(());
+    /// Whether a channel on Rocket.Chat asks whoever comes for a code, which puppets are not
+    /// asked for. Nothing tells of that code (6.14: neither a message nor a list of rooms), so
+    /// who comes is the reason to look; an open room is closed then.
+    pub(in crate::bridge) async fn asks_for_code(&self, portal: &Portal) -> Result<bool, Failure> {
+        // Whoever owns it has agreed that people of the Matrix room take part.
+        if portal.kind != PortalKind::Channel || portal.plumbed {
+            return Ok(false);
         }
-        match self.room_now(&portal.rid).await? {
-            Some(now) if now.room.join_code_required => {
-                self.compare_room(&portal.id);
-                Err(Failure::Refused(
-                    "Whoever enters the channel on Rocket.Chat has to know its code: ask somebody who is in the room to invite you."
-                        .into(),
-                ))
-            }
-            _ => Ok(()),
+        let now = self.room_now(&portal.rid).await?;
+        let asks = now.is_some_and(|now| now.room.join_code_required);
+        if asks && !self.is_private(portal)? {
+            self.compare_room(&portal.id);
+        }
+        Ok(asks)
+    }
+
+    /// Fails while a room is open for everybody whose channel asks for a code: who came, or
+    /// was invited, before it is closed did so by nobody's right.
+    pub(in crate::bridge) async fn must_not_be_open(&self, portal: &Portal) -> Result<(), Failure> {
+        match !self.is_private(portal)? && self.asks_for_code(portal).await? {
+            true => Err(Failure::Refused(NEEDS_CODE.into())),
+            false => Ok(()),
         }
     }
 
