@@ -119,7 +119,7 @@ impl Bridge {
                 else {
                     return Ok(None);
                 };
-                let found = rocket.bot.user_by_username(&username).await?;
+                let found = rocket.bot.user_named(&username).await?;
                 match found {
                     Some(user) if self.store.ghost(&user.id)?.is_none() => Some(user),
                     _ => None,

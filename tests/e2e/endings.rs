@@ -694,7 +694,6 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     // Deactivated: the ghost goes after the last words, and comes back with the person.
     people[0].send(&channel, "my last words").await?;
     set_active(&world, &people[0].id, false).await?;
-    reconnect(&world).await?;
     wait_until_gone(&alice, &room, &dave).await?;
     alice.wait_for_text(&room, "my last words").await?;
     wait_for_notice(&alice, &rooms[0].0, "was deactivated").await?;
@@ -706,7 +705,6 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     assert_eq!(made_by(&operator, &dave).await?, 0);
     let come_back = async || {
         set_active(&world, &people[0].id, true).await?;
-        reconnect(&world).await?;
         RocketUser::login(
             world.rocketchat.base_url(),
             "dave",
