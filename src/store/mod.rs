@@ -46,7 +46,7 @@ pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomP
 pub use inbox::{Accepted, NewEvent};
 pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
-pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage, Tried, Tries};
 pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,

@@ -10,11 +10,14 @@ mod post;
 mod reaction;
 mod redaction;
 mod surroundings;
+mod under_way;
 
 use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::{Value, json};
+
+pub(super) use under_way::UnderWay;
 
 use super::homeserver_watch::Held;
 use super::lane::Place;
@@ -133,7 +136,9 @@ impl Bridge {
             return Err(Failure::NotYet("the room to be mirrored"));
         }
         let membership = content.get("membership").and_then(Value::as_str);
-        if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
+        if !matches!(membership, Some("leave" | "ban"))
+            && self.store.rest(&event.sender)?.is_some()
+            && !self.needs_no_puppet(event)?
         {
             let can_wait = self.can_be_relayed(&event.room_id, &event.sender)?;
             if !(can_wait && self.voices.seats_are_taken()) {
@@ -201,6 +206,15 @@ impl Bridge {
             }
             _ => Ok(Done::default()),
         }
+    }
+
+    /// Whether the sender speaks there with an account of their own, so that the puppet that
+    /// rests meanwhile is not missed, and takes nobody's seat.
+    fn needs_no_puppet(&self, event: &InboxEvent) -> Result<bool, Failure> {
+        let is_linked = self.store.linked_user(&event.sender)?.is_some();
+        // Direct messages that the puppet was in go on with it.
+        let portal = self.store.portal_of_room(&event.room_id)?;
+        Ok(is_linked && portal.is_some_and(|portal| !portal.kind.is_direct()))
     }
 
     /// Says once in a room that what is encrypted stays behind.
