@@ -22,7 +22,7 @@ use super::perseverance::Attempt;
 use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::RocketMessageId;
-use crate::store::{Change, InboxEvent, Message, Portal, Store, StoreError, Thread};
+use crate::store::{Change, InboxEvent, Message, Portal, Rest, Store, StoreError, Thread};
 
 /// An event that lies in the inbox: only its number waits in memory.
 #[derive(Debug)]
@@ -133,7 +133,9 @@ impl Bridge {
             return Err(Failure::NotYet("the room to be mirrored"));
         }
         let membership = content.get("membership").and_then(Value::as_str);
-        if !matches!(membership, Some("leave" | "ban")) && self.store.rest(&event.sender)?.is_some()
+        if !matches!(membership, Some("leave" | "ban"))
+            && self.store.rest(&event.sender)?.is_some()
+            && !self.needs_no_puppet(event)?
         {
             let can_wait = self.can_be_relayed(&event.room_id, &event.sender)?;
             if !(can_wait && self.voices.seats_are_taken()) {
@@ -201,6 +203,27 @@ impl Bridge {
             }
             _ => Ok(Done::default()),
         }
+    }
+
+    /// Whether what somebody does is not done by the account that the bridge made for them,
+    /// which may go on resting: they have linked their own.
+    fn needs_no_puppet(&self, event: &InboxEvent) -> Result<bool, StoreError> {
+        let user = &event.sender;
+        if self.store.linked_user(user)?.is_none() {
+            return Ok(false);
+        }
+        // A direct message may have begun with the puppet, and in a private group it may go
+        // on for them.
+        let needs = match self.store.portal_of_room(&event.room_id)? {
+            Some(portal) => {
+                portal.kind.is_direct() || self.store.is_made_puppet_in_room(&portal.id, user)?
+            }
+            None => false,
+        };
+        if !needs && self.store.rest(user)? == Some(Rest::Suspected) {
+            self.store.change().no_rest(user).commit()?;
+        }
+        Ok(!needs)
     }
 
     /// Says once in a room that what is encrypted stays behind.

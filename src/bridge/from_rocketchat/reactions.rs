@@ -32,6 +32,21 @@ enum Who {
     Nobody,
 }
 
+/// Whose reactions are others now than they were when last compared.
+fn changed_by(before: &Reactions, now: &BTreeSet<(&str, &str)>) -> BTreeSet<String> {
+    let had = |emoji: &str, name: &str| {
+        (before.given.iter()).any(|given| given.emoji == emoji && given.username == name)
+            || (before.refused.iter()).any(|(of, by)| of == emoji && by == name)
+    };
+    let gone = (before.given.iter())
+        .filter(|given| !now.contains(&(given.emoji.as_str(), given.username.as_str())))
+        .map(|given| given.username.clone());
+    let new = (now.iter())
+        .filter(|(emoji, name)| !had(emoji, name))
+        .map(|(_, name)| (*name).to_owned());
+    gone.chain(new).collect()
+}
+
 impl Bridge {
     pub(super) async fn mirror_reactions(
         &self,
@@ -63,9 +78,10 @@ impl Bridge {
                 users.iter().map(move |user| (emoji, user.as_str()))
             })
             .collect();
+        let others = changed_by(&reactions, &now);
         self.end_begun(portal, message, known, &mut reactions, &now)
             .await?;
-        self.remove_reactions(portal, message, known, &mut reactions, &now)
+        self.remove_reactions(portal, message, known, &mut reactions, (&now, &others))
             .await?;
         for (emoji, username) in &now {
             let is_known = reactions
@@ -163,6 +179,7 @@ impl Bridge {
                     repairs: 0,
                     ending: false,
                     given_at: 0,
+                    seen_there: true,
                 }))
             }
             Who::Ours(id) => {
@@ -241,11 +258,14 @@ impl Bridge {
         message: &RocketMessage,
         known: &Message,
         reactions: &mut Reactions,
-        now: &BTreeSet<(&str, &str)>,
+        (now, others): (&BTreeSet<(&str, &str)>, &BTreeSet<String>),
     ) -> Result<(), Failure> {
         let is_there = |reaction: &Reaction| {
             now.contains(&(reaction.emoji.as_str(), reaction.username.as_str()))
         };
+        for given in &mut reactions.given {
+            given.seen_there |= is_there(given);
+        }
         let mut at = 0;
         while let Some(reaction) = reactions.given.get(at).cloned() {
             // One whose removal was begun is taken away to the end, also if it has been
@@ -254,11 +274,13 @@ impl Bridge {
                 at += 1;
                 continue;
             }
-            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction)? {
+            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction, others)? {
                 if let Some(stored) = reactions.given.get_mut(at)
                     && stored.repairs < MOST_REPAIRS
                 {
                     stored.repairs += 1;
+                    // A repeat of the document that lacks it tells nothing more.
+                    stored.seen_there = false;
                     match self.give_again(message, &reaction).await {
                         Err(failure) if failure.is_permanent() => {
                             tracing::warn!(message = %message.id, %failure, "a reaction stays lost");
@@ -426,14 +448,22 @@ impl Bridge {
 
     /// Whether a reaction that was given on Matrix, and is not there, was taken away on
     /// Rocket.Chat by the person themselves. One that was given a moment ago may as well be
-    /// lost.
-    fn was_taken_there(&self, reaction: &Reaction) -> Result<bool, Failure> {
+    /// lost: what loses it is another's reaction at the same moment, which the same document
+    /// shows (`others`: who else gives others than before). One that was never seen there
+    /// since it was given may not have come yet.
+    fn was_taken_there(
+        &self,
+        reaction: &Reaction,
+        others: &BTreeSet<String>,
+    ) -> Result<bool, Failure> {
         let own = self.store.linked_user(&reaction.user)?;
         let by_own = own.is_some_and(|link| link.username == reaction.username);
         if self.is_of_ended_link(&reaction.user, &reaction.username)? {
             return Ok(true);
         }
-        Ok(by_own && now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS)
+        let is_old = now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS;
+        let is_alone = others.iter().all(|name| *name == reaction.username);
+        Ok(by_own && (is_old || (reaction.seen_there && is_alone)))
     }
 
     /// A linked person, as who speaks as themselves.
@@ -509,6 +539,11 @@ impl Bridge {
         }
         if user.federated {
             return Ok(Who::Nobody);
+        }
+        if self.is_linked_and_banned(portal, &user.id).await? {
+            return Err(Failure::Refused(
+                "They are banned from the room on Matrix.".into(),
+            ));
         }
         let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
         Ok(Who::Ghost(speaker))
