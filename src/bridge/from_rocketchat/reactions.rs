@@ -32,19 +32,34 @@ enum Who {
     Nobody,
 }
 
-/// Whose reactions are others now than they were when last compared.
-fn changed_by(before: &Reactions, now: &BTreeSet<(&str, &str)>) -> BTreeSet<String> {
-    let had = |emoji: &str, name: &str| {
-        (before.given.iter()).any(|given| given.emoji == emoji && given.username == name)
-            || (before.refused.iter()).any(|(of, by)| of == emoji && by == name)
-    };
-    let gone = (before.given.iter())
-        .filter(|given| !now.contains(&(given.emoji.as_str(), given.username.as_str())))
-        .map(|given| given.username.clone());
-    let new = (now.iter())
-        .filter(|(emoji, name)| !had(emoji, name))
-        .map(|(_, name)| (*name).to_owned());
-    gone.chain(new).collect()
+/// What a document shows of reactions that is not as it was.
+struct Changes {
+    /// Somebody gives another one.
+    has_new: bool,
+    /// Whose are gone.
+    gone: BTreeSet<String>,
+}
+
+impl Changes {
+    fn of(before: &Reactions, now: &BTreeSet<(&str, &str)>) -> Self {
+        let had = |emoji: &str, name: &str| {
+            (before.given.iter()).any(|given| given.emoji == emoji && given.username == name)
+                || (before.refused.iter()).any(|(of, by)| of == emoji && by == name)
+        };
+        let gone = (before.given.iter())
+            .filter(|given| !now.contains(&(given.emoji.as_str(), given.username.as_str())))
+            .map(|given| given.username.clone());
+        Self {
+            has_new: now.iter().any(|(emoji, name)| !had(emoji, name)),
+            gone: gone.collect(),
+        }
+    }
+
+    /// Whether nothing has happened but that this one takes theirs away. What loses a
+    /// reaction is another one that is written at the same moment, and shows with it.
+    fn are_only_of(&self, username: &str) -> bool {
+        !self.has_new && self.gone.iter().all(|name| name == username)
+    }
 }
 
 impl Bridge {
@@ -78,10 +93,10 @@ impl Bridge {
                 users.iter().map(move |user| (emoji, user.as_str()))
             })
             .collect();
-        let others = changed_by(&reactions, &now);
+        let changes = Changes::of(&reactions, &now);
         self.end_begun(portal, message, known, &mut reactions, &now)
             .await?;
-        self.remove_reactions(portal, message, known, &mut reactions, (&now, &others))
+        self.remove_reactions(portal, message, known, &mut reactions, (&now, &changes))
             .await?;
         for (emoji, username) in &now {
             let is_known = reactions
@@ -258,7 +273,7 @@ impl Bridge {
         message: &RocketMessage,
         known: &Message,
         reactions: &mut Reactions,
-        (now, others): (&BTreeSet<(&str, &str)>, &BTreeSet<String>),
+        (now, changes): (&BTreeSet<(&str, &str)>, &Changes),
     ) -> Result<(), Failure> {
         let is_there = |reaction: &Reaction| {
             now.contains(&(reaction.emoji.as_str(), reaction.username.as_str()))
@@ -274,7 +289,7 @@ impl Bridge {
                 at += 1;
                 continue;
             }
-            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction, others)? {
+            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction, changes)? {
                 if let Some(stored) = reactions.given.get_mut(at)
                     && stored.repairs < MOST_REPAIRS
                 {
@@ -448,21 +463,16 @@ impl Bridge {
 
     /// Whether a reaction that was given on Matrix, and is not there, was taken away on
     /// Rocket.Chat by the person themselves. One that was given a moment ago may as well be
-    /// lost: what loses it is another's reaction at the same moment, which the same document
-    /// shows (`others`: who else gives others than before). One that was never seen there
+    /// lost, unless the document shows nothing else that is new. One that was never seen there
     /// since it was given may not have come yet.
-    fn was_taken_there(
-        &self,
-        reaction: &Reaction,
-        others: &BTreeSet<String>,
-    ) -> Result<bool, Failure> {
+    fn was_taken_there(&self, reaction: &Reaction, changes: &Changes) -> Result<bool, Failure> {
         let own = self.store.linked_user(&reaction.user)?;
         let by_own = own.is_some_and(|link| link.username == reaction.username);
         if self.is_of_ended_link(&reaction.user, &reaction.username)? {
             return Ok(true);
         }
         let is_old = now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS;
-        let is_alone = others.iter().all(|name| *name == reaction.username);
+        let is_alone = changes.are_only_of(&reaction.username);
         Ok(by_own && (is_old || (reaction.seen_there && is_alone)))
     }
 
@@ -547,5 +557,52 @@ impl Bridge {
         }
         let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
         Ok(Who::Ghost(speaker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ruma::{event_id, user_id};
+
+    use super::*;
+
+    fn given(emoji: &str, username: &str) -> Reaction {
+        Reaction {
+            emoji: emoji.into(),
+            username: username.into(),
+            user: user_id!("@alice:example.org").to_owned(),
+            origin: Origin::Matrix,
+            event: event_id!("$event").to_owned(),
+            repairs: 0,
+            ending: false,
+            given_at: 0,
+            seen_there: true,
+            relayed: false,
+        }
+    }
+
+    #[test]
+    fn what_another_does_at_the_same_moment_may_have_lost_a_reaction() {
+        let before = Reactions {
+            given: vec![
+                given("heart", "alicia"),
+                given("tada", "alicia"),
+                given("eyes", "carol"),
+            ],
+            refused: vec![("rocket".into(), "dave".into())],
+            ..Reactions::default()
+        };
+        let is_only_hers = |now: &[(&'static str, &'static str)]| {
+            let now = now.iter().copied().collect();
+            Changes::of(&before, &now).are_only_of("alicia")
+        };
+        let (eyes, rocket) = (("eyes", "carol"), ("rocket", "dave"));
+        assert!(is_only_hers(&[("tada", "alicia"), eyes, rocket]));
+        assert!(is_only_hers(&[eyes, rocket]), "both of hers");
+        assert!(!is_only_hers(&[rocket]), "another's is gone too");
+        assert!(!is_only_hers(&[eyes, rocket, ("heart", "carol")]));
+        assert!(!is_only_hers(&[eyes, rocket, ("grin", "alicia")]));
     }
 }
