@@ -236,7 +236,6 @@ async fn an_owner_keeps_what_she_may_do(mut options: WorldOptions) -> Result<()>
     olga.wait_for_text(&club, "as a puppet").await?;
     let desk = desk_of(&world, &oona).await?;
     let office = Desk::of(&olga).await?;
-    office.ask("whoami", "nobody yet").await?;
     link(&oona, &desk, &olga).await?;
     wait_for_level(&world, &bob, &room, &oona.user_id, Some(100)).await?;
 

@@ -11,6 +11,7 @@ mod message;
 mod people;
 mod pins;
 mod reactions;
+mod reactors;
 mod relations;
 
 use std::sync::Arc;
