@@ -69,7 +69,7 @@ async fn say(two: &Two, number: usize) -> Result<Vec<Said>> {
         said.push(Said {
             event,
             id,
-            on_matrix: (number % 2 == 0) == here,
+            on_matrix: number.is_multiple_of(2) == here,
             text,
             is_deleted: false,
             reaction: None,
