@@ -173,7 +173,7 @@ impl Bridge {
         let caller = Who::account_id(&asked.user_id);
         if self.pace(&caller, &asked.id) != Pace::Go {
             // Each call is answered: the App waits for it.
-            return AppAnswer::TooMany(self.too_many_commands());
+            return AppAnswer::TooMany(self.too_many_commands(Pace::TooMany));
         }
         let done = self
             .persevere(async |_| {

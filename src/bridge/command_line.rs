@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ruma::UserId;
 
 use super::context::{Context, Door, Who};
+use super::pace::Outcome;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::store::InboxEvent;
@@ -78,14 +79,10 @@ impl Bridge {
             event: Some(event.event_id.clone()),
             prefix: if needs_prefix { PREFIX } else { "" },
         };
-        let answer = match self.carry_out(&context, words, given_at).await {
-            Ok(answer) => answer,
-            Err(Failure::Refused(why)) => why,
-            Err(failure) => return Err(failure),
+        let answer = match self.carry_out(&context, words, given_at).await? {
+            Outcome::Answered(answer) | Outcome::TooMany(answer) => answer,
+            Outcome::Silent => return Ok(()),
         };
-        if answer.is_empty() {
-            return Ok(());
-        }
         let speaker = match self.store.portal_of_room(&event.room_id)? {
             Some(portal) => self.reader(&portal).await?,
             None => self.matrix.bot(),

@@ -6,8 +6,10 @@
 //! is read back by [`catch_up`]), waits in its room's queue and is delivered by
 //! [`from_rocketchat`].
 
+mod abilities;
 mod app_door;
 mod audit;
+mod before_join;
 mod breaker;
 mod catch_up;
 mod command_line;
@@ -32,6 +34,7 @@ mod ghosts;
 mod hearing;
 mod homeserver_watch;
 mod keyed_lock;
+mod known_members;
 mod lane;
 mod linking;
 mod listener;
@@ -76,6 +79,7 @@ use crate::matrix;
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 use crate::store::{PortalId, Store};
 
+pub use abilities::Abilities;
 pub use app_door::secret as app_secret;
 pub use command_line::{CommandLine, Reply};
 pub use context::{Context, Door, Who};
@@ -178,6 +182,8 @@ pub struct Bridge {
     plumbing: plumbing::Plumbing,
     rounds: endings::Rounds,
     breaker: breaker::Breaker,
+    known_members: known_members::KnownMembers,
+    uploads: from_matrix::UnderWay,
     /// Portals whose people have been told that something was carried on too often.
     told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
     /// Rooms whose people have been told that encrypted messages stay behind.
@@ -301,6 +307,8 @@ impl Bridge {
                 plumbing: plumbing::Plumbing::new(),
                 rounds: endings::Rounds::default(),
                 breaker: breaker::Breaker::default(),
+                known_members: known_members::KnownMembers::default(),
+                uploads: from_matrix::UnderWay::default(),
                 told_of_hops: Mutex::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),

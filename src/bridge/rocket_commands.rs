@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::context::{Context, Door, Who};
 use super::lane::Place;
+use super::pace::Outcome;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
@@ -243,8 +244,8 @@ impl Bridge {
         if is_program && !asked.prefixed {
             return Ok(());
         }
-        let answer = match instead {
-            Some(why) => why.to_owned(),
+        let outcome = match instead {
+            Some(why) => Outcome::Answered(why.to_owned()),
             None => {
                 let context = Context {
                     who: Who::of_account(&account),
@@ -255,17 +256,15 @@ impl Bridge {
                     event: None,
                     prefix: if asked.to_bot { "" } else { PREFIXES[0] },
                 };
-                match self.carry_out(&context, &asked.words, asked.at).await {
-                    Ok(answer) => answer,
-                    Err(Failure::Refused(why)) => why,
-                    Err(failure) => return Err(failure),
-                }
+                self.carry_out(&context, &asked.words, asked.at).await?
             }
         };
-        // Too many, which was said: what is not done is not taken away either.
-        if answer.is_empty() {
-            return Ok(());
-        }
+        // What was too many is not taken away: it can be given again.
+        let (answer, is_dealt_with) = match outcome {
+            Outcome::Answered(answer) => (answer, instead.is_none()),
+            Outcome::TooMany(answer) => (answer, false),
+            Outcome::Silent => return Ok(()),
+        };
         let text = match asked.to_bot {
             true => answer,
             false => format!("To `{}`: {answer}", asked.words.replace('`', "'")),
@@ -292,7 +291,9 @@ impl Bridge {
             }
             outcome => {
                 outcome?;
-                self.clear_away(asked).await?;
+                if is_dealt_with {
+                    self.clear_away(asked).await?;
+                }
             }
         }
         Ok(())

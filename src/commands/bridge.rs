@@ -20,7 +20,7 @@ pub(super) const BRIDGE: Command = Command {
         what: "proposes to join this room with one on Matrix, whose administrators decide",
         example: "bridge #room:example.org",
     }),
-    needs: Needs::Nothing,
+    needs: Needs::Proposing,
     audit: Audit::Words,
     private: false,
     run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),

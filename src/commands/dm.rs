@@ -22,7 +22,7 @@ pub(super) const DM: Command = Command {
         what: "opens a direct message with somebody on Matrix, or with several, and invites them",
         example: "dm @alice:example.org",
     }),
-    needs: Needs::Nothing,
+    needs: Needs::WritingDirectly,
     audit: Audit::Words,
     private: false,
     run: |bridge, context, arguments| Box::pin(dm(bridge, context, arguments)),
@@ -42,12 +42,7 @@ async fn with_people_of_rocketchat(
     user: &UserId,
     arguments: &str,
 ) -> Result<String, Failure> {
-    let names = arguments.split(|c: char| c.is_whitespace() || c == ',');
-    // As people are mentioned there.
-    let usernames: Vec<&str> = names
-        .map(|name| name.trim_start_matches('@'))
-        .filter(|name| !name.is_empty())
-        .collect();
+    let usernames = usernames_in(arguments);
     if usernames.is_empty() {
         return Err(Failure::Refused(format!(
             "With whom? Give their user name on Rocket.Chat, for example: `{}`",
@@ -59,6 +54,16 @@ async fn with_people_of_rocketchat(
         "Your direct message with {} is https://matrix.to/#/{}; you are invited there if you are not in it.",
         portal.name, portal.room_id
     ))
+}
+
+/// The people of Rocket.Chat who are named.
+pub(super) fn usernames_in(arguments: &str) -> Vec<&str> {
+    let names = arguments.split(|c: char| c.is_whitespace() || c == ',');
+    // As people are mentioned there.
+    names
+        .map(|name| name.trim_start_matches('@'))
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 async fn with_people_of_matrix(
@@ -84,7 +89,7 @@ async fn with_people_of_matrix(
 }
 
 /// The people of Matrix who are named, each once.
-fn users_in(arguments: &str) -> Result<Vec<OwnedUserId>, Failure> {
+pub(super) fn users_in(arguments: &str) -> Result<Vec<OwnedUserId>, Failure> {
     let mut users = Vec::new();
     let words = arguments.split(|c: char| c.is_whitespace() || c == ',');
     for word in words.filter(|word| !word.is_empty()) {

@@ -7,7 +7,7 @@ use ruma::UserId;
 
 use super::table::{self, Audit, COMMANDS, Command, Needs, Usage};
 use super::{may_give, not_here, unknown_command};
-use crate::bridge::{Bridge, Context, Door, Failure, Who};
+use crate::bridge::{Abilities, Bridge, Context, Door, Failure, Who};
 
 pub(super) const HELP: Command = Command {
     name: "help",
@@ -29,15 +29,8 @@ async fn help(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Resul
     if let Some(name) = arguments.split_whitespace().next() {
         return of_command(bridge, context, &name.to_lowercase());
     }
-    let here = bridge.portals_here(context)?;
-    let is_in_room = here.iter().any(|portal| !portal.kind.is_direct());
-    let has_room_rights = match here.first() {
-        Some(portal) => {
-            bridge.is_admin(context) || bridge.may_change_on_both(context, portal).await?
-        }
-        None => bridge.is_admin(context),
-    };
-    Ok(text(bridge, context, is_in_room, has_room_rights))
+    let can = bridge.abilities(context).await?;
+    Ok(text(bridge, context, &can))
 }
 
 /// What the bot says to whoever invites it.
@@ -51,11 +44,21 @@ pub(super) fn greeting(bridge: &Bridge, inviter: &UserId) -> String {
         event: None,
         prefix: "",
     };
-    text(bridge, &context, false, bridge.is_admin(&context))
+    // Which rooms they administer is not asked before anybody wants to know.
+    let administers_bridge = bridge.is_admin(&context);
+    let can = Abilities {
+        is_between_us: true,
+        administers_bridge,
+        is_at_home: bridge.is_at_home(&context),
+        writes_directly: true,
+        ends: administers_bridge,
+        ..Abilities::default()
+    };
+    text(bridge, &context, &can)
 }
 
 /// What whoever asks may do here.
-fn text(bridge: &Bridge, context: &Context, is_in_room: bool, has_room_rights: bool) -> String {
+fn text(bridge: &Bridge, context: &Context, can: &Abilities) -> String {
     let is_on_matrix = context.matrix_user().is_some();
     let other = if is_on_matrix {
         "Rocket.Chat"
@@ -77,11 +80,9 @@ fn text(bridge: &Bridge, context: &Context, is_in_room: bool, has_room_rights: b
         (prefix, _) => format!("Put `{prefix}` before a command: `{prefix} help`."),
     });
     for command in COMMANDS {
-        let is_for_them = match command.needs {
-            Needs::MirroredRoom => is_in_room && may_give(bridge, context, command),
-            Needs::RoomRights => has_room_rights && may_give(bridge, context, command),
-            _ => may_give(bridge, context, command),
-        };
+        let is_for_them = may_give(bridge, context, command)
+            && (command.needs.are_met(can) || is_ruled_theirs(bridge, context, command))
+            && (can.is_between_us || !command.private);
         if let Some(usage) = command.usage(&context.who).filter(|_| is_for_them) {
             let words = usage.words(command.name);
             // A notice on Matrix is plain text.
@@ -108,17 +109,27 @@ fn of_command(bridge: &Bridge, context: &Context, name: &str) -> Result<String, 
     let usage = command
         .usage(&context.who)
         .ok_or_else(|| Failure::Refused(not_here(command, bridge, context)))?;
-    let for_whom = match command.needs {
-        Needs::Nothing | Needs::MirroredRoom => "",
-        Needs::RoomRights => {
-            "\nFor administrators of the bridge, and for whoever may change the rights in the room on Matrix and owns the channel on Rocket.Chat."
-        }
-        Needs::Admin => "\nFor administrators of the bridge.",
-    };
-    Ok(format!(
-        "`{}` — {}.\nFor example: `{}`{for_whom}",
+    let mut text = format!(
+        "`{}` — {}.\nFor example: `{}`",
         context.written(&usage.words(name)),
         usage.what,
         context.written(usage.example),
-    ))
+    );
+    if !command.needs.in_words().is_empty() {
+        text.push('\n');
+        text.push_str(command.needs.in_words());
+    }
+    if command.private {
+        text.push_str("\nWhere others would read the answer it is not given.");
+    }
+    Ok(text)
+}
+
+/// Whether a rule of the configuration gives somebody a command that is for administrators
+/// otherwise. What a room takes no rule gives.
+fn is_ruled_theirs(bridge: &Bridge, context: &Context, command: &Command) -> bool {
+    matches!(
+        command.needs,
+        Needs::Admin | Needs::BeingAtHome | Needs::Proposing
+    ) && bridge.rule_for(context, command.name) == Some(true)
 }

@@ -4,6 +4,8 @@
 
 mod bridge;
 mod dm;
+#[cfg(test)]
+mod examples;
 mod help;
 mod join;
 mod list;
@@ -31,11 +33,16 @@ use table::{Audit, COMMANDS, Command, Needs};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Commands;
 
+/// The names of all commands, in the order in which `help` shows them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|command| command.name)
+}
+
 /// What the rules of the configuration name that is no command: it would rule nothing.
 pub fn unknown_in_rules(config: &Config) -> Option<String> {
-    let mut names = config.commands.rules.iter().flat_map(|rule| rule.names());
-    let unknown = names.find(|name| *name != "*" && table::named(name).is_none())?;
-    let known: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+    let mut named = config.commands.rules.iter().flat_map(|rule| rule.names());
+    let unknown = named.find(|name| *name != "*" && table::named(name).is_none())?;
+    let known: Vec<_> = names().collect();
     Some(format!(
         "commands.rules: there is no command {unknown:?}; the commands are {}",
         known.join(", ")
@@ -103,16 +110,13 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<Str
 
 const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
 
-const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the bridge has ruled so (`commands.rules` in its configuration).";
+const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the bridge has ruled so (`commands.rules` in its configuration), and can let you.";
 
 /// Whether whoever asks may give a command at all. What they may do by it is for the
 /// command to find out.
 fn may_give(bridge: &Bridge, context: &Context, command: &Command) -> bool {
     let by_rule = bridge.rule_for(context, command.name);
-    by_rule.unwrap_or(match command.needs {
-        Needs::Nothing | Needs::MirroredRoom | Needs::RoomRights => true,
-        Needs::Admin => bridge.is_admin(context),
-    })
+    by_rule.unwrap_or(command.needs != Needs::Admin || bridge.is_admin(context))
 }
 
 /// What to tell who asks for a command that is for the other side alone.

@@ -21,19 +21,33 @@ const USAGE: Usage = Usage {
     example: "relay on",
 };
 
+/// What the words behind `relay` ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// How it is.
+    Status,
+    /// That it is so from now on; none: as the bridge is configured.
+    Set(Option<bool>),
+}
+
+/// What they ask for; none when they mean nothing.
+pub(super) fn asked_in(words: &str) -> Option<Asked> {
+    Some(match words.to_lowercase().as_str() {
+        "" | "status" => Asked::Status,
+        "on" => Asked::Set(Some(true)),
+        "off" => Asked::Set(Some(false)),
+        "default" => Asked::Set(None),
+        _ => return None,
+    })
+}
+
 async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result<String, Failure> {
-    let set = match arguments.to_lowercase().as_str() {
-        "" | "status" => None,
-        "on" => Some(Some(true)),
-        "off" => Some(Some(false)),
-        "default" => Some(None),
-        _ => {
-            return Err(Failure::Refused(format!(
-                "`{}`, `off`, `default` or `status`?",
-                context.written("relay on")
-            )));
-        }
-    };
+    let asked = asked_in(arguments).ok_or_else(|| {
+        Failure::Refused(format!(
+            "`{}`, `off`, `default` or `status`?",
+            context.written("relay on")
+        ))
+    })?;
     let portals = bridge.portals_here(context)?;
     if portals.is_empty() {
         return Err(Failure::Refused(
@@ -42,14 +56,14 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
         ));
     }
     // Before anything is changed: all or nothing.
-    if set.is_some() {
+    if let Asked::Set(_) = asked {
         for portal in &portals {
             bridge.must_be_for_them(context, portal).await?;
         }
     }
     let mut answers = Vec::new();
     for portal in &portals {
-        if let Some(set) = set {
+        if let Asked::Set(set) = asked {
             bridge.set_relay(portal, set)?;
         }
         let status = bridge.relay_status(portal)?.in_words();

@@ -17,7 +17,7 @@ pub(super) const SEARCH: Command = Command {
         what: "finds people and public rooms on Matrix by name",
         example: "search alice",
     }),
-    needs: Needs::Nothing,
+    needs: Needs::BeingAtHome,
     audit: Audit::Nothing,
     private: false,
     run: |bridge, context, arguments| Box::pin(search(bridge, context, arguments)),
@@ -34,13 +34,11 @@ async fn search(bridge: &Arc<Bridge>, context: &Context, text: &str) -> Result<S
         )));
     }
     // Who is on this server is not for the whole federation.
-    if let Some(user) = context.matrix_user()
-        && user.server_name() != bridge.config().homeserver.server_name
-        && bridge.rule_for(context, "search") != Some(true)
-    {
+    if !bridge.is_at_home(context) && bridge.rule_for(context, "search") != Some(true) {
         return Err(Failure::Refused(format!(
-            "Only people of {} may search.",
-            bridge.config().homeserver.server_name
+            "Only people of {0} may search: who is there is not for other homeservers. Somebody there can tell you the user name, and `{1}` writes to them.",
+            bridge.config().homeserver.server_name,
+            context.written("dm carol"),
         )));
     }
     let found = match context.rocket_user() {

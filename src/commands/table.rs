@@ -7,7 +7,7 @@ use super::{
     bridge, dm, help, join, list, login, moderation, plumbing, relay, resend, search, status,
     unbridge, whoami,
 };
-use crate::bridge::{Bridge, Context, Reply, Who};
+use crate::bridge::{Abilities, Bridge, Context, Reply, Who};
 
 /// A command.
 pub(super) struct Command {
@@ -43,12 +43,76 @@ pub(super) struct Usage {
 pub(super) enum Needs {
     /// Nothing.
     Nothing,
-    /// A mirrored channel or group around it.
-    MirroredRoom,
-    /// A mirrored room around it, which whoever asks may change on both sides.
+    /// To be somebody who may begin direct messages.
+    WritingDirectly,
+    /// To be of the bridge's own homeserver, or on Rocket.Chat.
+    BeingAtHome,
+    /// A mirrored channel or group around it, into which whoever asks may bring others.
+    Inviting,
+    /// One from which they may remove others.
+    Removing,
+    /// One that they may keep others out of.
+    Banning,
+    /// A room around it that can be joined with another, which they administer; or to
+    /// administer the bridge.
+    Proposing,
+    /// To administer a room that somebody proposes to join.
+    Deciding,
+    /// A mirrored room around it, or one named, that they may separate.
+    Ending,
+    /// A mirrored room around it, which they may change on both sides.
     RoomRights,
     /// To administer the bridge.
     Admin,
+}
+
+impl Needs {
+    /// Whether whoever can do that has what it takes. Of those named by a rule of the
+    /// configuration only the rule is asked.
+    pub fn are_met(self, can: &Abilities) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::WritingDirectly => can.writes_directly,
+            Self::BeingAtHome => can.is_at_home,
+            Self::Inviting => can.invites,
+            Self::Removing => can.removes,
+            Self::Banning => can.bans,
+            Self::Proposing => can.may_propose || (can.administers_bridge && can.is_between_us),
+            // About which room is not known where nobody else is.
+            Self::Deciding => can.administers_room || can.is_between_us,
+            Self::Ending => can.ends,
+            Self::RoomRights => can.changes_both && can.is_mirrored,
+            Self::Admin => can.administers_bridge,
+        }
+    }
+
+    /// For whom a command is, as `help` says it; nothing when it is for everybody.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::WritingDirectly => "For whoever may begin direct messages on Rocket.Chat.",
+            Self::BeingAtHome => {
+                "For people on Rocket.Chat and those of the bridge's own homeserver."
+            }
+            Self::Inviting => {
+                "In a mirrored room, for whoever may add people to it on the other side."
+            }
+            Self::Removing | Self::Banning => {
+                "In a mirrored room, for whoever may do that on both sides."
+            }
+            Self::Proposing => {
+                "In a room that you administer; in a room of our own, for administrators of the bridge."
+            }
+            Self::Deciding => "For whoever administers the room in which the notice was.",
+            Self::Ending => {
+                "For administrators of the bridge, and for whoever may change the rights in the room on Matrix and owns the channel on Rocket.Chat; where two rooms were joined, for whoever administers one of them."
+            }
+            Self::RoomRights => {
+                "For administrators of the bridge, and for whoever may change the rights in the room on Matrix and owns the channel on Rocket.Chat."
+            }
+            Self::Admin => "For administrators of the bridge.",
+        }
+    }
 }
 
 /// What is noted of a command, in the log and in the store: who gave it, where, and what

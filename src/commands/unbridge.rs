@@ -9,7 +9,7 @@ pub(super) const UNBRIDGE: Command = Command {
     name: "unbridge",
     on_matrix: Some(USAGE),
     on_rocketchat: Some(USAGE),
-    needs: Needs::RoomRights,
+    needs: Needs::Ending,
     audit: Audit::Words,
     private: false,
     run: |bridge, context, arguments| Box::pin(run(bridge, context, arguments)),

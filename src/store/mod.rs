@@ -48,7 +48,7 @@ pub use inbox::{Accepted, NewEvent};
 pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
 pub use parted::Parted;
-pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage, Tried, Tries};
 pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,

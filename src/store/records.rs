@@ -775,7 +775,8 @@ pub struct DeadLetter {
     pub at: i64,
     /// What was to be delivered.
     pub content: Box<serde_json::value::RawValue>,
-    /// Who on Matrix had sent it.
+    /// Who on Matrix had written it: also of what goes from one Matrix room to another by
+    /// way of Rocket.Chat.
     #[serde(default)]
     pub sender: Option<OwnedUserId>,
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::{General, in_general, world_with_general};
+use crate::{General, in_general, open_group, world_with_general};
 
 #[tokio::test]
 async fn people_in_a_channel_read_each_other() -> Result<()> {
@@ -234,27 +234,8 @@ async fn everybody_who_follows_an_alias_at_once_gets_in() -> Result<()> {
 async fn who_was_removed_from_a_private_group_stays_out() -> Result<()> {
     let world = world_with_general().await?;
     let carol = world.rocket_user("carol").await?;
-    let group = carol
-        .create_group("inner-circle", &[&world.rocket_bot.username])
-        .await?;
     let admin = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let room = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&room, &[&admin.user_id, &bot])
-        .await?;
-    // The bridge's account may invite only where it is a moderator.
-    carol
-        .post(
-            "groups.addModerator",
-            json!({ "roomId": group, "userId": world.rocket_bot.id }),
-        )
-        .await?;
-    admin.send_text(&room, "bridge inner-circle").await?;
-    let invite = admin
-        .wait_for_invite("the portal of the group", |invite| invite.sender == bot)
-        .await?;
-    let portal = admin.join(&invite.room_id).await?;
+    let (group, portal) = open_group(&world, &carol, &admin, "inner-circle").await?;
     admin.send_text(&portal, "let in").await?;
     carol.wait_for_text(&group, "let in").await?;
 

@@ -7,7 +7,7 @@ use testbed::{Event, MatrixUser, RocketUser, World};
 
 use crate::commands::Desk;
 use crate::rocketchat_app::App;
-use crate::{General, in_general};
+use crate::{General, in_general, office};
 
 /// Gives a command on Matrix; what it is answered with.
 async fn ask(user: &MatrixUser, room: &str, command: &str) -> Result<String> {
@@ -198,11 +198,7 @@ async fn people_are_brought_in_removed_and_kept_out_by_those_who_may_on_both_sid
 
     // What was done is known, without what was not.
     let admin = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&office, &[&admin.user_id, &bot])
-        .await?;
+    let office = office(world, &admin).await?;
     let status = ask(&admin, &office, "status").await?;
     assert!(status.contains("kick"), "{status}");
     assert!(!status.contains("Refused"), "{status}");
@@ -343,7 +339,15 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
         app.answer(&carol, "whoami", &format!("w{n}")).await?;
     }
     desk.ask("whoami", "within a minute").await?;
-    // Said once, and nothing is done.
+    // Each is answered, up to a bound; and what is not done stays where it was written.
+    let channel = carol.join_channel("general").await?;
+    let stays = carol.send(&channel, "!matrix whoami").await?;
+    desk.wait_for_answer(3, "To `whoami`: You have given 6")
+        .await?;
+    for n in 3..=12 {
+        let part = if n == 12 { "no more" } else { "is not done" };
+        desk.ask("whoami", part).await?;
+    }
     carol.send(&desk.rid, "whoami").await?;
     let dave = world.rocket_user("dave").await?;
     let his = Desk::of(&dave).await?;
@@ -353,6 +357,16 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
     }
     ask_for(&bob, &own, "whoami", "within a minute").await?;
     let said = desk.answers().await?;
-    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said.len(), 2 + 12, "{said:?}");
+    let there = carol.room_messages(&channel).await?;
+    assert!(there.iter().any(|message| message.id == stays), "{there:?}");
+    let room = bob.join(&world.alias("general")).await?;
+    carol.send(&channel, "behind it").await?;
+    bob.wait_for_text(&room, "behind it").await?;
+    let texts = bob.room_texts(&room).await?;
+    assert!(
+        !texts.iter().any(|text| text.contains("!matrix")),
+        "{texts:?}"
+    );
     Ok(())
 }

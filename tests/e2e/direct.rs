@@ -14,8 +14,11 @@ async fn a_matrix_user_writes_to_somebody_on_rocketchat() -> Result<()> {
 
     let room = alice.create_direct(&[&world.ghost("carol")]).await?;
     // Written before the ghost can have come.
+    let sticker = json!({ "body": "wave", "info": {} });
+    alice.send_event(&room, "m.sticker", sticker).await?;
     alice.send_text(&room, "are you there?").await?;
     let dm = carol.wait_for_dm(&world.puppet("alice")).await?;
+    carol.wait_for_text(&dm, "[sticker: wave]").await?;
     carol.wait_for_text(&dm, "are you there?").await?;
     carol.send(&dm, "yes").await?;
     let answer = alice.wait_for_text(&room, "yes").await?;

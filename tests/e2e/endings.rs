@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, mentions, pill};
 
-use crate::{BRIDGE, General, general_in, in_general};
+use crate::{BRIDGE, General, general_in, in_general, office};
 
 /// What tells that a room is bridged.
 const BRIDGE_STATE: [&str; 2] = ["m.bridge", "uk.half-shot.bridge"];
@@ -34,15 +34,6 @@ async fn wait_until_puppets_left(world: &World, member: &RocketUser, rid: &str) 
 }
 
 /// A room of an administrator's with the bot, where commands need no prefix.
-async fn office(world: &World, admin: &MatrixUser) -> Result<String> {
-    let bot = world.user_id("rocketchatbot");
-    let room = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&room, &[&admin.user_id, &bot])
-        .await?;
-    Ok(room)
-}
-
 async fn wait_for_notice(reader: &MatrixUser, room: &str, part: &str) -> Result<()> {
     reader
         .wait_for_message(room, part, |event| event.body().contains(part))

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, synapse};
 
-use crate::{BRIDGE, Direct, General, in_direct, in_general};
+use crate::{BRIDGE, Direct, General, in_direct, in_general, office};
 
 const NOTHING: &str = "Nothing was given up.";
 
@@ -214,11 +214,7 @@ async fn what_the_homeserver_refuses_is_told_on_rocketchat_and_sent_again_once()
 
     carol.delete(&channel, &regretted).await?;
     let admin = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&office, &[&admin.user_id, &bot])
-        .await?;
+    let office = office(&world, &admin).await?;
     world
         .eventually("what was deleted to be forgotten", async || {
             let list = ask(&admin, &office, "failed").await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testbed::{Event, MatrixUser, NewFile, RocketUser, Sample, World, WorldOptions, sha256};
 
-use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general};
+use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general, office};
 
 /// The event of a file by its name; not an edit of it.
 async fn file_event(alice: &MatrixUser, room: &str, name: &str) -> Result<Event> {
@@ -390,11 +390,8 @@ async fn in_group(world: &World) -> Result<(MatrixUser, RocketUser, String, Stri
         .await?;
     let admin = world.matrix_user("admin").await?;
     let bot = world.user_id("rocketchatbot");
-    let room = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&room, &[&admin.user_id, &bot])
-        .await?;
-    admin.send_text(&room, "bridge inner-circle").await?;
+    let commands = office(world, &admin).await?;
+    admin.send_text(&commands, "bridge inner-circle").await?;
     let invite = admin
         .wait_for_invite("the portal of the group", |invite| invite.sender == bot)
         .await?;

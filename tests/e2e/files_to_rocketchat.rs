@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
-use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general};
+use crate::{BRIDGE, Direct, General, general_in, in_direct, in_general, open_group};
 
 /// A picture of its own.
 fn png(width: u32, height: u32, seed: u8) -> Vec<u8> {
@@ -313,22 +313,8 @@ async fn files_go_into_direct_messages_and_private_groups() -> Result<()> {
     alice.redact(&room, &event).await?;
     carol.wait_until_gone(&dm, &there.id).await?;
 
-    let group = carol
-        .create_group("inner-circle", &[&world.rocket_bot.username])
-        .await?;
     let admin = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let command = admin.create_direct(&[&bot]).await?;
-    admin
-        .wait_for_members(&command, &[&admin.user_id, &bot])
-        .await?;
-    let moderator = json!({ "roomId": group, "userId": world.rocket_bot.id });
-    carol.post("groups.addModerator", moderator).await?;
-    admin.send_text(&command, "bridge inner-circle").await?;
-    let invite = admin
-        .wait_for_invite("the portal of the group", |invite| invite.sender == bot)
-        .await?;
-    let portal = admin.join(&invite.room_id).await?;
+    let (group, portal) = open_group(&world, &carol, &admin, "inner-circle").await?;
     let file = content(
         &admin,
         "m.file",

@@ -23,6 +23,7 @@ mod durability;
 mod edits;
 mod endings;
 mod ephemeral;
+mod every_command;
 mod faces;
 mod federation;
 mod feedback;
@@ -42,6 +43,8 @@ mod membership;
 mod mentions;
 mod mirrored_rooms;
 mod plumbing;
+mod plumbing_agreed;
+mod plumbing_later;
 mod provisioning;
 mod reactions;
 mod relay;
@@ -52,10 +55,12 @@ mod room_state;
 mod several_rooms;
 mod start;
 mod threads;
+mod two_bridges;
 mod upgrades;
 mod versions;
 
 use anyhow::Result;
+use serde_json::json;
 use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 
 /// The bridge that is tested.
@@ -112,6 +117,43 @@ async fn in_general_after_a_message(text: &str) -> Result<(General, String)> {
     world.bridge.start()?;
     world.bridge.ready().await?;
     Ok((general_in(world).await?, old))
+}
+
+/// A direct room with the bot, for commands.
+async fn office(world: &World, whose: &MatrixUser) -> Result<String> {
+    let bot = world.user_id("rocketchatbot");
+    let room = whose.create_direct(&[&bot]).await?;
+    whose
+        .wait_for_members(&room, &[&whose.user_id, &bot])
+        .await?;
+    Ok(room)
+}
+
+/// A private group of Carol's, of which the bridge's account is a moderator (only so it may
+/// invite there), opened on Matrix by an administrator of the bridge. Returns the group's id
+/// and the Matrix room's; the administrator is in both.
+async fn open_group(
+    world: &World,
+    carol: &RocketUser,
+    boss: &MatrixUser,
+    name: &str,
+) -> Result<(String, String)> {
+    let group = carol
+        .create_group(name, &[&world.rocket_bot.username])
+        .await?;
+    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
+    carol.post("groups.addModerator", body).await?;
+    let office = office(world, boss).await?;
+    boss.send_text(&office, &format!("bridge {name}")).await?;
+    let bot = world.user_id("rocketchatbot");
+    let invite = boss
+        .wait_for_invite("the group", |invite| invite.sender == bot)
+        .await?;
+    let room = boss.join(&invite.room_id).await?;
+    let localpart = boss.user_id[1..].split(':').next().unwrap_or_default();
+    let puppet = world.puppet(localpart);
+    membership::wait_for_member(world, carol, &group, &puppet, true).await?;
+    Ok((group, room))
 }
 
 /// Alice on Matrix and Carol on Rocket.Chat in a direct message, which Alice began

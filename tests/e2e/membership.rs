@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions};
 
-use crate::{BRIDGE, General, general_in, in_general};
+use crate::{BRIDGE, General, general_in, in_general, open_group};
 
 /// Waits until somebody's membership of a Matrix room is this, as `reader` sees it; its
 /// event.
@@ -383,23 +383,9 @@ async fn who_invites_does_so_with_their_own_rights() -> Result<()> {
     wait_for_member(&world, &carol, &channel, "dave", true).await?;
 
     // A private group: who may not add people there invites nobody here.
-    let group = carol
-        .create_group("inner", &[&world.rocket_bot.username])
-        .await?;
-    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
-    carol.post("groups.addModerator", body).await?;
     let boss = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = boss.create_direct(&[&bot]).await?;
-    boss.wait_for_members(&office, &[&boss.user_id, &bot])
-        .await?;
-    boss.send_text(&office, "bridge inner").await?;
-    let invite = boss
-        .wait_for_invite("the group", |invite| invite.sender == bot)
-        .await?;
-    let inner = boss.join(&invite.room_id).await?;
+    let (group, inner) = open_group(&world, &carol, &boss, "inner").await?;
     let bosses = world.puppet("admin");
-    wait_for_member(&world, &carol, &group, &bosses, true).await?;
     assert!(
         boss.invite(&inner, &alice.user_id).await.is_err(),
         "who reads a private group is not for every member to decide"

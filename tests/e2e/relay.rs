@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
 use crate::membership::{id_of, wait_for_level, wait_for_member, wait_for_membership};
-use crate::{BRIDGE, General, general_in, in_general};
+use crate::{BRIDGE, General, general_in, in_general, open_group};
 
 /// As Rocket.Chat says that its licence allows no more users.
 const NO_SEAT: &str = r#"{"success":false,"error":"License user limit reached [error-license-user-limit-reached]","errorType":"error-license-user-limit-reached"}"#;
@@ -633,23 +633,9 @@ async fn a_room_is_switched_over_and_back_by_who_may_change_it() -> Result<()> {
 #[tokio::test]
 async fn a_private_group_is_entered_without_an_account_only_by_right() -> Result<()> {
     let General { world, carol, .. } = in_general().await?;
-    let group = carol
-        .create_group("inner", &[&world.rocket_bot.username])
-        .await?;
-    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
-    carol.post("groups.addModerator", body).await?;
     let boss = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = boss.create_direct(&[&bot]).await?;
-    boss.wait_for_members(&office, &[&boss.user_id, &bot])
-        .await?;
-    boss.send_text(&office, "bridge inner").await?;
-    let invite = boss
-        .wait_for_invite("the group", |invite| invite.sender == bot)
-        .await?;
-    let inner = boss.join(&invite.room_id).await?;
+    let (group, inner) = open_group(&world, &carol, &boss, "inner").await?;
     let bosses = world.puppet("admin");
-    wait_for_member(&world, &carol, &group, &bosses, true).await?;
     let body = json!({ "roomId": group, "userId": id_of(&carol, &bosses).await? });
     carol.post("groups.addModerator", body).await?;
     wait_for_level(&world, &boss, &inner, &boss.user_id, Some(50)).await?;

@@ -8,7 +8,7 @@ use crate::membership::{
     id_of, in_general_of_version, refusal, role, set_level, wait_for_level, wait_for_member,
     wait_for_membership, wait_for_notice, wait_for_role,
 };
-use crate::{General, world_with_general};
+use crate::{General, open_group, world_with_general};
 
 const RIGHTS: &str = "m.room.power_levels";
 
@@ -186,23 +186,9 @@ async fn who_is_banned_on_matrix_stays_out_of_rocketchat() -> Result<()> {
     assert!(bob.join(room).await.is_err(), "he is banned");
 
     // In a group whoever did it.
-    let group = carol
-        .create_group("inner", &[&world.rocket_bot.username])
-        .await?;
-    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
-    carol.post("groups.addModerator", body).await?;
     let boss = world.matrix_user("admin").await?;
-    let bot = world.user_id("rocketchatbot");
-    let office = boss.create_direct(&[&bot]).await?;
-    boss.wait_for_members(&office, &[&boss.user_id, &bot])
-        .await?;
-    boss.send_text(&office, "bridge inner").await?;
-    let invite = boss
-        .wait_for_invite("the group", |invite| invite.sender == bot)
-        .await?;
-    let inner = boss.join(&invite.room_id).await?;
+    let (group, inner) = open_group(world, carol, &boss, "inner").await?;
     let bosses = world.puppet("admin");
-    wait_for_member(world, carol, &group, &bosses, true).await?;
     let body = json!({ "roomId": group, "userId": id_of(carol, &bosses).await? });
     carol.post("groups.addModerator", body).await?;
     wait_for_level(world, &boss, &inner, &boss.user_id, Some(50)).await?;

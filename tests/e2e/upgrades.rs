@@ -7,10 +7,10 @@ use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 use crate::membership::{
     id_of, level_of, wait_for_level, wait_for_member, wait_for_membership, wait_for_notice,
 };
-use crate::{BRIDGE, Direct, General, general_in, in_direct};
+use crate::{BRIDGE, Direct, General, general_in, in_direct, office, open_group};
 
 /// Upgrades a room as a client does; gives the new one.
-async fn upgrade(user: &MatrixUser, room: &str, version: &str) -> Result<String> {
+pub(crate) async fn upgrade(user: &MatrixUser, room: &str, version: &str) -> Result<String> {
     let path = format!(
         "/_matrix/client/v3/rooms/{}/upgrade",
         room.replace(':', "%3A")
@@ -192,10 +192,7 @@ async fn a_tombstone_that_leads_nowhere_changes_nothing() -> Result<()> {
     tell(moved("!nowhere:matrix.test"), "no such room").await?;
     talks(&general, room, "not moved").await?;
     // Where it is for something else it stays.
-    let office = alice.create_direct(&[&bot]).await?;
-    alice
-        .wait_for_members(&office, &[&alice.user_id, &bot])
-        .await?;
+    let office = office(world, alice).await?;
     alice
         .wait_for_message(&office, "a greeting", |event| event.sender == bot)
         .await?;
@@ -334,21 +331,7 @@ async fn an_upgrade_takes_and_gives_no_rights_and_removes_nobody() -> Result<()>
     let carol = world.rocket_user("carol").await?;
     let boss = world.matrix_user("boss").await?;
     let bot = world.user_id("rocketchatbot");
-    let group = carol
-        .create_group("inner", &[&world.rocket_bot.username])
-        .await?;
-    let body = json!({ "roomId": group, "userId": world.rocket_bot.id });
-    carol.post("groups.addModerator", body).await?;
-    let office = boss.create_direct(&[&bot]).await?;
-    boss.wait_for_members(&office, &[&boss.user_id, &bot])
-        .await?;
-    boss.send_text(&office, "bridge inner").await?;
-    let invite = boss
-        .wait_for_invite("the group", |invite| invite.sender == bot)
-        .await?;
-    let tenth = boss.join(&invite.room_id).await?;
-    let bosses = world.puppet("boss");
-    wait_for_member(&world, &carol, &group, &bosses, true).await?;
+    let (group, tenth) = open_group(&world, &carol, &boss, "inner").await?;
     let promote = async |verb: &str, localpart: &str| {
         let id = id_of(&carol, &world.puppet(localpart)).await?;
         let body = json!({ "roomId": group, "userId": id });
@@ -490,7 +473,7 @@ async fn an_upgrade_takes_and_gives_no_rights_and_removes_nobody() -> Result<()>
 
     // Whoever was removed and cannot be removed here reads no more.
     dora.join(&twelfth).await?;
-    let id = id_of(&carol, &bosses).await?;
+    let id = id_of(&carol, &world.puppet("boss")).await?;
     let body = json!({ "roomId": group, "userId": id });
     carol.post("groups.kick", body).await?;
     wait_for_notice(&dora, &twelfth, "nothing from Rocket.Chat arrives").await?;

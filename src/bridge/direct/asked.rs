@@ -14,7 +14,7 @@ use crate::rocketchat::{RocketUserId, Username};
 use crate::store::{Ghost, Portal};
 
 /// The right to begin direct messages.
-const BEGIN_DIRECT: &str = "create-d";
+pub(in crate::bridge) const BEGIN_DIRECT: &str = "create-d";
 
 /// What to tell somebody of Matrix who names more people than it may have.
 const TOO_MANY: &str = "These are more people than a direct message on Rocket.Chat may have. Make a private room on Matrix and invite them there: it becomes a private group.";

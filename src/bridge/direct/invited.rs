@@ -3,21 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::people::Present;
 use super::{MOST_PEOPLE, decline, direct_id};
-use crate::bridge::homeserver_watch::{Held, new_event};
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::Intent;
 use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::{RocketRoomId, RocketUserId, Username};
 use crate::store::{Ghost, InboxEvent, LeftRoom, Portal, PortalKind};
-
-/// How many pages of a new direct room are looked through for what was written
-/// before the ghost came.
-const PAGES_BEFORE_JOIN: usize = 10;
 
 /// Who shall be in a direct message.
 pub(super) struct Founders {
@@ -106,8 +101,10 @@ impl Bridge {
             Some(rid) => self.connect_direct(&rid, room, &founders, None).await?,
             None => return self.begin_gathering(event, &ghost.user_id, None).await,
         }
-        self.take_up_earlier(&intent, room, &founders.users, &event.event_id)
-            .await
+        self.take_up_before_join(&intent, room, Some(&event.event_id), |sender| {
+            founders.users.iter().any(|user| user == sender)
+        })
+        .await
     }
 
     /// Why a room cannot be a direct message, seen from inside.
@@ -345,43 +342,6 @@ impl Bridge {
         }
     }
 
-    /// What its people wrote before the ghost had joined: the homeserver does not
-    /// send it to the bridge.
-    async fn take_up_earlier(
-        self: &Arc<Self>,
-        ghost: &Intent,
-        room: &RoomId,
-        users: &[OwnedUserId],
-        invitation: &EventId,
-    ) -> Result<(), Failure> {
-        let mut from = None;
-        let mut earlier = Vec::new();
-        'pages: for _ in 0..PAGES_BEFORE_JOIN {
-            let page = ghost.messages_backwards(room, from.as_deref(), 100).await?;
-            for event in page.events {
-                if event.event_id == invitation {
-                    break 'pages;
-                }
-                if users.contains(&event.sender) && event.kind == "m.room.message" {
-                    earlier.push(event);
-                }
-            }
-            from = page.end;
-            if from.is_none() {
-                break;
-            }
-        }
-        let earlier = earlier
-            .into_iter()
-            .rev()
-            .filter_map(|event| new_event(room, event))
-            .collect();
-        let accepted = self.store.accept(earlier)?;
-        let accepted = accepted.iter().map(Held::from).collect();
-        self.enqueue_first(room, accepted);
-        Ok(())
-    }
-
     /// Somebody invites a ghost to a room that is mirrored already.
     async fn ghost_invited_to_portal(
         self: &Arc<Self>,
@@ -404,7 +364,9 @@ impl Bridge {
             // Perhaps the first attempt was interrupted before it came to this.
             let users: Vec<_> = portal.kind.direct_users().cloned().collect();
             return self
-                .take_up_earlier(ghost, room, &users, &event.event_id)
+                .take_up_before_join(ghost, room, Some(&event.event_id), |sender| {
+                    users.iter().any(|user| user == sender)
+                })
                 .await;
         }
         // It came with others, when their room became this one's portal.

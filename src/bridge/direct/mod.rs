@@ -14,6 +14,7 @@ mod marked;
 mod opened;
 mod people;
 
+pub(super) use asked::BEGIN_DIRECT;
 pub use asked::{Named, OpenedDirect};
 use ruma::RoomId;
 

@@ -10,11 +10,14 @@ mod post;
 mod reaction;
 mod redaction;
 mod surroundings;
+mod under_way;
 
 use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::{Value, json};
+
+pub(super) use under_way::UnderWay;
 
 use super::homeserver_watch::Held;
 use super::lane::Place;

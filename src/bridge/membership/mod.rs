@@ -38,6 +38,7 @@ mod round;
 
 pub use commanded::Removal;
 pub(super) use news::is_about_another;
+pub(super) use permissions::ADD_PEOPLE;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

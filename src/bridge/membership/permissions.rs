@@ -19,7 +19,7 @@ const OF_MODERATORS: [&str; 4] = ["mute-user", "remove-user", "delete-message", 
 const OF_OWNERS: [&str; 2] = ["set-owner", "set-moderator"];
 
 /// The right to add people to a room that one is in.
-const ADD_PEOPLE: &str = "add-user-to-joined-room";
+pub(in crate::bridge) const ADD_PEOPLE: &str = "add-user-to-joined-room";
 
 /// The permissions as they were last seen.
 #[derive(Debug, Default)]

@@ -400,7 +400,7 @@ impl Bridge {
                 "You are not in this room any more.".into(),
             ));
         }
-        self.admit(portal, user, &seat).await
+        self.admit_account(portal, puppet, &seat).await
     }
 
     /// A Matrix user has come into the room: their puppet follows, or they cannot stay,
@@ -437,14 +437,25 @@ impl Bridge {
         user: &UserId,
         seat: &Seat,
     ) -> Result<(), Failure> {
-        let puppet = match self.voice_in(portal, user).await? {
-            Voice::Puppet(puppet) => puppet,
+        match self.voice_in(portal, user).await? {
+            Voice::Puppet(puppet) => self.admit_account(portal, &puppet, seat).await,
             // Nobody is to be seen there, and nothing is said of it: their words tell.
-            Voice::Relay(_) => return self.admit_without_account(portal, user, seat).await,
-        };
+            Voice::Relay(_) => self.admit_without_account(portal, user, seat).await,
+        }
+    }
+
+    /// As [`Bridge::admit`], with this account: what is begun with one goes on with it,
+    /// also when its user would speak otherwise by now.
+    async fn admit_account(
+        &self,
+        portal: &Portal,
+        puppet: &Puppet,
+        seat: &Seat,
+    ) -> Result<(), Failure> {
+        let user = &puppet.matrix_id;
         match portal.kind {
             PortalKind::Channel => {
-                self.as_puppet(&puppet, |session| async move {
+                self.as_puppet(puppet, |session| async move {
                     session.join_channel(&portal.rid).await
                 })
                 .await?;
@@ -452,14 +463,14 @@ impl Bridge {
             PortalKind::Group => {
                 let id = &puppet.credentials.user_id;
                 if !self.is_member(portal, id).await?
-                    && !self.admit_as_themselves(portal, &puppet).await?
+                    && !self.admit_as_themselves(portal, puppet).await?
                 {
-                    self.admit_to_group(portal, &puppet, user, seat).await?;
+                    self.admit_to_group(portal, puppet, user, seat).await?;
                 }
             }
             _ => return Ok(()),
         }
-        self.note_puppet_in(portal, &puppet)
+        self.note_puppet_in(portal, puppet)
     }
 
     async fn admit_to_group(

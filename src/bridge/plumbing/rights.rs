@@ -13,7 +13,7 @@ use crate::store::{Person, Portal};
 
 impl Bridge {
     /// Whether somebody administers a Matrix room; nobody one that the bot is not in.
-    pub(super) async fn administers_matrix_room(
+    pub(in crate::bridge) async fn administers_matrix_room(
         &self,
         room: &RoomId,
         user: &UserId,
@@ -28,7 +28,7 @@ impl Bridge {
     }
 
     /// Whether somebody administers a channel or group.
-    pub(super) async fn administers_rocketchat_room(
+    pub(in crate::bridge) async fn administers_rocketchat_room(
         &self,
         rid: &RocketRoomId,
         user: &RocketUserId,

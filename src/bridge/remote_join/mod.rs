@@ -279,7 +279,8 @@ impl Bridge {
         };
         if self.store.portal_of_room(&room)?.is_some() {
             return Err(Failure::Refused(
-                "That room is mirrored; as long as it is I stay there.".into(),
+                "That room is mirrored; as long as it is I stay there. `unbridge`, given in it, ends that."
+                    .into(),
             ));
         }
         if !bot.joined_rooms().await?.contains(&room) {
