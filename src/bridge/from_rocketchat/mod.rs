@@ -224,7 +224,7 @@ impl Bridge {
             if !is_of_matrix()? && self.note_own_file(portal, message, attempt).await? {
                 return Ok(());
             }
-            if self.note_files_elsewhere(portal, message).await? {
+            if self.note_files_elsewhere(portal, message, attempt).await? {
                 return Ok(());
             }
             is_news = !is_of_matrix()?;
