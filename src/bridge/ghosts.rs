@@ -197,6 +197,9 @@ impl Bridge {
         self.store
             .change()
             .ghost_in_room(room, &ghost.user_id)
+            // Of somebody who was gone: whether they are is found out anew, since these
+            // may have been old words.
+            .no_departure(&ghost.rocket_id)
             .commit()?;
         Ok(())
     }

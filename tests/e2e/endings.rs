@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, mentions, pill};
 
+use crate::direct::second_registration;
 use crate::{BRIDGE, General, general_in, in_general, office};
 
 /// What tells that a room is bridged.
@@ -931,6 +932,58 @@ async fn a_puppet_that_is_deactivated_deleted_or_renamed_swallows_nothing() -> R
     assert_eq!(answer.status, 200, "{}", answer.body);
     carol.wait_for_text(&channel, "bob is back").await?;
     assert_eq!(account("bob").await?["active"], true);
+    Ok(())
+}
+
+/// A homeserver does not say which accounts are deactivated. Where the bridge may act as
+/// people it sees that they are logged in nowhere any more.
+#[tokio::test]
+async fn a_deactivated_account_leaves_no_active_puppet_where_the_bridge_may_look() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (registration, token) = second_registration(directory.path())?;
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.more_registrations = vec![registration];
+    options.extra_config = json!({ "appservice": { "double_puppet_token": token } });
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let alias = world.alias("general");
+    let is_active = async |name: &str| -> Result<bool> {
+        let puppet = world.puppet(name);
+        let path = format!("users.info?username={puppet}");
+        Ok(world.rocket_admin().get(&path).await?["user"]["active"] == true)
+    };
+    let mut people = Vec::new();
+    for name in ["bob", "dora"] {
+        let person = world.matrix_user(name).await?;
+        let room = person.join(&alias).await?;
+        person.send_text(&room, &format!("{name} is here")).await?;
+        carol
+            .wait_for_text(&channel, &format!("{name} is here"))
+            .await?;
+        people.push((person, room));
+    }
+    let (bob, dora) = (&people[0].0, &people[1]);
+    // She only leaves.
+    dora.0.leave(&dora.1).await?;
+    let body = json!({
+        "auth": {
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": "bob" },
+            "password": bob.password,
+        },
+    });
+    let answer = bob
+        .request("POST", "/_matrix/client/v3/account/deactivate", Some(&body))
+        .await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world
+        .eventually("the puppet to rest", async || {
+            Ok((!is_active("bob").await?).then_some(()))
+        })
+        .await?;
+    assert!(is_active("dora").await?, "she is still somewhere");
     Ok(())
 }
 

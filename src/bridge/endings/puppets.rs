@@ -4,9 +4,11 @@
 //! user leaves all rooms, as they could by themselves. When the account is erased as well
 //! there is no profile any more (Synapse 1.163), while every account that exists has one,
 //! and a homeserver that does not tell profiles answers otherwise (403): that much is
-//! proof. So somebody who left a mirrored room is looked at a few times. The puppet of an
-//! account that is deactivated and not erased is out of its rooms, and stays active. One
-//! that rests is active again as soon as its user does something.
+//! proof. Of an account that is deactivated and not erased the profile stays; its devices
+//! are gone, which the bridge sees where it may act as people (`double_puppet_token`), and
+//! elsewhere its puppet is out of its rooms and stays active. So somebody who left a
+//! mirrored room is looked at a few times. A puppet that rests is active again as soon as
+//! its user does something, which nobody does without a device.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,9 +70,9 @@ impl Bridge {
     async fn look_for_user_now(&self, user: &UserId) -> Result<(), Failure> {
         for pause in LOOKS {
             tokio::time::sleep(pause).await;
-            if self.has_no_profile(user).await? {
+            if self.is_gone_from_matrix(user).await? {
                 tokio::time::sleep(BEFORE_THE_SECOND).await;
-                if self.has_no_profile(user).await? {
+                if self.is_gone_from_matrix(user).await? {
                     return self.let_puppet_rest(user).await;
                 }
             }
@@ -80,6 +82,29 @@ impl Bridge {
             }
         }
         Ok(self.store.change().no_rest(user).commit()?)
+    }
+
+    /// Whether one of the homeserver's own users has no profile any more, or is logged in
+    /// nowhere and in no mirrored room.
+    async fn is_gone_from_matrix(&self, user: &UserId) -> Result<bool, Failure> {
+        if self.has_no_profile(user).await? {
+            return Ok(true);
+        }
+        if !self.may_act_as(user).await? {
+            return Ok(false);
+        }
+        for portal in self.store.portals() {
+            if self.store.is_puppet_in_room(&portal.id, user)? {
+                return Ok(false);
+            }
+        }
+        self.persevere(async |_| match self.acting(user).has_devices().await {
+            Ok(has) => Ok(!has),
+            // It is not for the bridge to know.
+            Err(error) if error.is_forbidden() => Ok(false),
+            Err(error) => Err(matrix::Error::into(error)),
+        })
+        .await
     }
 
     /// Whether the homeserver says that it has no profile of one of its own users.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ruma::api::client::device::get_devices;
 use ruma::api::client::profile::{delete_profile_field, get_profile, set_profile_field};
 use ruma::profile::{ProfileFieldName, ProfileFieldValue};
 use ruma::{MxcUri, UserId};
@@ -80,6 +81,16 @@ impl Intent {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the user is logged in anywhere, or was and has not logged out. An account
+    /// that is deactivated is nowhere (Synapse 1.163 deletes its devices).
+    ///
+    /// # Errors
+    /// See [`Error`]; `M_FORBIDDEN` where the client may not act as this user.
+    pub async fn has_devices(&self) -> Result<bool, Error> {
+        let answer = self.call(get_devices::v3::Request::new()).await?;
+        Ok(!answer.devices.is_empty())
     }
 
     /// Sets any field of the user's own profile (from v1.16 of the specification
