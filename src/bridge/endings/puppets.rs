@@ -4,11 +4,11 @@
 //! user leaves all rooms, as they could by themselves. When the account is erased as well
 //! there is no profile any more (Synapse 1.163), while every account that exists has one,
 //! and a homeserver that does not tell profiles answers otherwise (403): that much is
-//! proof. Of an account that is deactivated and not erased the profile stays; its devices
-//! are gone, which the bridge sees where it may act as people (`double_puppet_token`), and
-//! elsewhere its puppet is out of its rooms and stays active. So somebody who left a
-//! mirrored room is looked at a few times. A puppet that rests is active again as soon as
-//! its user does something, which nobody does without a device.
+//! proof. Of an account that is deactivated and not erased the profile stays. Where the
+//! bridge may act as people (`double_puppet_token`) it asks the homeserver, which says so at
+//! a login; elsewhere its puppet is out of its rooms and stays active. So somebody who left
+//! a mirrored room is looked at a few times. A puppet that rests is active again as soon as
+//! its user does something.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use ruma::UserId;
 
 use crate::bridge::{Bridge, Failure};
 use crate::matrix;
+use crate::retry::{Advice, Retryable as _};
 use crate::store::Rest;
 
 /// After how long somebody who left is looked at: the rooms are left first, one after
@@ -84,8 +85,9 @@ impl Bridge {
         Ok(self.store.change().no_rest(user).commit()?)
     }
 
-    /// Whether one of the homeserver's own users has no profile any more, or is logged in
-    /// nowhere and in no mirrored room.
+    /// Whether one of the homeserver's own users has no profile any more, or the homeserver
+    /// says that the account is deactivated. It is asked for that only of somebody who is
+    /// logged in nowhere and in no mirrored room.
     async fn is_gone_from_matrix(&self, user: &UserId) -> Result<bool, Failure> {
         if self.has_no_profile(user).await? {
             return Ok(true);
@@ -94,15 +96,27 @@ impl Bridge {
             return Ok(false);
         }
         for portal in self.store.portals() {
-            if self.store.is_puppet_in_room(&portal.id, user)? {
+            if portal.kind.direct_users().any(|one| one == user)
+                || self.store.is_puppet_in_room(&portal.id, user)?
+            {
                 return Ok(false);
             }
         }
-        self.persevere(async |_| match self.acting(user).has_devices().await {
-            Ok(has) => Ok(!has),
-            // It is not for the bridge to know.
-            Err(error) if error.is_forbidden() => Ok(false),
-            Err(error) => Err(matrix::Error::into(error)),
+        let person = self.acting(user);
+        self.persevere(async |_| {
+            let asked =
+                async { Ok(!person.has_devices().await? && person.is_deactivated().await?) };
+            match asked.await {
+                Ok(is_deactivated) => Ok(is_deactivated),
+                Err(error) => {
+                    let error: matrix::Error = error;
+                    match error.advice() {
+                        // It is not for the bridge to know.
+                        Advice::GiveUp => Ok(false),
+                        Advice::Retry { .. } => Err(error.into()),
+                    }
+                }
+            }
         })
         .await
     }

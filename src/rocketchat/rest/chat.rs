@@ -99,7 +99,9 @@ impl Session {
         match self.json::<MessageAnswer>(request).await {
             Ok(answer) => Ok(Sent::Stored(Box::new(answer.message))),
             Err(error) if says_id_taken(&error) => Ok(Sent::IdTaken),
-            Err(Error::RateLimited { after }) => self.send_by_method(document, after).await,
+            Err(Error::RateLimited { after }) => {
+                self.send_by_method(document, message.id, after).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -107,14 +109,17 @@ impl Session {
     /// Sends as clients do. Of accounts without the right `api-bypass-rate-limit`, which
     /// people's own are, REST takes ten messages a minute from one address whoever they
     /// are of; the method takes five a second of each. It tells of no refusal but
-    /// `error-not-allowed` (as recorded from 6.14): where it tells nothing, REST is to be
-    /// asked again `after` the time that it said.
+    /// `error-not-allowed`, and of no id that is taken (as recorded from 6.14): where it
+    /// tells nothing and the message is not there, REST is to say why, `after` the time
+    /// that it asked for.
     async fn send_by_method(
         &self,
         document: Value,
+        id: &RocketMessageId,
         after: Option<Duration>,
     ) -> Result<Sent, Error> {
         match self.method_call("sendMessage", vec![document]).await? {
+            Value::Null if self.get_message(id).await?.is_some() => Ok(Sent::IdTaken),
             Value::Null => Err(Error::RateLimited { after }),
             stored => serde_json::from_value(stored)
                 .map(|message| Sent::Stored(Box::new(message)))

@@ -421,14 +421,18 @@ async fn where_rest_takes_no_more_messages_they_are_sent_as_clients_do() {
         &limited.to_string(),
     );
     let result = |message: Value| ok(&json!({ "message": message.to_string(), "success": true }));
-    let stored = json!({ "_id": "m1", "rid": "r1", "msg": "hi", "ts": { "$date": 5 },
+    let stored_there = json!({ "_id": "m1", "rid": "r1", "msg": "hi", "ts": { "$date": 5 },
         "u": { "_id": "uid1", "username": "alicia" } });
     let server = Server::answering(vec![
         limited.clone(),
-        result(json!({ "msg": "result", "id": "1", "result": stored })),
-        limited,
+        result(json!({ "msg": "result", "id": "1", "result": stored_there })),
+        limited.clone(),
         // What the method says of a message that it refuses, and of one that is there.
         result(json!({ "msg": "result", "id": "1" })),
+        refused(&json!({ "success": false })),
+        limited,
+        result(json!({ "msg": "result", "id": "1" })),
+        ok(&json!({ "message": stored(), "success": true })),
     ])
     .await;
     let sent = send(&server).await.unwrap();
@@ -439,6 +443,7 @@ async fn where_rest_takes_no_more_messages_they_are_sent_as_clients_do() {
     assert_eq!(called["params"][0]["_id"], "m1", "{called}");
     let after = Some(std::time::Duration::from_secs(52));
     assert_eq!(send(&server).await, Err(Error::RateLimited { after }));
+    assert!(matches!(send(&server).await, Ok(Sent::IdTaken)));
 }
 
 #[tokio::test]
