@@ -33,6 +33,8 @@ mod formatting;
 mod hostile;
 mod kinds;
 mod late;
+mod linked_changes;
+mod linked_rooms;
 mod linking;
 mod long_texts;
 mod look_ups;
@@ -53,6 +55,7 @@ mod room_state;
 mod several_rooms;
 mod start;
 mod threads;
+mod two_bridges;
 mod upgrades;
 mod versions;
 
