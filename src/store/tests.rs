@@ -51,6 +51,29 @@ async fn an_event_is_accepted_once_also_across_a_restart() {
 }
 
 #[tokio::test]
+async fn numbers_go_on_after_a_restart_whatever_else_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.accept(vec![event("$1"), event("$2")]).unwrap();
+    // A key of every letter that is no number, as another kind of record would have it.
+    for letter in 0x21..0x7f_u8 {
+        let room = room_id!("!room:example.org");
+        store
+            .db
+            .insert([&[letter], room.as_bytes()].concat(), b"{}")
+            .unwrap();
+    }
+    store.note_told_of_encryption(room_id!("!r:e.org")).unwrap();
+    store.flushed().await.unwrap();
+    drop(store);
+    let store = reopen(directory.path());
+    let third = store.accept(vec![event("$3")]).unwrap();
+    assert_eq!(third[0].number, 2);
+    let waiting: Vec<_> = store.inbox().collect();
+    assert_eq!(ids(&waiting), ["$1", "$2", "$3"]);
+}
+
+#[tokio::test]
 async fn what_is_worked_is_struck_together_with_its_message() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
