@@ -8,7 +8,7 @@ use crate::bridge::room_state::NEEDS_CODE;
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::documents::UserRef;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
