@@ -33,6 +33,13 @@ fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
     one.strip_prefix(alias.as_str()) == Some(other.as_str())
 }
 
+/// Whether an event bears the very time (ms) of a message, or of its last edit: only
+/// application services can give an event another time than that of its sending.
+fn is_of_then(written: Option<i64>, message: &RocketMessage) -> bool {
+    let edited = message.edited_at.map(|at| at.0);
+    written.is_some() && (written == Some(message.ts.0) || written == edited)
+}
+
 /// How many bridges have carried an event on so far, by what it says itself: whoever says
 /// that of their own words only keeps them from being carried on.
 pub(super) fn hops_of(content: &Value) -> u32 {
@@ -102,6 +109,7 @@ impl Bridge {
     pub(super) async fn comes_round(
         self: &Arc<Self>,
         event: &InboxEvent,
+        json: &Value,
         content: &Value,
     ) -> Result<bool, Failure> {
         let Some(marker) = Marker::of(content) else {
@@ -129,13 +137,16 @@ impl Bridge {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let is_file = content.get("url").is_some() || content.get("file").is_some();
-            let is_there = there.is_some_and(|there| {
+            let is_there = there.filter(|there| {
                 there.rid == portal.rid
                     && (is_file && there.file.is_some()
                         || says_the_same(body, there.alias.as_deref(), &there.msg))
             });
-            // Else it was copied, as clients do that pass a message on.
-            if is_there && self.is_served_by_others(&portal).await? {
+            let written = json.get("origin_server_ts").and_then(Value::as_i64);
+            // Else it was copied, as clients do that pass a message on: at another time.
+            if let Some(there) = is_there
+                && (is_of_then(written, &there) || self.is_served_by_others(&portal).await?)
+            {
                 tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
                 return Ok(true);
             }
