@@ -123,8 +123,8 @@ async fn join_with_tea(
     user.invite(room, bot).await?;
     user.wait_for_message(room, "the greeting", |event| event.sender == bot)
         .await?;
-    user.send_text(room, "!rc bridge tea").await?;
     let seen = owner.room_messages(channel).await?;
+    user.send_text(room, "!rc bridge tea").await?;
     let proposed = owner
         .wait_for_message(channel, "the proposal", |message| {
             message.text.contains("proposes to join")
