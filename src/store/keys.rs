@@ -388,9 +388,15 @@ pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
     key(b'6', &[portal.as_str(), user.as_str()])
 }
 
+/// That somebody's own account is out of a portal's room on Rocket.Chat, and they are in the
+/// Matrix room.
+pub(super) fn parted(portal: &PortalId, user: &UserId) -> Key {
+    key(b'-', &[portal.as_str(), user.as_str()])
+}
+
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 14] = *b"cPSMVkmoatF56+";
+const OF_PORTALS: [u8; 15] = *b"cPSMVkmoatF56-+";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";

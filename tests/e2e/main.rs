@@ -33,6 +33,8 @@ mod formatting;
 mod hostile;
 mod kinds;
 mod late;
+mod linked_changes;
+mod linked_rooms;
 mod linking;
 mod long_texts;
 mod look_ups;

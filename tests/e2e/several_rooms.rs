@@ -49,7 +49,7 @@ async fn two_rooms_in(mut options: WorldOptions) -> Result<Two> {
 }
 
 /// Makes a room and joins it with the channel `tea`, to which its owner agrees.
-async fn join_hall(
+pub(crate) async fn join_hall(
     world: &World,
     user: &MatrixUser,
     (owner, channel): (&RocketUser, &str),

@@ -11,6 +11,7 @@ mod message;
 mod people;
 mod pins;
 mod reactions;
+mod reactors;
 mod relations;
 
 use std::sync::Arc;
@@ -223,6 +224,9 @@ impl Bridge {
             if !is_of_matrix()? && self.note_own_file(portal, message, attempt).await? {
                 return Ok(());
             }
+            if self.note_files_elsewhere(portal, message, attempt).await? {
+                return Ok(());
+            }
             is_news = !is_of_matrix()?;
         }
         let is_for_matrix = is_news || elsewhere.is_some();
@@ -234,7 +238,10 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if is_news && self.is_kept_out(portal, message).await? {
+        if is_news
+            && (self.is_kept_out(portal, message).await?
+                || self.keeps_linked_out(portal, message).await?)
+        {
             return Ok(());
         }
         if is_ours {
