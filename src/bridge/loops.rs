@@ -13,6 +13,7 @@ use super::marker::Marker;
 use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
+use crate::convert::to_matrix::safe_name;
 use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{InboxEvent, Portal};
@@ -33,11 +34,11 @@ fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
     one.strip_prefix(alias.as_str()) == Some(other.as_str())
 }
 
-/// Whether an event bears the very time (ms) of a message, or of its last edit: only
-/// application services can give an event another time than that of its sending.
-fn is_of_then(written: Option<i64>, message: &RocketMessage) -> bool {
-    let edited = message.edited_at.map(|at| at.0);
-    written.is_some() && (written == Some(message.ts.0) || written == edited)
+/// Whether an event bears the very time (ms) of the message that it names, or of the edit of
+/// it: only application services can give an event another time than that of its sending. It
+/// need not say what the message says now, which may have been edited again.
+fn is_of_then(written: Option<i64>, marker: &Marker, sent: i64) -> bool {
+    written.is_some_and(|written| written == sent || written == marker.revision)
 }
 
 /// How many bridges have carried an event on so far, by what it says itself: whoever says
@@ -137,15 +138,17 @@ impl Bridge {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let is_file = content.get("url").is_some() || content.get("file").is_some();
-            let is_there = there.filter(|there| {
-                there.rid == portal.rid
-                    && (is_file && there.file.is_some()
-                        || says_the_same(body, there.alias.as_deref(), &there.msg))
-            });
+            let Some(there) = there.filter(|there| there.rid == portal.rid) else {
+                return Ok(false);
+            };
+            let says_it = || {
+                is_file && there.file.is_some()
+                    || says_the_same(body, there.alias.as_deref(), &there.msg)
+            };
             let written = json.get("origin_server_ts").and_then(Value::as_i64);
             // Else it was copied, as clients do that pass a message on: at another time.
-            if let Some(there) = is_there
-                && (is_of_then(written, &there) || self.is_served_by_others(&portal).await?)
+            if is_of_then(written, &marker, there.ts.0)
+                || says_it() && self.is_served_by_others(&portal).await?
             {
                 tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
                 return Ok(true);
@@ -276,14 +279,18 @@ impl Bridge {
                 let username = user.and_then(|user| user.username);
                 let account = username.map_or(id.to_owned(), |name| name.to_string());
                 match alias {
-                    Some(alias) => format!("“{alias}”, posted by {account}, on Rocket.Chat"),
+                    Some(alias) => {
+                        let alias = safe_name(alias);
+                        format!("“{alias}”, posted by {account}, on Rocket.Chat")
+                    }
                     None => format!("{account} on Rocket.Chat"),
                 }
             }
         };
         let text = format!(
             "The same words went round and round between {here} on Matrix and {there}. \
-             For {minutes} minutes the bridge does not carry them over; everything else is. If both are programs, one of them should not answer the other."
+             For {minutes} minutes the bridge does not carry them over; everything else is. If \
+             both are programs, one of them should not answer the other."
         );
         let mut notice = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
         marker::stamp_as_own(&mut notice);
@@ -308,6 +315,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_what_bears_the_time_of_its_message_was_brought_by_a_bridge() {
+        let marker = Marker::of(&json!({ "chat.rocket.bridge": {
+            "room_id": "r", "message_id": "m", "revision": 700,
+        } }))
+        .unwrap();
+        assert!(is_of_then(Some(500), &marker, 500));
+        assert!(is_of_then(Some(700), &marker, 500));
+        assert!(!is_of_then(Some(501), &marker, 500));
+        assert!(!is_of_then(None, &marker, 500));
+    }
 
     #[test]
     fn those_for_whom_one_account_posts_are_told_apart() {
