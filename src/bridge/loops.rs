@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
+use super::breaker::{Passing, STOPPED_FOR, UNDER, Verdict, Way};
 use super::from_rocketchat::Elsewhere;
 use super::marker::Marker;
 use super::room_state::BRIDGE_STATE;
@@ -58,7 +58,7 @@ fn has_waited(written: i64) -> bool {
 }
 
 /// How long a name may be by which somebody speaks whom an account only posts for.
-const LONGEST_ALIAS: usize = 64;
+const LONGEST_ALIAS: usize = 40;
 
 /// Who said a message, as the breaker tells people apart: whoever wrote it in another room,
 /// and not the account that posted it for them; those for whom a program posts by the name
@@ -67,12 +67,14 @@ fn said_by(message: &RocketMessage, elsewhere: Option<&Elsewhere>) -> String {
     if let Some(them) = elsewhere {
         return them.user.to_string();
     }
-    let alias = message.alias.as_deref().map(str::trim).unwrap_or_default();
+    let alias = message.alias.as_deref().unwrap_or_default();
+    // On one line: it is shown, and nobody shall put words into the bridge's mouth by it.
+    let alias = alias.split_whitespace().collect::<Vec<_>>().join(" ");
     match alias.is_empty() {
         true => message.u.id.to_string(),
         false => {
             let alias: String = alias.chars().take(LONGEST_ALIAS).collect();
-            format!("{}\n{alias}", message.u.id)
+            format!("{}{UNDER}{alias}", message.u.id)
         }
     }
 }
@@ -91,7 +93,7 @@ impl<'a> Speaker<'a> {
         if said_by.starts_with('@') {
             return Self::Elsewhere(said_by);
         }
-        match said_by.split_once('\n') {
+        match said_by.split_once(UNDER) {
             Some((id, alias)) => Self::Here {
                 id,
                 alias: Some(alias),
@@ -281,7 +283,7 @@ impl Bridge {
                 match alias {
                     Some(alias) => {
                         let alias = safe_name(alias);
-                        format!("“{alias}”, posted by {account}, on Rocket.Chat")
+                        format!("{account} on Rocket.Chat (in the name of “{alias}”)")
                     }
                     None => format!("{account} on Rocket.Chat"),
                 }
@@ -342,12 +344,15 @@ mod tests {
                 alias: None
             }
         );
-        let one = said_by(&message("@bob:x.org\nx"), None);
+        let one = said_by(
+            &message(" @bob:x.org\n\nThe bridge's  administrator asks: "),
+            None,
+        );
         assert_eq!(
             Speaker::of(&one),
             Speaker::Here {
                 id: "hook",
-                alias: Some("@bob:x.org\nx")
+                alias: Some("@bob:x.org The bridge's administrator as")
             }
         );
         assert_ne!(one, said_by(&message("eve"), None));
