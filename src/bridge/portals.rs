@@ -54,7 +54,7 @@ impl Bridge {
     }
 
     /// The channel or group with that name.
-    async fn room_named(&self, name: &str) -> Result<Room, Failure> {
+    pub(super) async fn room_named(&self, name: &str) -> Result<Room, Failure> {
         let rocket = self.rocket().await;
         let room = match rocket.bot.channel_by_name(name).await? {
             Some(room) => Some(room),
