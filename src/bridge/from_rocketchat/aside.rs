@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::files::Brought;
-use super::{Document, Elsewhere, Mirrored, revision};
+use super::{Document, Mirrored, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
