@@ -34,7 +34,8 @@ pub struct Abilities {
     pub changes_both: bool,
     /// They may end that it is mirrored.
     pub ends: bool,
-    /// It is a room of theirs that can be joined with one of the other side.
+    /// It is a room of theirs that can be joined with one of the other side; or one with
+    /// the bot alone, and they administer the bridge.
     pub may_propose: bool,
     /// They administer the room on their side.
     pub administers_room: bool,
@@ -70,8 +71,12 @@ impl Bridge {
         };
         let here = self.portals_here(context)?;
         can.administers_room = self.administers_here(context).await?;
-        can.may_propose = can.administers_room
-            && (context.rocket_user().is_some() || (here.is_empty() && !can.is_between_us));
+        can.may_propose = match context.matrix_user() {
+            // Where nobody else is, it makes a new room.
+            Some(_) if can.is_between_us => administers_bridge,
+            Some(_) => can.administers_room && here.is_empty(),
+            None => can.administers_room,
+        };
         let both = self.on_both_sides(context)?;
         for portal in here.iter().filter(|portal| !portal.kind.is_direct()) {
             can.is_mirrored = true;

@@ -44,6 +44,7 @@ mod plumbing;
 mod provisioning;
 mod reactions;
 mod relay;
+mod relay_switched;
 mod replies;
 mod rights;
 mod rocketchat_app;

@@ -316,7 +316,29 @@ async fn join(stage: &Stage, door: Door) -> Result<()> {
     has(&said, &["I am on my way into"])?;
     let bot = stage.world.user_id("rocketchatbot");
     wait_for_membership(&stage.alice, &room, &bot, "join").await?;
-    Ok(())
+    // Whoever asked is told when it is done, and what comes next.
+    let next = match door {
+        Door::Matrix => "`!rc bridge <channel>`".to_owned(),
+        _ => format!("`!matrix bridge {alias}`"),
+    };
+    let told = format!("I am in {alias} now");
+    let said = match door {
+        Door::Matrix => {
+            let said = wait_for_notice(&stage.boss, &stage.office, &told).await?;
+            said.body().to_owned()
+        }
+        _ => {
+            let administrator = stage.world.rocket_admin();
+            let desk = stage.desk(administrator).await?;
+            let said = administrator
+                .wait_for_message(&desk, "that it is inside", |message| {
+                    bare(&message.text).contains(&told)
+                })
+                .await?;
+            bare(&said.text)
+        }
+    };
+    has(&said, &[&next])
 }
 
 async fn join_without_the_right(stage: &Stage, door: Door) -> Result<()> {
@@ -326,7 +348,11 @@ async fn join_without_the_right(stage: &Stage, door: Door) -> Result<()> {
         .await?;
     has(
         &said,
-        &["Only administrators of the bridge", "`bridge.admins`"],
+        &[
+            "Only administrators",
+            "`bridge.admins`",
+            "those of the server",
+        ],
     )?;
     let bot = stage.world.user_id("rocketchatbot");
     ensure!(membership_of(&stage.alice, &room, &bot).await? == "leave");
@@ -348,7 +374,7 @@ async fn leave_without_the_right(stage: &Stage, door: Door) -> Result<()> {
     let said = stage
         .in_channel(door, &stage.alice, &stage.carol, &format!("leave {alias}"))
         .await?;
-    has(&said, &["Only administrators of the bridge"])?;
+    has(&said, &["Only administrators"])?;
     lacks(&said, &["I have left"])?;
     let bot = stage.world.user_id("rocketchatbot");
     ensure!(membership_of(&stage.alice, &room, &bot).await? == "join");
