@@ -204,6 +204,33 @@ async fn approve(stage: &Stage, door: Door) -> Result<()> {
         .bob
         .wait_for_text(&pair.hall, "from the channel")
         .await?;
+    match door {
+        Door::Matrix => deleting_takes_own_rights(stage, &pair).await,
+        _ => Ok(()),
+    }
+}
+
+/// Who moderates the room on Matrix deletes nothing in the channel that it was joined with,
+/// unless they may there; who moderates the channel deletes in both.
+async fn deleting_takes_own_rights(stage: &Stage, pair: &Pair) -> Result<()> {
+    let of_dave = stage.dave.send(&pair.rid, "Dave's own").await?;
+    let here = stage.alice.wait_for_text(&pair.hall, "Dave's own").await?;
+    let redaction = stage.alice.redact(&pair.hall, &here.event_id).await?;
+    stage
+        .alice
+        .wait_for_message(&pair.hall, "that it is still there", |event| {
+            event.msgtype() == "m.notice" && event.in_reply_to() == Some(&redaction)
+        })
+        .await?;
+    let there = stage.carol.room_messages(&pair.rid).await?;
+    ensure!(
+        there.iter().any(|message| message.id == of_dave),
+        "{there:?}"
+    );
+    let of_bob = stage.bob.send_text(&pair.hall, "Bob's own").await?;
+    let there = stage.carol.wait_for_text(&pair.rid, "Bob's own").await?;
+    stage.carol.delete(&pair.rid, &there.id).await?;
+    stage.alice.wait_for_redaction(&pair.hall, &of_bob).await?;
     Ok(())
 }
 
