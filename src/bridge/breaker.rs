@@ -8,7 +8,7 @@
 //! however often many of them say the same, that is no such chain.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::PortalId;
@@ -32,9 +32,12 @@ const REMEMBERED: usize = 256;
 /// How many letters of a message are compared.
 const MOST_LETTERS: usize = 10_000;
 
-/// Over how many rooms messages are remembered before those are forgotten in which nothing
-/// was said lately.
-const MOST_ROOMS: usize = 1_000;
+/// Of longer texts so many letters of the beginning, and as many of the end, are remembered.
+const EDGE: usize = 128;
+
+/// Fewer letters say nothing of a longer text that has them in it (`ok`, `look`): it must
+/// be just they. What grows by going round soon has more.
+const FEW_LETTERS: usize = 8;
 
 /// Which way words go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,70 @@ pub(super) enum Verdict {
 
 /// What passed lately, by portal.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<HashMap<PortalId, Room>>);
+pub(super) struct Breaker(Mutex<Rooms>);
+
+#[derive(Debug, Default)]
+struct Rooms {
+    rooms: HashMap<PortalId, Room>,
+    /// When what is old was last forgotten, of all rooms.
+    tidied: Option<Instant>,
+}
+
+/// What is remembered of a text: enough to find it again in another one, which may have
+/// something put before or behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gist {
+    /// How many letters it has.
+    letters: usize,
+    /// All of it, or its beginning.
+    start: Arc<str>,
+    /// Its end, when that is not in `start`.
+    end: Option<Arc<str>>,
+}
+
+impl Gist {
+    fn of(words: &str) -> Self {
+        let letters = words.chars().count();
+        if letters <= 2 * EDGE {
+            return Self {
+                letters,
+                start: words.into(),
+                end: None,
+            };
+        }
+        let start: String = words.chars().take(EDGE).collect();
+        let end: String = words.chars().skip(letters - EDGE).collect();
+        Self {
+            letters,
+            start: start.into(),
+            end: Some(end.into()),
+        }
+    }
+
+    /// Whether a text of so many letters has it in it.
+    fn is_in(&self, words: &str, letters: usize) -> bool {
+        self.letters <= letters
+            && words.contains(&*self.start)
+            && self.end.as_deref().is_none_or(|end| words.contains(end))
+    }
+
+    /// The same of another text that is remembered: for counting only.
+    fn is_in_gist(&self, other: &Self) -> bool {
+        let contains = |part: &str| {
+            other.start.contains(part) || other.end.as_deref().is_some_and(|end| end.contains(part))
+        };
+        self.letters <= other.letters
+            && (contains(&self.start) || self.end.as_deref().is_some_and(contains))
+    }
+
+    /// Whether a text says the same, perhaps with something put before or behind it.
+    fn comes_back_in(&self, words: &str, letters: usize) -> bool {
+        match self.letters < FEW_LETTERS {
+            true => self.letters == letters && *self.start == *words,
+            false => self.is_in(words, letters),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Room {
@@ -82,13 +148,13 @@ struct Passed {
     way: Way,
     id: String,
     sender: String,
-    words: String,
+    words: Gist,
     /// How often these words have passed, this time included.
     passes: u32,
     /// Who said them on the other side before.
     partner: Option<String>,
     /// With which words it began.
-    theme: String,
+    theme: Gist,
     stopped: bool,
 }
 
@@ -97,7 +163,7 @@ struct Stopped {
     until: Instant,
     /// On Matrix, and on Rocket.Chat.
     between: (String, String),
-    theme: String,
+    theme: Gist,
 }
 
 /// Only letters and digits, so that what either side makes of markup does not count; of a
@@ -125,23 +191,33 @@ impl Breaker {
         if words.is_empty() {
             return Verdict::Pass;
         }
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rooms.len() >= MOST_ROOMS && !rooms.contains_key(portal) {
-            rooms.retain(|_, room| {
-                room.forget_old(now);
-                !room.passed.is_empty() || !room.stopped.is_empty()
-            });
-        }
-        rooms
-            .entry(portal.clone())
-            .or_default()
-            .pass(passing, words, now)
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.tidy(now);
+        let room = all.rooms.entry(portal.clone()).or_default();
+        room.pass(passing, &words, now)
     }
 
     /// A room that is mirrored no more.
     pub(super) fn forget(&self, portal: &PortalId) {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.remove(portal);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.rooms.remove(portal);
+    }
+}
+
+impl Rooms {
+    /// Forgets rooms in which nothing was said lately: nobody else does.
+    fn tidy(&mut self, now: Instant) {
+        let is_tidy = self
+            .tidied
+            .is_some_and(|tidied| now.saturating_duration_since(tidied) <= WITHIN);
+        if is_tidy {
+            return;
+        }
+        self.tidied = Some(now);
+        self.rooms.retain(|_, room| {
+            room.forget_old(now);
+            !room.passed.is_empty() || !room.stopped.is_empty()
+        });
     }
 }
 
@@ -157,8 +233,9 @@ impl Room {
         self.stopped.retain(|stopped| now < stopped.until);
     }
 
-    fn pass(&mut self, passing: Passing<'_>, words: String, now: Instant) -> Verdict {
+    fn pass(&mut self, passing: Passing<'_>, words: &str, now: Instant) -> Verdict {
         self.forget_old(now);
+        let gist = Gist::of(words);
         if let Some(again) = self
             .passed
             .iter()
@@ -175,7 +252,7 @@ impl Room {
                 Way::ToRocketChat => here,
                 Way::ToMatrix => there,
             };
-            sender == passing.sender && words.contains(&stopped.theme)
+            sender == passing.sender && stopped.theme.comes_back_in(words, gist.letters)
         });
         let before = self
             .passed
@@ -184,7 +261,7 @@ impl Room {
                 passed.way != passing.way
                     && !passed.stopped
                     && (passed.partner.as_deref()).is_none_or(|partner| partner == passing.sender)
-                    && words.contains(&passed.words)
+                    && passed.words.comes_back_in(words, gist.letters)
             })
             .max_by_key(|passed| passed.passes);
         let (passes, partner, theme) = match before {
@@ -193,11 +270,11 @@ impl Room {
                 Some(before.sender.clone()),
                 before.theme.clone(),
             ),
-            None => (1, None, words.clone()),
+            None => (1, None, gist.clone()),
         };
         // Where many say the same, each two of them have a small part of it only.
         let is_theirs = || {
-            let alike = (self.passed.iter()).filter(|passed| passed.words.contains(&theme));
+            let alike = (self.passed.iter()).filter(|passed| theme.is_in_gist(&passed.words));
             alike.count() <= SHARE * MOST_PASSES as usize
         };
         let goes_round = !is_stopped && passes > MOST_PASSES && is_theirs();
@@ -231,7 +308,7 @@ impl Room {
             way: passing.way,
             id: passing.id.to_owned(),
             sender: passing.sender.to_owned(),
-            words,
+            words: gist,
             passes,
             partner,
             theme,
@@ -338,6 +415,85 @@ mod tests {
         assert_eq!(other, Verdict::Pass);
         rig.now += STOPPED_FOR;
         assert_eq!(rig.loop_of(str::to_owned), (MOST_PASSES, true));
+    }
+
+    #[test]
+    fn a_short_word_that_went_round_keeps_no_other_word_back() {
+        let mut rig = Rig::new();
+        let mut passes = 0;
+        let stopped = loop {
+            let (way, sender) = match passes % 2 {
+                0 => (Way::ToMatrix, "parrot"),
+                _ => (Way::ToRocketChat, "@echo:x.org"),
+            };
+            match rig.say(way, sender, "ok", 200) {
+                Verdict::Pass => passes += 1,
+                stopped => break stopped,
+            }
+        };
+        assert!(matches!(stopped, Verdict::Stopped { tell: Some(_) }));
+        for words in ["look", "a book", "tokens", "ok, I look into it"] {
+            assert_eq!(
+                rig.say(Way::ToMatrix, "parrot", words, 100),
+                Verdict::Pass,
+                "{words}"
+            );
+        }
+        let again = rig.say(Way::ToMatrix, "parrot", "OK!", 100);
+        assert_eq!(again, Verdict::Stopped { tell: None });
+    }
+
+    #[test]
+    fn a_long_text_goes_round_as_a_short_one_and_is_not_kept_whole() {
+        let long = "abcdefghij ".repeat(800);
+        let mut rig = Rig::new();
+        let mut words = long.clone();
+        for passes in 0..=MOST_PASSES {
+            let (way, sender) = match passes % 2 {
+                0 => (Way::ToMatrix, "parrot"),
+                _ => (Way::ToRocketChat, "@echo:x.org"),
+            };
+            let verdict = rig.say(way, sender, &words, 200);
+            assert_eq!(verdict == Verdict::Pass, passes < MOST_PASSES, "{passes}");
+            words = format!("echo: {words}");
+        }
+        let all = rig.breaker.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for passed in all.rooms.values().flat_map(|room| &room.passed) {
+            let kept = passed.words.start.len() + passed.words.end.as_deref().map_or(0, str::len);
+            assert!(kept <= 2 * EDGE, "{kept}");
+        }
+        drop(all);
+        // Long texts that begin alike are not the same.
+        for number in 0..100 {
+            let other = format!("{long}{}", format!("{number} ").repeat(100));
+            let (way, sender) = match number % 2 {
+                0 => (Way::ToMatrix, "one"),
+                _ => (Way::ToRocketChat, "@two:x.org"),
+            };
+            assert_eq!(rig.say(way, sender, &other, 10), Verdict::Pass);
+        }
+    }
+
+    #[test]
+    fn quiet_rooms_are_forgotten() {
+        let breaker = Breaker::default();
+        let now = Instant::now();
+        let say = |room: usize, now: Instant| {
+            let portal = PortalId::own(&RocketRoomId::new(format!("r{room}")));
+            let passing = Passing {
+                way: Way::ToMatrix,
+                id: "m",
+                sender: "carol",
+                words: "good morning",
+            };
+            assert_eq!(breaker.pass(&portal, passing, now), Verdict::Pass);
+            let all = breaker.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.rooms.len()
+        };
+        for room in 0..100 {
+            assert_eq!(say(room, now), room + 1);
+        }
+        assert_eq!(say(0, now + WITHIN + Duration::from_secs(1)), 1);
     }
 
     #[test]

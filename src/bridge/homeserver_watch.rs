@@ -20,7 +20,7 @@ use super::lane::Place;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::matrix::TimelineEvent;
-use crate::store::{Accepted, NewEvent, Portal};
+use crate::store::{Accepted, InboxEvent, NewEvent, Portal};
 
 /// How long between two looks at the homeserver: shorter than any restart takes,
 /// so that none goes unnoticed. A look is one request for a constant.
@@ -230,9 +230,23 @@ impl Bridge {
     /// Takes in what has arrived: works it, or holds it back.
     pub(super) fn take_in(&self, accepted: &[Accepted]) {
         for event in accepted {
+            self.note_member_event(&event.event);
             if let Some(event) = self.homeserver.hold(Held::from(event)) {
                 self.enqueue_event(event);
             }
+        }
+    }
+
+    /// What is known of somebody in a room may be another now. At once, and not when the
+    /// event has its turn: a ban counts for all that is worked from here on.
+    fn note_member_event(&self, event: &InboxEvent) {
+        if event.kind != "m.room.member" {
+            return;
+        }
+        let json: Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let member = json.get("state_key").and_then(Value::as_str);
+        if let Some(Ok(member)) = member.map(UserId::parse) {
+            self.known_members.changed(&event.room_id, &member);
         }
     }
 
@@ -339,7 +353,11 @@ impl Bridge {
             .into_iter()
             .filter_map(|event| new_event(room, event))
             .collect();
-        let recovered: Vec<_> = self.store.accept(new)?.iter().map(Held::from).collect();
+        let accepted = self.store.accept(new)?;
+        for event in &accepted {
+            self.note_member_event(&event.event);
+        }
+        let recovered: Vec<_> = accepted.iter().map(Held::from).collect();
         let found = recovered.len();
         if found > 0 {
             tracing::info!(%room, events = found, "the homeserver had not sent these");

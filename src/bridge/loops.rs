@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
+use super::from_rocketchat::Elsewhere;
 use super::marker::Marker;
 use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure, derived, marker};
@@ -46,6 +47,53 @@ const FRESH_MS: i64 = 60_000;
 /// round.
 fn has_waited(written: i64) -> bool {
     now_ms() - written > FRESH_MS
+}
+
+/// How long a name may be by which somebody speaks whom an account only posts for.
+const LONGEST_ALIAS: usize = 64;
+
+/// Who said a message, as the breaker tells people apart: whoever wrote it in another room,
+/// and not the account that posted it for them; those for whom a program posts by the name
+/// that it gives them.
+fn said_by(message: &RocketMessage, elsewhere: Option<&Elsewhere>) -> String {
+    if let Some(them) = elsewhere {
+        return them.user.to_string();
+    }
+    let alias = message.alias.as_deref().map(str::trim).unwrap_or_default();
+    match alias.is_empty() {
+        true => message.u.id.to_string(),
+        false => {
+            let alias: String = alias.chars().take(LONGEST_ALIAS).collect();
+            format!("{}\n{alias}", message.u.id)
+        }
+    }
+}
+
+/// What [`said_by`] tells of somebody.
+#[derive(Debug, PartialEq, Eq)]
+enum Speaker<'a> {
+    /// A user of Matrix.
+    Elsewhere(&'a str),
+    /// An account on Rocket.Chat.
+    Here { id: &'a str, alias: Option<&'a str> },
+}
+
+impl<'a> Speaker<'a> {
+    fn of(said_by: &'a str) -> Self {
+        if said_by.starts_with('@') {
+            return Self::Elsewhere(said_by);
+        }
+        match said_by.split_once('\n') {
+            Some((id, alias)) => Self::Here {
+                id,
+                alias: Some(alias),
+            },
+            None => Self::Here {
+                id: said_by,
+                alias: None,
+            },
+        }
+    }
 }
 
 impl Bridge {
@@ -160,19 +208,21 @@ impl Bridge {
         self.goes_round(portal, passing)
     }
 
-    /// The same of what somebody says on Rocket.Chat.
+    /// The same of what somebody says on Rocket.Chat, or in another Matrix room.
     pub(super) fn goes_round_from_rocketchat(
         self: &Arc<Self>,
         portal: &Portal,
         message: &RocketMessage,
+        elsewhere: Option<&Elsewhere>,
     ) -> bool {
         if has_waited(message.ts.0) {
             return false;
         }
+        let sender = said_by(message, elsewhere);
         let passing = Passing {
             way: Way::ToMatrix,
             id: message.id.as_str(),
-            sender: message.u.id.as_str(),
+            sender: &sender,
             words: &message.msg,
         };
         self.goes_round(portal, passing)
@@ -208,16 +258,21 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let minutes = STOPPED_FOR.as_secs() / 60;
         let rocket = self.rocket().await;
-        let there = match rocket.bot.user_by_id(&there.into()).await? {
-            Some(user) => user
-                .username
-                .map_or(there.to_owned(), |name| name.to_string()),
-            None => there.to_owned(),
+        let there = match Speaker::of(there) {
+            Speaker::Elsewhere(user) => format!("{user} in another room on Matrix"),
+            Speaker::Here { id, alias } => {
+                let user = rocket.bot.user_by_id(&id.into()).await?;
+                let username = user.and_then(|user| user.username);
+                let account = username.map_or(id.to_owned(), |name| name.to_string());
+                match alias {
+                    Some(alias) => format!("“{alias}”, posted by {account}, on Rocket.Chat"),
+                    None => format!("{account} on Rocket.Chat"),
+                }
+            }
         };
         let text = format!(
-            "The same words went round and round between {here} on Matrix and {there} on \
-             Rocket.Chat. For {minutes} minutes the bridge does not carry them over; everything \
-             else is. If both are programs, one of them should not answer the other."
+            "The same words went round and round between {here} on Matrix and {there}. \
+             For {minutes} minutes the bridge does not carry them over; everything else is. If both are programs, one of them should not answer the other."
         );
         let mut notice = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
         marker::stamp_as_own(&mut notice);
@@ -237,7 +292,37 @@ impl Bridge {
 
 #[cfg(test)]
 mod tests {
-    use super::says_the_same;
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn those_for_whom_one_account_posts_are_told_apart() {
+        let message = |alias: &str| -> RocketMessage {
+            let json = json!({ "_id": "m", "rid": "r", "u": { "_id": "hook" }, "alias": alias });
+            serde_json::from_value(json).unwrap()
+        };
+        let by = said_by(&message(" "), None);
+        assert_eq!(
+            Speaker::of(&by),
+            Speaker::Here {
+                id: "hook",
+                alias: None
+            }
+        );
+        let one = said_by(&message("@bob:x.org\nx"), None);
+        assert_eq!(
+            Speaker::of(&one),
+            Speaker::Here {
+                id: "hook",
+                alias: Some("@bob:x.org\nx")
+            }
+        );
+        assert_ne!(one, said_by(&message("eve"), None));
+        assert_eq!(Speaker::of("@bob:x.org"), Speaker::Elsewhere("@bob:x.org"));
+    }
 
     #[test]
     fn what_another_bridge_made_of_a_text_is_known_again() {

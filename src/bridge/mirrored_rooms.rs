@@ -54,7 +54,7 @@ impl Bridge {
         let Some(parent) = self.store.own_portal(parent)? else {
             return Ok(None);
         };
-        let is_new = !self.store.is_mirrored(&room.id)?;
+        let is_new = self.store.own_portal(&room.id)?.is_none();
         if is_new && !again && self.store.unbridged(&room.id)?.is_some() {
             return Ok(None);
         }

@@ -34,6 +34,7 @@ mod ghosts;
 mod hearing;
 mod homeserver_watch;
 mod keyed_lock;
+mod known_members;
 mod lane;
 mod linking;
 mod listener;
@@ -181,6 +182,8 @@ pub struct Bridge {
     plumbing: plumbing::Plumbing,
     rounds: endings::Rounds,
     breaker: breaker::Breaker,
+    known_members: known_members::KnownMembers,
+    uploads: from_matrix::UnderWay,
     /// Portals whose people have been told that something was carried on too often.
     told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
     /// Rooms whose people have been told that encrypted messages stay behind.
@@ -304,6 +307,8 @@ impl Bridge {
                 plumbing: plumbing::Plumbing::new(),
                 rounds: endings::Rounds::default(),
                 breaker: breaker::Breaker::default(),
+                known_members: known_members::KnownMembers::default(),
+                uploads: from_matrix::UnderWay::default(),
                 told_of_hops: Mutex::default(),
                 told_of_encryption: Mutex::default(),
                 persons_in: Mutex::default(),

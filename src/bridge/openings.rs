@@ -161,7 +161,8 @@ impl Bridge {
     /// Whether a room has no portal and should: the configuration names it, or it is a
     /// discussion of a mirrored room that was made since that is mirrored.
     fn lacks_portal(&self, room: &Room) -> Result<bool, Failure> {
-        if self.store.is_mirrored(&room.id)? {
+        // What it is joined with besides is another matter.
+        if self.store.own_portal(&room.id)?.is_some() {
             return Ok(false);
         }
         let parent = match &room.prid {
@@ -306,9 +307,9 @@ impl Bridge {
     /// Mirrors a room that is to be mirrored and is not.
     async fn open_lacking(self: &Arc<Self>, rid: &RocketRoomId, is_new: bool) {
         let opened = self
-            .persevere(async |_| match self.store.is_mirrored(rid)? {
-                true => Ok(()),
-                false => self.open_by_id(rid, is_new, false).await.map(drop),
+            .persevere(async |_| match self.store.own_portal(rid)? {
+                Some(_) => Ok(()),
+                None => self.open_by_id(rid, is_new, false).await.map(drop),
             })
             .await;
         if let Err(failure) = opened {

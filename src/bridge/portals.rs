@@ -11,6 +11,7 @@ use serde_json::json;
 use super::ghosts::localpart_of;
 use super::room_state::{BRIDGE_STATE, CANONICAL};
 use super::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::matrix::Intent;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::store::{Portal, PortalId, PortalKind};
@@ -138,7 +139,12 @@ impl Bridge {
             since.min(wanted.unwrap_or(since)),
         );
         self.begin_room_state(&portal, room, is_closed)?;
-        self.store.change().portal(&portal).commit()?;
+        let mut change = self.store.change().portal(&portal);
+        if self.store.is_mirrored(&room.id)? {
+            // In rooms that existed before and whose people do not know of this one.
+            change = change.newcomer(&portal.id, now_ms());
+        }
+        change.commit()?;
         // After that: until then the room would not be found again.
         self.store
             .amend_room_state(&portal.id, |state| state.making = false)?;
@@ -150,6 +156,7 @@ impl Bridge {
         self.compare_room_picture(&portal.id);
         self.compare_members(&portal.id);
         self.compare_room(&portal.id);
+        self.introduce(portal.id.clone());
         Ok(portal)
     }
 

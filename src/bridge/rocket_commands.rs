@@ -55,8 +55,15 @@ impl Bridge {
         message: &RocketMessage,
     ) -> Result<bool, Failure> {
         let may_be = after_prefix(&message.msg).is_some() || message.edited_at.is_some();
-        if !may_be || self.store.message(&portal.id, &message.id)?.is_some() {
+        if !may_be {
             return Ok(false);
+        }
+        // Also what another room of the channel knows: what a linked person wrote there on
+        // Matrix comes from their own account.
+        for one in self.store.portals_of(&portal.rid)? {
+            if self.store.message(&one.id, &message.id)?.is_some() {
+                return Ok(false);
+            }
         }
         let is_taken = self.take_command(message, false)?;
         // Written before the room was mirrored: for whoever listened then.

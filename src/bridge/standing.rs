@@ -195,22 +195,28 @@ impl Bridge {
             PortalKind::Group => RoomType::Group,
             PortalKind::Direct { .. } => return Ok(false),
         };
-        let (user, account) = match &context.who {
+        let room = &portal.room_id;
+        let (may_here, account) = match &context.who {
             Who::Matrix(user) => {
                 let Some(puppet) = self.store.puppet(user)? else {
                     return Ok(false);
                 };
-                (user.clone(), puppet.credentials.user_id)
+                let may = self.may_change_matrix_room(room, user).await?;
+                (may, puppet.credentials.user_id)
             }
             Who::RocketChat { id, .. } => {
-                let Some(ghost) = self.store.ghost(id)? else {
-                    return Ok(false);
+                let may = match self.person_in(room, id).await? {
+                    Some(person) => {
+                        let levels = self.power_levels(portal).await?;
+                        levels.may_set_state(&person, POWER_LEVELS)
+                    }
+                    None => false,
                 };
-                (ghost.user_id, id.clone())
+                (may, id.clone())
             }
             Who::Api(_) => return Ok(false),
         };
-        if !self.may_change_matrix_room(&portal.room_id, &user).await? {
+        if !may_here {
             return Ok(false);
         }
         Ok(self

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use ruma::RoomId;
+
 use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure};
-use crate::store::{DeadLetter, Origin, StoreError};
+use crate::store::{DeadLetter, Origin, Portal, StoreError};
 
 pub(super) const FAILED: Command = Command {
     name: "failed",
@@ -48,26 +50,31 @@ const MOST_SHOWN: usize = 20;
 /// What the caller may see here, oldest first.
 fn visible(bridge: &Bridge, context: &Context) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
     let here = bridge.portals_here(context)?;
+    let mut of_channel = Vec::new();
+    for portal in &here {
+        of_channel.extend(bridge.store().portals_of(&portal.rid)?);
+    }
+    let is_among =
+        |portals: &[Portal], room: &RoomId| portals.iter().any(|portal| portal.room_id == *room);
     let admin = bridge.is_admin(context);
     let mut letters = bridge.dead_letters();
     letters.retain(|(_, letter)| {
-        let is_here = here.is_empty() || here.iter().any(|portal| portal.room_id == letter.room_id);
-        is_here && (admin || is_theirs(context, letter))
+        let is_theirs = is_theirs(context, letter);
+        // What they wrote here may have failed in another room of the channel.
+        let is_here = here.is_empty()
+            || is_among(&here, &letter.room_id)
+            || is_theirs && is_among(&of_channel, &letter.room_id);
+        is_here && (admin || is_theirs)
     });
     Ok(letters)
 }
 
 /// Whether whoever asks wrote it.
 fn is_theirs(context: &Context, letter: &DeadLetter) -> bool {
-    match letter.origin {
-        Origin::Matrix => {
-            letter.sender.is_some() && letter.sender.as_deref() == context.matrix_user()
-        }
-        Origin::RocketChat => {
-            let author = letter.rocket_author();
-            author.is_some() && author.as_ref() == context.rocket_user()
-        }
-    }
+    let author = letter.rocket_author();
+    // What somebody wrote in another Matrix room goes by Rocket.Chat.
+    letter.sender.is_some() && letter.sender.as_deref() == context.matrix_user()
+        || author.is_some() && author.as_ref() == context.rocket_user()
 }
 
 fn failed(bridge: &Bridge, context: &Context) -> Result<String, Failure> {
@@ -86,6 +93,9 @@ fn failed(bridge: &Bridge, context: &Context) -> Result<String, Failure> {
                     letter.id,
                     bridge.config().homeserver.server_name
                 ),
+                Origin::RocketChat if letter.sender.is_some() => {
+                    format!("message {} to the room {}", letter.id, letter.room_id)
+                }
                 Origin::RocketChat => format!("message {} to Matrix", letter.id),
             };
             let why = if letter.told.is_empty() {

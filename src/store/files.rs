@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use ruma::{EventId, MxcUri, RoomId};
 
-use super::records::{EventRef, FilePost, Upload};
+use super::records::{EventRef, FilePost, Origin, Upload};
 use super::{Store, StoreError, keys, readable};
 use crate::rocketchat::{FileId, RocketMessageId, RocketRoomId, RocketUserId};
 
@@ -101,6 +101,16 @@ impl Store {
         file: Option<&FileId>,
     ) -> Result<(FilePost, bool), StoreError> {
         let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.adopt_alone(post, id, file)
+    }
+
+    /// [`Store::adopt_file`], for whoever holds the lock.
+    fn adopt_alone(
+        &self,
+        post: FilePost,
+        id: &RocketMessageId,
+        file: Option<&FileId>,
+    ) -> Result<(FilePost, bool), StoreError> {
         let mut post = self.stored(post)?;
         if post.posted.is_some() {
             return Ok((post, false));
@@ -117,6 +127,29 @@ impl Store {
         }
         change.commit()?;
         Ok((post, was_gone))
+    }
+
+    /// As [`Store::adopt_file`], of a message that only looks like it; none when it is that
+    /// of another event already, in whichever room of the channel.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn find_file(
+        &self,
+        post: FilePost,
+        id: &RocketMessageId,
+    ) -> Result<Option<(FilePost, bool)>, StoreError> {
+        let _alone = self.amending.lock().unwrap_or_else(PoisonError::into_inner);
+        for portal in self.portals_of(&post.draft.portal_id().rid())? {
+            let known = self.message(&portal.id, id)?;
+            let is_of_another = known.is_some_and(|known| {
+                known.origin == Origin::Matrix && known.events != post.draft.events
+            });
+            if is_of_another {
+                return Ok(None);
+            }
+        }
+        self.adopt_alone(post, id, None).map(Some)
     }
 
     /// Decides that words are posted in place of a file, unless a message with it is

@@ -388,9 +388,15 @@ pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
     key(b'6', &[portal.as_str(), user.as_str()])
 }
 
+/// That somebody's own account is out of a portal's room on Rocket.Chat, and they are in the
+/// Matrix room.
+pub(super) fn parted(portal: &PortalId, user: &UserId) -> Key {
+    key(b'-', &[portal.as_str(), user.as_str()])
+}
+
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 13] = *b"cPSMVkmoatF56";
+const OF_PORTALS: [u8; 15] = *b"cPSMVkmoatF56-+";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
@@ -526,6 +532,22 @@ pub(super) fn declined(room: &RoomId, rid: &RocketRoomId, side: &str) -> Key {
 
 /// All of them.
 pub(super) const DECLINED: &[u8] = b"^";
+
+/// What somebody has tried lately in order to join rooms.
+pub(super) fn tries(who: &str) -> Key {
+    key(b'=', &[who])
+}
+
+/// All of them.
+pub(super) const TRIES: &[u8] = b"=";
+
+/// That a portal is new, and the other rooms of the same room of Rocket.Chat are to be told.
+pub(super) fn newcomer(id: &PortalId) -> Key {
+    key(b'+', &[id.as_str()])
+}
+
+/// All of them.
+pub(super) const NEWCOMERS: &[u8] = b"+";
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,7 @@ mod links;
 mod marked;
 mod members;
 mod messages;
+mod parted;
 mod plumbing;
 mod portal_id;
 mod records;
@@ -46,7 +47,8 @@ pub use faces::{GhostProfile, MirroredPicture, PictureWish, PuppetProfile, RoomP
 pub use inbox::{Accepted, NewEvent};
 pub use links::{Asker, EndedLink, Link, LoginCode, SealedToken, TokenFrom};
 pub use members::{Ban, RoomRights, Stand, Standing};
-pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage};
+pub use parted::Parted;
+pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage, Tried, Tries};
 pub use portal_id::PortalId;
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,

@@ -7,8 +7,8 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::records::Record;
-use super::{Store, StoreError, keys, readable};
+use super::records::{Number, Record};
+use super::{PortalId, Store, StoreError, keys, readable};
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
 
@@ -141,7 +141,108 @@ impl Declined {
     }
 }
 
+/// How many of each kind are kept for one person.
+const TRIES_KEPT: usize = 32;
+
+/// What somebody has tried that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// To answer with a code that is none.
+    WrongCode,
+    /// To propose something, or to have the bot enter a room for that.
+    Proposing,
+}
+
+/// When (ms) somebody has tried something lately: kept, for guesses shall not begin anew
+/// with the bridge.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tries {
+    wrong_codes: Vec<i64>,
+    proposed: Vec<i64>,
+}
+
+impl Record for Tries {
+    const NAME: &'static str = "tries of somebody";
+}
+
+impl Tries {
+    /// How often they have done it after that moment (ms).
+    pub fn count(&self, what: Tried, since: i64) -> usize {
+        let times = match what {
+            Tried::WrongCode => &self.wrong_codes,
+            Tried::Proposing => &self.proposed,
+        };
+        times.iter().filter(|at| **at > since).count()
+    }
+
+    /// The same with one more at `now`, without what was before `since` (both in ms).
+    pub fn with(mut self, what: Tried, now: i64, since: i64) -> Self {
+        for times in [&mut self.wrong_codes, &mut self.proposed] {
+            times.retain(|at| *at > since);
+        }
+        let times = match what {
+            Tried::WrongCode => &mut self.wrong_codes,
+            Tried::Proposing => &mut self.proposed,
+        };
+        times.push(now);
+        let too_many = times.len().saturating_sub(TRIES_KEPT);
+        times.drain(..too_many);
+        self
+    }
+
+    /// Whether nothing of it is later than that moment (ms).
+    fn is_old(&self, since: i64) -> bool {
+        let mut all = self.wrong_codes.iter().chain(&self.proposed);
+        all.all(|at| *at <= since)
+    }
+}
+
 impl Store {
+    /// What somebody has tried lately.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn tries(&self, who: &str) -> Result<Tries, StoreError> {
+        Ok(self.get(&keys::tries(who))?.unwrap_or_default())
+    }
+
+    /// Forgets tries of people who have tried nothing after that moment (ms).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn forget_tries(&self, since: i64) -> Result<(), StoreError> {
+        for item in self.scan::<Tries>(keys::TRIES) {
+            let Some((key, tries)) = readable(item, "tries of somebody") else {
+                continue;
+            };
+            if tries.is_old(since) {
+                self.change().unset(key).commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when (ms) the other rooms are to be told of a portal; none when they have been,
+    /// or need not be.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn newcomer(&self, portal: &PortalId) -> Result<Option<i64>, StoreError> {
+        Ok(self.get::<Number>(&keys::newcomer(portal))?.map(|at| at.0))
+    }
+
+    /// Every portal of which others are to be told.
+    pub fn newcomers(&self) -> Vec<PortalId> {
+        self.scan::<Number>(keys::NEWCOMERS)
+            .filter_map(|item| readable(item, "portal to be told of"))
+            .filter_map(|(key, _)| {
+                let parts = keys::parts(&key)?;
+                Some(PortalId::stored((*parts.first()?).to_owned()))
+            })
+            .collect()
+    }
+
     /// The proposal to join two rooms, if there is one.
     ///
     /// # Errors
@@ -172,6 +273,21 @@ impl Store {
 }
 
 impl Change<'_> {
+    /// Replaces what somebody has tried lately.
+    pub fn tries(self, who: &str, tries: &Tries) -> Self {
+        self.set(keys::tries(who), tries)
+    }
+
+    /// Notes that the other rooms are to be told of a portal, from that moment (ms) on.
+    pub fn newcomer(self, portal: &PortalId, at: i64) -> Self {
+        self.set(keys::newcomer(portal), &Number(at))
+    }
+
+    /// They have been.
+    pub fn no_newcomer(self, portal: &PortalId) -> Self {
+        self.unset(keys::newcomer(portal))
+    }
+
     /// Adds or replaces a proposal.
     pub fn proposal(self, proposal: &Proposal) -> Self {
         self.set(keys::proposal(&proposal.room_id, &proposal.rid), proposal)
@@ -190,5 +306,41 @@ impl Change<'_> {
     /// It was long ago.
     pub fn no_declined(self, declined: &Declined) -> Self {
         self.unset(declined.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_tried_long_ago_does_not_count() {
+        let mut tries = Tries::default();
+        for at in [1, 2, 10] {
+            tries = tries.with(Tried::WrongCode, at, 0);
+        }
+        assert_eq!(tries.count(Tried::WrongCode, 1), 2);
+        assert_eq!(tries.count(Tried::Proposing, 0), 0);
+        assert_eq!(tries.count(Tried::WrongCode, 10), 0);
+        for at in 11..100 {
+            tries = tries.with(Tried::WrongCode, at, 1);
+        }
+        assert_eq!(tries.count(Tried::WrongCode, 0), TRIES_KEPT);
+        assert!(tries.is_old(99) && !tries.is_old(98));
+    }
+
+    #[tokio::test]
+    async fn tries_are_kept_and_forgotten_with_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = super::super::tests::open(dir.path()).unwrap();
+        for (who, at) in [("@a:b.org", 10), ("rocketchat x", 20)] {
+            let tries = Tries::default().with(Tried::Proposing, at, 0);
+            store.change().tries(who, &tries).commit().unwrap();
+        }
+        store.forget_tries(10).unwrap();
+        let count = |who: &str| store.tries(who).unwrap().count(Tried::Proposing, 0);
+        assert_eq!((count("@a:b.org"), count("rocketchat x")), (0, 1));
     }
 }

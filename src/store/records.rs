@@ -589,6 +589,9 @@ pub struct Reaction {
     /// When it was given on Matrix (ms, the bridge's clock); 0 if unknown.
     #[serde(default)]
     pub given_at: i64,
+    /// Rocket.Chat has shown it since it was given there last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen_there: bool,
     /// The bridge's account gives it on Rocket.Chat, for this user and perhaps others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relayed: bool,
@@ -772,7 +775,8 @@ pub struct DeadLetter {
     pub at: i64,
     /// What was to be delivered.
     pub content: Box<serde_json::value::RawValue>,
-    /// Who on Matrix had sent it.
+    /// Who on Matrix had written it: also of what goes from one Matrix room to another by
+    /// way of Rocket.Chat.
     #[serde(default)]
     pub sender: Option<OwnedUserId>,
 }

@@ -614,6 +614,7 @@ fn an_ended_portal_leaves_nothing_behind_and_takes_nothing_of_others_along() {
                 repairs: 0,
                 ending: false,
                 given_at: 0,
+                seen_there: false,
             }],
             ..Reactions::default()
         };

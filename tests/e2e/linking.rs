@@ -13,24 +13,24 @@ use crate::BRIDGE;
 use crate::direct::second_registration;
 
 /// Alice on Matrix and Alicia on Rocket.Chat, who are the same; Carol there and Bob here.
-struct Two {
-    world: World,
-    alice: MatrixUser,
-    bob: MatrixUser,
-    alicia: RocketUser,
-    carol: RocketUser,
+pub(crate) struct Two {
+    pub(crate) world: World,
+    pub(crate) alice: MatrixUser,
+    pub(crate) bob: MatrixUser,
+    pub(crate) alicia: RocketUser,
+    pub(crate) carol: RocketUser,
     /// The channel on Matrix.
-    room: String,
+    pub(crate) room: String,
     /// The channel on Rocket.Chat.
-    channel: String,
+    pub(crate) channel: String,
     /// Alice's room with the bridge.
-    desk: String,
+    pub(crate) desk: String,
     /// Alicia's direct message with it.
     rocket_desk: String,
 }
 
 /// A world in which the homeserver lets the bridge act as its users.
-fn granted(directory: &Path) -> Result<WorldOptions> {
+pub(crate) fn granted(directory: &Path) -> Result<WorldOptions> {
     let (registration, token) = second_registration(directory)?;
     let mut options = WorldOptions::new(BRIDGE);
     options.more_registrations = vec![registration];
@@ -39,7 +39,7 @@ fn granted(directory: &Path) -> Result<WorldOptions> {
 }
 
 impl Two {
-    async fn in_world(mut options: WorldOptions) -> Result<Self> {
+    pub(crate) async fn in_world(mut options: WorldOptions) -> Result<Self> {
         options.channels = vec!["general".into()];
         let world = World::start(options).await?;
         let (alice, bob) = (
@@ -53,11 +53,7 @@ impl Two {
         let channel = carol.join_channel("general").await?;
         let room = alice.join(&world.alias("general")).await?;
         bob.join(&room).await?;
-        let bot = world.matrix_bot()?.user_id;
-        let desk = alice.create_direct(&[&bot]).await?;
-        alice
-            .wait_for_message(&desk, "the greeting", |event| event.sender == bot)
-            .await?;
+        let desk = desk_of(&world, &alice).await?;
         let rocket_desk = alicia.open_dm(World::ROCKET_BOT).await?;
         Ok(Self {
             world,
@@ -73,63 +69,26 @@ impl Two {
     }
 
     /// Gives the bridge a command on Matrix; its answer.
-    async fn ask(&self, command: &str) -> Result<String> {
-        let event = self.alice.send_text(&self.desk, command).await?;
-        let answer = self
-            .alice
-            .wait_for_message(&self.desk, &format!("an answer to {command:?}"), |answer| {
-                let of = answer
-                    .content
-                    .pointer("/m.relates_to/m.in_reply_to/event_id");
-                of.is_some_and(|of| *of == event.as_str())
-            })
-            .await?;
-        Ok(answer.body().to_owned())
+    pub(crate) async fn ask(&self, command: &str) -> Result<String> {
+        ask(&self.alice, &self.desk, command).await
     }
 
     /// The same on Rocket.Chat.
-    async fn ask_there(&self, by: &RocketUser, command: &str) -> Result<String> {
-        let desk = by.open_dm(World::ROCKET_BOT).await?;
-        let answers = |messages: &[RocketMessage]| {
-            messages
-                .iter()
-                .filter(|message| message.username == World::ROCKET_BOT)
-                .map(|message| message.text.clone())
-                .collect::<Vec<_>>()
-        };
-        let before = answers(&by.room_messages(&desk).await?).len();
-        by.send(&desk, command).await?;
-        by.wait_until(&desk, &format!("an answer to {command:?}"), |messages| {
-            answers(messages).get(before).cloned()
-        })
-        .await
+    pub(crate) async fn ask_there(&self, by: &RocketUser, command: &str) -> Result<String> {
+        ask_there(by, command).await
     }
 
     /// A code that Alice asked for.
-    async fn code(&self) -> Result<String> {
+    pub(crate) async fn code(&self) -> Result<String> {
         code_in(&self.ask("login").await?)
     }
 
     /// Proves both accounts: asked for on Matrix, entered on Rocket.Chat.
-    async fn link(&self) -> Result<()> {
-        let code = self.code().await?;
-        let shown = self
-            .ask_there(&self.alicia, &format!("login {code}"))
-            .await?;
-        assert!(shown.contains("--confirm"), "{shown}");
-        let done = self
-            .ask_there(&self.alicia, &format!("login {code} --confirm"))
-            .await?;
-        assert!(done.contains("are now one person"), "{done}");
-        self.alice
-            .wait_for_message(&self.desk, "that they are linked", |event| {
-                event.body().contains("are now one person")
-            })
-            .await?;
-        Ok(())
+    pub(crate) async fn link(&self) -> Result<()> {
+        link(&self.alice, &self.desk, &self.alicia).await
     }
 
-    async fn wait_for_members(&self, here: &[&str], gone: &[&str]) -> Result<()> {
+    pub(crate) async fn wait_for_members(&self, here: &[&str], gone: &[&str]) -> Result<()> {
         let what = format!("{here:?} in the channel, and not {gone:?}");
         self.world
             .eventually(&what, async || {
@@ -141,7 +100,7 @@ impl Two {
     }
 
     /// How often each side shows a text.
-    async fn count(&self, text: &str) -> Result<(usize, usize)> {
+    pub(crate) async fn count(&self, text: &str) -> Result<(usize, usize)> {
         let here = self.bob.room_texts(&self.room).await?;
         let there = self.carol.room_texts(&self.channel).await?;
         let of = |texts: Vec<String>| texts.iter().filter(|one| *one == text).count();
@@ -149,8 +108,60 @@ impl Two {
     }
 }
 
+/// The room of somebody with the bridge alone.
+pub(crate) async fn desk_of(world: &World, user: &MatrixUser) -> Result<String> {
+    let bot = world.user_id("rocketchatbot");
+    let desk = user.create_direct(&[&bot]).await?;
+    user.wait_for_message(&desk, "the greeting", |event| event.sender == bot)
+        .await?;
+    Ok(desk)
+}
+
+/// Gives the bridge a command on Matrix; its answer.
+pub(crate) async fn ask(user: &MatrixUser, desk: &str, command: &str) -> Result<String> {
+    let event = user.send_text(desk, command).await?;
+    let answer = user
+        .wait_for_message(desk, &format!("an answer to {command:?}"), |answer| {
+            answer.in_reply_to() == Some(&event)
+        })
+        .await?;
+    Ok(answer.body().to_owned())
+}
+
+/// The same on Rocket.Chat.
+pub(crate) async fn ask_there(by: &RocketUser, command: &str) -> Result<String> {
+    let desk = by.open_dm(World::ROCKET_BOT).await?;
+    let answers = |messages: &[RocketMessage]| {
+        messages
+            .iter()
+            .filter(|message| message.username == World::ROCKET_BOT)
+            .map(|message| message.text.clone())
+            .collect::<Vec<_>>()
+    };
+    let before = answers(&by.room_messages(&desk).await?).len();
+    by.send(&desk, command).await?;
+    by.wait_until(&desk, &format!("an answer to {command:?}"), |messages| {
+        answers(messages).get(before).cloned()
+    })
+    .await
+}
+
+/// Proves that two accounts are one person's: asked for on Matrix, entered on Rocket.Chat.
+pub(crate) async fn link(user: &MatrixUser, desk: &str, account: &RocketUser) -> Result<()> {
+    let code = code_in(&ask(user, desk, "login").await?)?;
+    let shown = ask_there(account, &format!("login {code}")).await?;
+    assert!(shown.contains("--confirm"), "{shown}");
+    let done = ask_there(account, &format!("login {code} --confirm")).await?;
+    assert!(done.contains("are now one person"), "{done}");
+    user.wait_for_message(desk, "that they are linked", |event| {
+        event.body().contains("are now one person")
+    })
+    .await?;
+    Ok(())
+}
+
 /// The code in an answer.
-fn code_in(answer: &str) -> Result<String> {
+pub(crate) fn code_in(answer: &str) -> Result<String> {
     answer
         .split(|c: char| c.is_whitespace() || c == '`')
         .find(|word| word.len() == 14 && word.matches('-').count() == 2)

@@ -161,3 +161,43 @@ async fn what_another_bridge_brought_from_the_same_channel_is_not_brought_back()
     assert_eq!(told.count(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn people_behind_one_account_who_say_the_same_are_no_loop() -> Result<()> {
+    let General {
+        ref world,
+        ref alice,
+        ref carol,
+        ref room,
+        ref channel,
+    } = in_general().await?;
+    let robot = world
+        .rocketchat
+        .create_user("robot", &["user", "bot"])
+        .await?;
+    robot.join_channel("general").await?;
+    let admin = world.rocket_admin();
+    let hook = admin.create_webhook("general", "robot").await?;
+    for number in 0..12 {
+        let alias = format!("Service {number}");
+        let post = json!({ "text": "all is well", "alias": alias });
+        admin.call_webhook(&hook, post).await?;
+        let said = format!("{alias}: all is well");
+        alice
+            .wait_for_message(room, &said, |event| event.body() == said)
+            .await?;
+        alice.send_text(room, "all is well").await?;
+        carol
+            .wait_until(channel, "Alice's answer", |messages| {
+                let puppet = world.puppet("alice");
+                let answers = messages
+                    .iter()
+                    .filter(|message| message.username == puppet && message.text == "all is well");
+                (answers.count() == number + 1).then_some(())
+            })
+            .await?;
+    }
+    let texts = carol.room_texts(channel).await?;
+    assert!(!texts.iter().any(|text| text.contains("round and round")));
+    Ok(())
+}

@@ -1,11 +1,11 @@
 //! Several Matrix rooms on one channel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use rand::RngExt as _;
 use serde_json::json;
-use testbed::{Event, MatrixUser, RocketUser, World, WorldOptions};
+use testbed::{Event, MatrixUser, RocketUser, Rule, World, WorldOptions};
 
 use crate::BRIDGE;
 use crate::membership::{wait_for_member, wait_for_notice};
@@ -25,7 +25,10 @@ struct Two {
 }
 
 async fn two_rooms() -> Result<Two> {
-    let mut options = WorldOptions::new(BRIDGE);
+    two_rooms_in(WorldOptions::new(BRIDGE)).await
+}
+
+async fn two_rooms_in(mut options: WorldOptions) -> Result<Two> {
     options.bridge_admins = vec!["admin".into()];
     let world = World::start(options).await?;
     let alice = world.matrix_user("alice").await?;
@@ -46,7 +49,7 @@ async fn two_rooms() -> Result<Two> {
 }
 
 /// Makes a room and joins it with the channel `tea`, to which its owner agrees.
-async fn join_hall(
+pub(crate) async fn join_hall(
     world: &World,
     user: &MatrixUser,
     (owner, channel): (&RocketUser, &str),
@@ -215,6 +218,73 @@ async fn two_rooms_and_their_channel_hear_each_other_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn files_of_one_name_in_both_rooms_are_told_apart_on_an_old_server() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.sim_args = vec!["--version-profile".into(), "6.9".into()];
+    let Two {
+        ref world,
+        ref alice,
+        ref bea,
+        ref carol,
+        ref here,
+        ref hall,
+        ref channel,
+    } = two_rooms_in(options).await?;
+    // One person in both rooms: on Rocket.Chat both files are from the same account.
+    bea.join(here).await?;
+    bea.send_text(here, "from both").await?;
+    said_as(world, bea, hall, bea, "from both").await?;
+    let bot = world.user_id("rocketchatbot");
+    let control = world.rocketchat.control();
+    let upload = || Rule::on("/api/v1/rooms.upload/");
+    let moments = [
+        // The news come long before the answer; one answer is lost; both are.
+        upload().times(2).answer_after_delay(1500),
+        upload().times(1).do_without_answering(),
+        upload().times(2).do_without_answering(),
+    ];
+    for (number, rule) in moments.into_iter().enumerate() {
+        control.clear_rules().await?;
+        control.add_rule(rule).await?;
+        let size = 30 + 10 * u32::try_from(number)?;
+        let one = testbed::Sample::png(1, size, 30)?.named("image.png");
+        let other = testbed::Sample::png(2, 20, size)?.named("image.png");
+        let (ours, halls) = tokio::try_join!(
+            bea.send_file(here, &one, |_| ()),
+            bea.send_file(hall, &other, |_| ())
+        )?;
+        let shown = async |user: &MatrixUser, room: &str| {
+            user.wait_until(room, "the other room's picture", |events| {
+                let pictures = events.iter().filter(|event| {
+                    event.sender == bot && event.msgtype() == "m.image" && !event.is_redacted()
+                });
+                let all: Vec<_> = pictures.cloned().collect();
+                (all.len() == 1).then(|| all[0].clone())
+            })
+            .await
+        };
+        let (in_here, in_hall) = (shown(alice, here).await?, shown(bea, hall).await?);
+        for (event, expected) in [(&in_here, &other), (&in_hall, &one)] {
+            let (_, bytes) = bea.download(event.text("/url")).await?;
+            assert!(bytes == expected.bytes, "the right one, {number}");
+        }
+        // Each goes with its own event.
+        bea.redact(here, &ours).await?;
+        bea.wait_for_redaction(hall, &in_hall.event_id).await?;
+        assert!(!alice.event(here, &in_here.event_id).await?.is_redacted());
+        bea.redact(hall, &halls).await?;
+        alice.wait_for_redaction(here, &in_here.event_id).await?;
+        carol
+            .wait_until(channel, "no picture to be left", |messages| {
+                let files = messages.iter().filter(|m| m.file_link().is_some());
+                (files.count() == 0).then_some(())
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_is_in_two_rooms_of_a_channel_leaves_it_with_the_last() -> Result<()> {
     let Two {
         ref world,
@@ -258,6 +328,140 @@ async fn who_is_in_two_rooms_of_a_channel_leaves_it_with_the_last() -> Result<()
     wait_for_member(world, carol, channel, &puppet, true).await?;
     let texts = bea.room_texts(hall).await?;
     assert!(!texts.iter().any(|text| text == "after"), "{texts:?}");
+    Ok(())
+}
+
+/// The answer of the bot to what somebody wrote.
+async fn answer_to(user: &MatrixUser, room: &str, event: &str, text: &str) -> Result<Event> {
+    user.wait_for_message(room, &format!("{text:?} as an answer"), |found| {
+        found.msgtype() == "m.notice"
+            && found.in_reply_to() == Some(event)
+            && found.body().contains(text)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_does_not_reach_another_room_its_author_is_told_and_sends_again() -> Result<()> {
+    let Two {
+        ref world,
+        ref alice,
+        ref bea,
+        ref carol,
+        ref here,
+        ref hall,
+        ref channel,
+    } = two_rooms().await?;
+    let guest = world.matrix_user("guest").await?;
+    guest.join(here).await?;
+    alice.send_text(here, "for all").await?;
+    said_as(world, bea, hall, alice, "for all").await?;
+
+    // Only who has more power than the bot speaks in the hall.
+    let mut levels = bea
+        .state_content(hall, "m.room.power_levels", "")
+        .await?
+        .context("no power levels")?;
+    let before = levels.clone();
+    levels["events_default"] = json!(60);
+    bea.send_state(hall, "m.room.power_levels", "", levels)
+        .await?;
+    let lost = alice.send_text(here, "not for the hall").await?;
+    let told = answer_to(alice, here, &lost, "did not reach").await?;
+    assert!(told.body().contains(hall), "{}", told.body());
+    // Of what is said on Rocket.Chat it is told there, and of which room.
+    carol.send(channel, "from Carol").await?;
+    carol
+        .wait_for_message(channel, "that it did not reach the hall", |message| {
+            message.text.contains("did not reach") && message.text.contains(hall)
+        })
+        .await?;
+    alice.wait_for_text(here, "from Carol").await?;
+    // Once, whatever becomes of it later.
+    let lost_there = carol.wait_for_text(channel, "not for the hall").await?;
+    carol.react(&lost_there.id, ":tada:", true).await?;
+    let carols = world.ghost("carol");
+    alice
+        .wait_for_reactions(here, &lost, &[(&carols, "🎉")])
+        .await?;
+
+    // It is theirs: nobody else sees it, or sends it again.
+    let asked = guest.send_text(here, "!rc failed").await?;
+    answer_to(&guest, here, &asked, "Nothing was given up").await?;
+    let asked = alice.send_text(here, "!rc failed").await?;
+    let letters = answer_to(alice, here, &asked, hall).await?;
+    assert_eq!(letters.body().lines().count(), 1, "{}", letters.body());
+    bea.send_state(hall, "m.room.power_levels", "", before)
+        .await?;
+    let asked = guest.send_text(here, "!rc resend").await?;
+    answer_to(&guest, here, &asked, "Nothing was given up").await?;
+    alice.send_text(here, "!rc resend").await?;
+    said_as(world, bea, hall, alice, "not for the hall").await?;
+    let asked = alice.send_text(here, "!rc failed").await?;
+    answer_to(alice, here, &asked, "Nothing was given up").await?;
+    let texts = alice.room_texts(here).await?;
+    let told = texts.iter().filter(|text| text.contains("did not reach"));
+    assert_eq!(told.count(), 1, "{texts:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_messages_cost_few_questions_and_a_ban_counts_at_once() -> Result<()> {
+    let Two {
+        ref world,
+        ref alice,
+        ref bea,
+        ref carol,
+        ref here,
+        ref hall,
+        ref channel,
+    } = two_rooms().await?;
+    for number in 0..30 {
+        alice.send_text(here, &format!("message {number}.")).await?;
+    }
+    said_as(world, bea, hall, alice, "message 29.").await?;
+    let questions = || {
+        let logs = world.bridge.logs();
+        let asks = logs.lines().filter(|line| {
+            line.contains("asking who somebody is in a room") && line.contains(&*alice.user_id)
+        });
+        asks.count()
+    };
+    // Who they are in either room; joining the first one may have been news in between.
+    let asked = questions();
+    assert!((2..=4).contains(&asked), "{asked}");
+
+    bea.ban(hall, &alice.user_id, "").await?;
+    let kept = alice.send_text(here, "after the ban").await?;
+    answer_to(alice, here, &kept, "is banned from another room").await?;
+    alice.send_text(here, "once more").await?;
+    carol.wait_for_text(channel, "once more").await?;
+    carol.send(channel, "marker").await?;
+    bea.wait_for_text(hall, "marker").await?;
+    bea.unban(hall, &alice.user_id).await?;
+    alice.send_text(here, "back again").await?;
+    said_as(world, bea, hall, alice, "back again").await?;
+    let texts = bea.room_texts(hall).await?;
+    for text in ["after the ban", "once more"] {
+        assert!(!texts.iter().any(|said| said.ends_with(text)), "{text}");
+    }
+    let texts = alice.room_texts(here).await?;
+    let told = texts.iter().filter(|text| text.contains("is banned from"));
+    assert_eq!(told.count(), 1);
+
+    // Their new name is shown at once as well.
+    alice.set_display_name("Alice the Great").await?;
+    world
+        .eventually("the name to be in the room", async || {
+            let member = alice
+                .state_content(here, "m.room.member", &alice.user_id)
+                .await?;
+            Ok(member.filter(|member| member["displayname"] == "Alice the Great"))
+        })
+        .await?;
+    alice.send_text(here, "under my new name").await?;
+    let shown = said_as(world, bea, hall, alice, "under my new name").await?;
+    assert!(shown.body().contains("Alice the Great"), "{}", shown.body());
     Ok(())
 }
 
@@ -314,4 +518,205 @@ async fn killed_again_and_again_two_rooms_and_their_channel_say_the_same() -> Re
             Ok(Some(()))
         })
         .await
+}
+
+/// How many changes are made to what people have said.
+const CHANGES: usize = 36;
+
+/// Emoji and their names.
+const EMOJI: [(&str, &str); 3] = [("👍", ":thumbsup:"), ("🎉", ":tada:"), ("❤️", ":heart:")];
+
+/// Who says something: Alice in her room, Bea in the hall, Carol on Rocket.Chat.
+const PEOPLE: usize = 3;
+
+/// Something that one of them has said.
+struct Said {
+    author: usize,
+    text: String,
+    is_deleted: bool,
+    /// What it is in Alice's room, in the hall and on Rocket.Chat.
+    ids: [String; PEOPLE],
+    /// Who reacts with what; on Matrix as which event.
+    reactions: BTreeMap<(usize, usize), String>,
+}
+
+/// What is to be seen of a message: its text, and who reacts with which emoji.
+type Shown = Option<(String, BTreeSet<(String, usize)>)>;
+
+impl Two {
+    async fn say(&self, author: usize, text: &str) -> Result<Said> {
+        match author {
+            0 => drop(self.alice.send_text(&self.here, text).await?),
+            1 => drop(self.bea.send_text(&self.hall, text).await?),
+            _ => drop(self.carol.send(&self.channel, text).await?),
+        }
+        let find = async |user: &MatrixUser, room: &str| {
+            let event = user.wait_for_message(room, text, |event| event.body().ends_with(text));
+            Ok::<_, anyhow::Error>(event.await?.event_id)
+        };
+        Ok(Said {
+            author,
+            text: text.to_owned(),
+            is_deleted: false,
+            ids: [
+                find(&self.alice, &self.here).await?,
+                find(&self.bea, &self.hall).await?,
+                self.carol.wait_for_text(&self.channel, text).await?.id,
+            ],
+            reactions: BTreeMap::new(),
+        })
+    }
+
+    /// Somebody edits, deletes, reacts or takes a reaction back.
+    async fn change(&self, one: &mut Said, number: usize) -> Result<()> {
+        if one.is_deleted {
+            return Ok(());
+        }
+        let on_matrix = [(&self.alice, &self.here), (&self.bea, &self.hall)];
+        let id = one.ids[one.author].clone();
+        match rand::rng().random_range(0..20) {
+            0 => {
+                one.is_deleted = true;
+                match on_matrix.get(one.author) {
+                    Some((user, room)) => drop(user.redact(room, &id).await?),
+                    None => self.carol.delete(&self.channel, &id).await?,
+                }
+            }
+            1..8 => {
+                let (first, _) = one.text.split_once(':').context("no number")?;
+                one.text = format!("{first}: change {number}.");
+                match on_matrix.get(one.author) {
+                    Some((user, room)) => drop(user.edit_text(room, &id, &one.text).await?),
+                    None => self.carol.edit(&self.channel, &id, &one.text).await?,
+                }
+            }
+            _ => {
+                let who = rand::rng().random_range(0..PEOPLE);
+                let emoji = rand::rng().random_range(0..EMOJI.len());
+                let (id, key) = (&one.ids[who], (who, emoji));
+                let given = one.reactions.remove(&key);
+                let event = match (on_matrix.get(who), &given) {
+                    (Some((user, room)), Some(event)) => {
+                        user.redact(room, event).await?;
+                        String::new()
+                    }
+                    (Some((user, room)), None) => user.react(room, id, EMOJI[emoji].0).await?,
+                    (None, _) => {
+                        let (_, name) = EMOJI[emoji];
+                        self.carol.react(id, name, given.is_none()).await?;
+                        String::new()
+                    }
+                };
+                if given.is_none() {
+                    one.reactions.insert(key, event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Under which name one of them reacts in a place.
+    fn reacts_as(&self, who: usize, place: usize) -> String {
+        let world = &self.world;
+        match (place, who) {
+            (0, 0) => self.alice.user_id.clone(),
+            (1, 1) => self.bea.user_id.clone(),
+            (2, 0) => world.puppet("alice"),
+            (2, 1) => world.puppet("bea"),
+            (2, _) => "carol".to_owned(),
+            (_, 2) => world.ghost("carol"),
+            // All who are elsewhere on Matrix are one.
+            _ => world.user_id("rocketchatbot"),
+        }
+    }
+
+    fn expected(&self, one: &Said, place: usize) -> Shown {
+        let reactions = one.reactions.keys();
+        let reactions = reactions.map(|(who, emoji)| (self.reacts_as(*who, place), *emoji));
+        (!one.is_deleted).then(|| (one.text.clone(), reactions.collect()))
+    }
+
+    async fn shown(&self, one: &Said, place: usize) -> Result<Shown> {
+        let id = &one.ids[place];
+        let mut reactions = BTreeSet::new();
+        let (user, room) = match place {
+            0 => (&self.alice, &self.here),
+            1 => (&self.bea, &self.hall),
+            _ => {
+                let messages = self.carol.room_messages(&self.channel).await?;
+                let Some(found) = messages.into_iter().find(|message| message.id == *id) else {
+                    return Ok(None);
+                };
+                for (name, user) in found.reactions() {
+                    let emoji = EMOJI.iter().position(|(_, emoji)| *emoji == name);
+                    reactions.insert((user, emoji.context("another emoji")?));
+                }
+                return Ok(Some((found.text, reactions)));
+            }
+        };
+        if user.event(room, id).await?.is_redacted() {
+            return Ok(None);
+        }
+        let shown = user.shown(room, id).await?;
+        let body = shown["body"].as_str().unwrap_or_default();
+        let said_from = body.find("message ").unwrap_or_default();
+        for (user, key) in user.reactions(room, id).await? {
+            let emoji = EMOJI.iter().position(|(emoji, _)| *emoji == key);
+            reactions.insert((user, emoji.context("another emoji")?));
+        }
+        Ok(Some((body[said_from..].to_owned(), reactions)))
+    }
+}
+
+#[tokio::test]
+async fn whatever_breaks_between_changes_two_rooms_and_their_channel_agree() -> Result<()> {
+    let two = two_rooms().await?;
+    let mut said = Vec::new();
+    for number in 0..2 * PEOPLE {
+        let text = format!("message {number}: first.");
+        said.push(two.say(number % PEOPLE, &text).await?);
+    }
+    let written = two.carol.room_messages(&two.channel).await?.len() - said.len();
+    let control = two.world.rocketchat.control();
+    for number in 0..CHANGES {
+        let at = rand::rng().random_range(0..said.len());
+        two.change(&mut said[at], number).await?;
+        match rand::rng().random_range(0..14) {
+            0 => {
+                two.world.bridge.kill().await?;
+                two.world.bridge.start()?;
+            }
+            1 => drop(control.drop_sockets(None).await?),
+            _ => {}
+        }
+    }
+    two.world.bridge.ready().await?;
+    two.world
+        .eventually("all three to show the same", async || {
+            for one in &said {
+                for place in 0..PEOPLE {
+                    let (expected, shown) =
+                        (two.expected(one, place), two.shown(one, place).await?);
+                    if shown != expected {
+                        bail!(
+                            "{} in {place}: {shown:?} instead of {expected:?}",
+                            one.ids[place]
+                        );
+                    }
+                }
+            }
+            Ok(Some(()))
+        })
+        .await?;
+    let left = said.iter().filter(|one| !one.is_deleted).count();
+    let now = two.carol.room_messages(&two.channel).await?.len();
+    assert_eq!(now, written + left, "nothing else was said");
+    for (user, room) in [(&two.alice, &two.here), (&two.bea, &two.hall)] {
+        let events = user.room_messages(room).await?;
+        let said = events.iter().filter(|event| {
+            event.body().contains("message ") && event.new_body().is_empty() && !event.is_redacted()
+        });
+        assert_eq!(said.count(), left, "nothing else was said in {room}");
+    }
+    Ok(())
 }

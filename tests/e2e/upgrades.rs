@@ -10,7 +10,7 @@ use crate::membership::{
 use crate::{BRIDGE, Direct, General, general_in, in_direct, office, open_group};
 
 /// Upgrades a room as a client does; gives the new one.
-async fn upgrade(user: &MatrixUser, room: &str, version: &str) -> Result<String> {
+pub(crate) async fn upgrade(user: &MatrixUser, room: &str, version: &str) -> Result<String> {
     let path = format!(
         "/_matrix/client/v3/rooms/{}/upgrade",
         room.replace(':', "%3A")

@@ -68,9 +68,10 @@ impl Bridge {
 
     async fn tell_matrix(&self, ending: &Ending) -> Result<(), Failure> {
         let portal = &ending.portal;
+        let others = self.store.portals_of(&portal.rid)?.len();
         let mut content = json!({
             "msgtype": "m.notice",
-            "body": words::on_matrix(ending),
+            "body": words::on_matrix(ending, others),
             "m.mentions": {},
         });
         marker::stamp_as_own(&mut content);
@@ -83,7 +84,8 @@ impl Bridge {
     }
 
     async fn tell_rocketchat(&self, ending: &Ending) -> Result<(), Failure> {
-        let Some(text) = words::on_rocketchat(ending) else {
+        let others = self.store.portals_of(&ending.portal.rid)?.len();
+        let Some(text) = words::on_rocketchat(ending, others) else {
             return Ok(());
         };
         let key = &self.registration.as_token;

@@ -18,8 +18,9 @@ pub(super) fn leaving(reason: &Reason) -> &'static str {
     }
 }
 
-/// Said in the Matrix room before the bridge leaves it.
-pub(super) fn on_matrix(ending: &Ending) -> String {
+/// Said in the Matrix room before the bridge leaves it. `others` is how many other rooms on
+/// Matrix the channel is still mirrored in.
+pub(super) fn on_matrix(ending: &Ending, others: usize) -> String {
     let name = &ending.portal.name;
     match &ending.reason {
         Reason::Unbridged { by } if ending.portal.plumbed => format!(
@@ -29,8 +30,12 @@ pub(super) fn on_matrix(ending: &Ending) -> String {
         ),
         Reason::Unbridged { by } => format!(
             "This room is no longer connected with {name} on Rocket.Chat: {by} has ended it. \
-             What is written here from now on stays here. `bridge {name}`, given to the bridge \
-             by one of its administrators, would mirror the channel again, in a new room."
+             What is written here from now on stays here.{} `bridge {name}`, given to the bridge \
+             by one of its administrators, would mirror the channel again, in a new room.",
+            match others {
+                0 => "",
+                _ => " The channel stays joined with rooms that others have here on Matrix.",
+            }
         ),
         Reason::RoomDeleted if super::is_direct(&ending.portal) => format!(
             "The conversation with {name} was deleted on Rocket.Chat. What is written here from \
@@ -59,18 +64,33 @@ pub(super) fn on_matrix(ending: &Ending) -> String {
 }
 
 /// Said in the room on Rocket.Chat before the puppets leave; none where nobody is to be
-/// told there.
-pub(super) fn on_rocketchat(ending: &Ending) -> Option<String> {
+/// told there. `others` as in [`on_matrix`].
+pub(super) fn on_rocketchat(ending: &Ending, others: usize) -> Option<String> {
+    let room = plain(ending.portal.room_id.as_str());
     match &ending.reason {
+        Reason::Unbridged { .. } | Reason::RoomLost if others > 0 => {
+            let why = match &ending.reason {
+                Reason::Unbridged { by } => format!("{} has ended it", plain(by.as_str())),
+                _ => "it is gone, or the bridge was put out of it".to_owned(),
+            };
+            let stays = match others {
+                1 => "another room there stays".to_owned(),
+                _ => format!("{others} other rooms there stay"),
+            };
+            Some(format!(
+                "This channel is no longer connected with the room {room} on Matrix: {why}. \
+                 People who are in that one only leave. What is written here from now on does \
+                 not reach it; {stays} connected with this channel."
+            ))
+        }
         Reason::Unbridged { by } if ending.portal.plumbed => Some(format!(
-            "This room is no longer joined with {} on Matrix: {} has ended it. People of that \
+            "This room is no longer joined with {room} on Matrix: {} has ended it. People of that \
              room leave; everything else stays as it is. What is written here from now on stays \
              here.",
-            plain(ending.portal.room_id.as_str()),
             plain(by.as_str())
         )),
         Reason::Unbridged { by } => Some(format!(
-            "This channel is no longer connected with Matrix: {} has ended it there. People of \
+            "This channel is no longer connected with Matrix: {} has ended it. People of \
              Matrix leave, and what is written here from now on stays here.",
             plain(by.as_str())
         )),

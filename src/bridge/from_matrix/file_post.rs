@@ -30,7 +30,7 @@ use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Message as RocketMessage, Timestamp};
 use crate::rocketchat::rest::Beside;
 use crate::rocketchat::{self, FileId, RocketMessageId};
-use crate::store::{FilePost, InboxEvent, Message, Portal};
+use crate::store::{FilePost, InboxEvent, Message, Origin, Portal};
 
 /// The clocks of the two servers need not agree (ms).
 const BEFORE_MS: i64 = 300_000;
@@ -211,10 +211,12 @@ impl Bridge {
             return Ok(got);
         }
         if post.maybe_posted() {
-            match self.look_for(carried.portal, &post).await? {
+            match self.look_for(carried, &post).await? {
                 Some(Got::Posted(id)) => {
-                    let (_, got) = self.take_for_it(carried.portal, post, &id, None).await?;
-                    return Ok(got);
+                    let Some((post, was_gone)) = self.store.find_file(post, &id)? else {
+                        return Err(Failure::NotYet("its file to be found"));
+                    };
+                    return self.taken(carried.portal, post, &id, was_gone).await;
                 }
                 Some(got) => return Ok(got),
                 None => {}
@@ -225,6 +227,7 @@ impl Bridge {
             .last()
             .is_some_and(|upload| upload.file.is_some() && !upload.maybe_posted);
         if !waits {
+            let _giving = self.uploads.begin(&post);
             post = match self.give(carried, post.clone(), msg).await? {
                 Given::Uploaded(post) => post,
                 Given::Posted(post, id) => {
@@ -347,16 +350,27 @@ impl Bridge {
         file: Option<&FileId>,
     ) -> Result<(FilePost, Got), Failure> {
         let (post, was_gone) = self.store.adopt_file(post, id, file)?;
+        if !was_gone && post.posted.as_ref() != Some(id) {
+            self.delete_twin(portal, &post, id, file).await?;
+        }
+        let got = self.taken(portal, post.clone(), id, was_gone).await?;
+        Ok((post, got))
+    }
+
+    /// What there is of a file for which a message has been taken.
+    async fn taken(
+        &self,
+        portal: &Portal,
+        post: FilePost,
+        id: &RocketMessageId,
+        was_gone: bool,
+    ) -> Result<Got, Failure> {
         if was_gone {
             // Its deletion was heard of before itself.
             self.mirror_deletion(portal, id).await?;
-            return Ok((post, Got::Deleted));
+            return Ok(Got::Deleted);
         }
-        if post.posted.as_ref() != Some(id) {
-            self.delete_twin(portal, &post, id, file).await?;
-        }
-        let got = got_already(&post).unwrap_or_else(|| Got::Posted(id.clone()));
-        Ok((post, got))
+        Ok(got_already(&post).unwrap_or_else(|| Got::Posted(id.clone())))
     }
 
     /// Deletes a message with a file that is there as another message already.
@@ -386,7 +400,12 @@ impl Bridge {
     }
 
     /// Looks on Rocket.Chat for what may have come of earlier attempts.
-    async fn look_for(&self, portal: &Portal, post: &FilePost) -> Result<Option<Got>, Failure> {
+    async fn look_for(
+        &self,
+        carried: &Carried<'_>,
+        post: &FilePost,
+    ) -> Result<Option<Got>, Failure> {
+        let portal = carried.portal;
         let begun_at = post.begun_at().unwrap_or(post.draft.begun_at);
         let since = Timestamp((begun_at - BEFORE_MS).max(0));
         let changes = {
@@ -408,8 +427,14 @@ impl Bridge {
                 found.push(message);
             }
         }
-        if let Some(first) = found.iter().min_by_key(|message| message.ts) {
-            return Ok(Some(Got::Posted(first.id.clone())));
+        if let Some(best) = found
+            .iter()
+            .min_by_key(|message| (!is_as_large(post, message), message.ts))
+        {
+            if !carried.attempt.is_last() && self.is_perhaps_given_now(post, &found)? {
+                return Err(Failure::NotYet("another file of that name"));
+            }
+            return Ok(Some(Got::Posted(best.id.clone())));
         }
         if !changes.deleted.is_empty() && self.was_deleted(post).await? {
             // Nobody can say which message it was: its record is known by another name.
@@ -419,6 +444,45 @@ impl Bridge {
             return Ok(Some(Got::Deleted));
         }
         Ok(None)
+    }
+
+    /// Whether one of these messages may be of another file, like this one, whose answer is
+    /// still to come.
+    fn is_perhaps_given_now(
+        &self,
+        post: &FilePost,
+        found: &[&RocketMessage],
+    ) -> Result<bool, Failure> {
+        for message in found {
+            let others = self.posts_like(message)?;
+            let is_given = |other: &FilePost| {
+                other.draft.events != post.draft.events && self.uploads.has(other)
+            };
+            if others.iter().any(is_given) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The files that went in one step and of which a message may be, in whichever room of
+    /// its channel they were sent.
+    fn posts_like(&self, message: &RocketMessage) -> Result<Vec<FilePost>, Failure> {
+        let posts = self
+            .store
+            .file_posts_in_one_step(&message.rid, &message.u.id)?;
+        let mut alike = Vec::new();
+        for post in posts {
+            // Once it is there, another is one too many only if it was tried again.
+            let may_be = post.posted.is_none() || post.uploads.len() > 1;
+            if may_be
+                && let Some(portal) = self.store.portal(&post.draft.portal_id())?
+                && self.shows(&portal, &post, message)?
+            {
+                alike.push(post);
+            }
+        }
+        Ok(alike)
     }
 
     /// Whether an upload is gone from the server although it could not have expired:
@@ -468,12 +532,15 @@ impl Bridge {
         if by_id {
             return Ok(true);
         }
+        // What somebody uploads themselves with their own account is not taken for it.
+        let is_own_account = self.store.was_account_of(&message.u.id)?.is_some();
         let alike = post.uploads.iter().any(|upload| {
             // Pictures are turned and stripped by the server: their size may differ.
-            let is_picture = shown
-                .media_type
-                .as_deref()
-                .is_some_and(|kind| kind.starts_with("image/"));
+            let is_picture = !is_own_account
+                && shown
+                    .media_type
+                    .as_deref()
+                    .is_some_and(|kind| kind.starts_with("image/"));
             upload.file.is_none()
                 && shown.name.as_deref() == Some(upload.name.as_str())
                 && (is_picture || upload.size.is_none() || shown.size == upload.size)
@@ -490,17 +557,32 @@ impl Bridge {
         {
             return Ok(false);
         }
-        // Another one of that name, sent earlier.
-        let known = self.store.message(&portal.id, &message.id)?;
-        Ok(known.is_none_or(|known| known.events == post.draft.events))
+        // Another one of that name, sent earlier, perhaps in another room of the channel.
+        for other in self.store.portals_of(&portal.rid)? {
+            let Some(known) = self.store.message(&other.id, &message.id)? else {
+                continue;
+            };
+            // Shown there as what somebody said elsewhere, it may well be this one.
+            let may_be_this = other.id != portal.id
+                && known.origin == Origin::RocketChat
+                && known.sender == self.config.appservice.bot;
+            if known.events != post.draft.events && !may_be_this {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes notice of a message that the bridge has posted: perhaps its answer never came.
     /// Whether there is nothing more to it, because it is one too many.
+    ///
+    /// # Errors
+    /// [`Failure::NotYet`] while an answer is to come that may say whose it is.
     pub(in crate::bridge) async fn note_own_file(
         &self,
         portal: &Portal,
         message: &RocketMessage,
+        attempt: Attempt,
     ) -> Result<bool, Failure> {
         let Some(shown) = &message.file else {
             return Ok(false);
@@ -517,21 +599,19 @@ impl Bridge {
             Some(post) => self.shows(portal, &post, message)?.then_some(post),
             None if self.store.message(&portal.id, &message.id)?.is_some() => None,
             None => {
-                let posts = self
-                    .store
-                    .file_posts_in_one_step(&portal.rid, &message.u.id)?;
-                let mut alike = Vec::new();
-                for post in posts {
-                    // Once it is there, another is one too many only if it was tried again.
-                    let may_be = post.posted.is_none() || post.uploads.len() > 1;
-                    let is_of_here = post.draft.portal_id() == portal.id;
-                    if may_be && is_of_here && self.shows(portal, &post, message)? {
-                        alike.push(post);
-                    }
+                let mut alike = self.posts_like(message)?;
+                let is_given = |post: &FilePost| post.posted.is_none() && self.uploads.has(post);
+                if !attempt.is_last() && alike.iter().any(is_given) {
+                    return Err(Failure::NotYet("the answer to an upload"));
                 }
                 // Rather what is expected than what would be one too many.
-                alike.sort_by_key(|post| post.posted.is_some());
-                alike.into_iter().next()
+                alike.sort_by_key(|post| {
+                    let is_there = post.posted.is_some();
+                    (is_there, !is_as_large(post, message), post.begun_at())
+                });
+                let first = alike.into_iter().next();
+                // That of another room of the channel is its own.
+                first.filter(|post| post.draft.portal_id() == portal.id)
             }
         };
         let Some(post) = post else {
@@ -592,6 +672,13 @@ fn got_already(post: &FilePost) -> Option<Got> {
 /// Whether a file on its way is this one.
 fn is_of(post: &FilePost, file: &Attached<'_>) -> bool {
     post.draft.media.as_deref() == Some(file.mxc)
+}
+
+/// Whether a message shows a file of the very size of one that went in one step.
+fn is_as_large(post: &FilePost, message: &RocketMessage) -> bool {
+    let size = message.file.as_ref().and_then(|shown| shown.size);
+    let mut uploads = post.uploads.iter();
+    size.is_some() && uploads.any(|upload| upload.file.is_none() && upload.size == size)
 }
 
 /// Whether a request that failed has surely not been carried out. A refusal without a

@@ -10,11 +10,14 @@ mod post;
 mod reaction;
 mod redaction;
 mod surroundings;
+mod under_way;
 
 use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde_json::{Value, json};
+
+pub(super) use under_way::UnderWay;
 
 use super::homeserver_watch::Held;
 use super::lane::Place;
@@ -22,7 +25,7 @@ use super::perseverance::Attempt;
 use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived, marker};
 use crate::rocketchat::RocketMessageId;
-use crate::store::{Change, InboxEvent, Message, Portal, Store, StoreError, Thread};
+use crate::store::{Change, InboxEvent, Message, Portal, Rest, Store, StoreError, Thread};
 
 /// An event that lies in the inbox: only its number waits in memory.
 #[derive(Debug)]
@@ -205,13 +208,25 @@ impl Bridge {
         }
     }
 
-    /// Whether the sender speaks there with an account of their own, so that the puppet that
-    /// rests meanwhile is not missed, and takes nobody's seat.
-    fn needs_no_puppet(&self, event: &InboxEvent) -> Result<bool, Failure> {
-        let is_linked = self.store.linked_user(&event.sender)?.is_some();
-        // Direct messages that the puppet was in go on with it.
-        let portal = self.store.portal_of_room(&event.room_id)?;
-        Ok(is_linked && portal.is_some_and(|portal| !portal.kind.is_direct()))
+    /// Whether what somebody does is not done by the account that the bridge made for them,
+    /// which may go on resting: they have linked their own.
+    fn needs_no_puppet(&self, event: &InboxEvent) -> Result<bool, StoreError> {
+        let user = &event.sender;
+        if self.store.linked_user(user)?.is_none() {
+            return Ok(false);
+        }
+        // A direct message may have begun with the puppet, and in a private group it may go
+        // on for them.
+        let needs = match self.store.portal_of_room(&event.room_id)? {
+            Some(portal) => {
+                portal.kind.is_direct() || self.store.is_made_puppet_in_room(&portal.id, user)?
+            }
+            None => false,
+        };
+        if !needs && self.store.rest(user)? == Some(Rest::Suspected) {
+            self.store.change().no_rest(user).commit()?;
+        }
+        Ok(!needs)
     }
 
     /// Says once in a room that what is encrypted stays behind.

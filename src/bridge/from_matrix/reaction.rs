@@ -88,6 +88,7 @@ impl Bridge {
             repairs: 0,
             ending: false,
             given_at: now_ms(),
+            seen_there: false,
             relayed: voice.is_relay(),
         };
         if voice.is_own() {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::files::Brought;
-use super::{Document, Mirrored, revision};
+use super::{Document, Elsewhere, Mirrored, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
+use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
@@ -30,12 +31,26 @@ impl Bridge {
                 return;
             }
         };
+        let elsewhere = match document {
+            Document::Message(message) => self.elsewhere(&portal, message).await,
+            Document::Deleted { .. } => Ok(None),
+        };
+        let elsewhere = elsewhere.unwrap_or_else(|failure| {
+            tracing::error!(%failure, "it is not known who wrote it");
+            None
+        });
+        // Before it is written down: whoever is told again is told by the same transaction.
+        if let Document::Message(message) = document {
+            self.tell_of_document(&portal, message, elsewhere.as_ref(), failure)
+                .await;
+        }
         let said = match document {
             Document::Message(message) => json!({ "sender": message.u.id, "text": message.msg }),
             Document::Deleted { .. } => json!({ "deleted": true }),
         };
         let letter = DeadLetter {
             told: failure.person_text(),
+            sender: elsewhere.map(|them| them.user),
             ..DeadLetter::new(
                 Origin::RocketChat,
                 portal.room_id.clone(),
@@ -47,22 +62,43 @@ impl Bridge {
         if let Err(error) = self.store.change().dead_letter(&letter).commit() {
             tracing::error!(%error, "what was set aside could not be written down");
         }
-        let Document::Message(message) = document else {
-            return;
-        };
+    }
+
+    /// Tells the author of a message that it could not be mirrored, wherever they wrote it.
+    async fn tell_of_document(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        elsewhere: Option<&Elsewhere>,
+        failure: &Failure,
+    ) {
         // What is on Matrix and only lacks something beside it has arrived.
         let arrived = self
             .store
-            .message(id, &message.id)
+            .message(&portal.id, &message.id)
             .is_ok_and(|known| known.is_some_and(|known| known.revision >= revision(message)));
         if arrived {
             return;
         }
         let why = failure.person_text();
-        if let Err(failure) = self
-            .persevere(async |_| self.tell_author(&portal, message, &why).await)
-            .await
-        {
+        let told = match elsewhere {
+            Some(them) => {
+                // Once, whatever else becomes of it later.
+                let known = self
+                    .store
+                    .dead_letter_of(&portal.room_id, message.id.as_str());
+                if matches!(known, Ok(Some(_))) {
+                    return;
+                }
+                self.persevere(async |_| self.tell_elsewhere(portal, them, message, &why).await)
+                    .await
+            }
+            None => {
+                self.persevere(async |_| self.tell_author(portal, message, &why).await)
+                    .await
+            }
+        };
+        if let Err(failure) = told {
             tracing::warn!(message = %message.id, %failure, "its author could not be told");
         }
     }
@@ -79,10 +115,20 @@ impl Bridge {
             return Ok(());
         }
         let rocket = self.rocket().await;
+        let place = match self.other_portals(portal)?.is_empty() {
+            true => "Matrix".to_owned(),
+            // Its other rooms may well have it.
+            false => format!("the room {} on Matrix", plain(portal.room_id.as_str())),
+        };
         let text =
-            format!("This did not reach Matrix. {why} It is kept for the bridge's administrator.");
+            format!("This did not reach {place}. {why} It is kept for the bridge's administrator.");
+        // For each room by itself.
+        let purpose = |way: &str| match portal.id.is_own() {
+            true => way.to_owned(),
+            false => format!("{way} {}", portal.id),
+        };
         let in_thread = OutgoingMessage {
-            id: &derived::telling_id(&message.id, "thread"),
+            id: &derived::telling_id(&message.id, &purpose("thread")),
             rid: &portal.rid,
             msg: &text,
             tmid: Some(message.tmid.as_ref().unwrap_or(&message.id)),
@@ -96,7 +142,7 @@ impl Bridge {
             Err(error) => return Err(error.into()),
         }
         let text = format!("{text} It begins: {}", beginning_of(&message.msg));
-        let id = derived::telling_id(&message.id, "direct");
+        let id = derived::telling_id(&message.id, &purpose("direct"));
         self.tell_directly(&message.u.id, &id, &text).await
     }
 
@@ -195,5 +241,5 @@ fn beginning_of(text: &str) -> String {
         beginning.push('…');
     }
     // Nobody is notified, and nothing is formatted.
-    crate::convert::to_rocketchat::plain(&beginning)
+    plain(&beginning)
 }

@@ -12,7 +12,8 @@ use crate::store::{Message, Origin, Portal};
 
 impl Bridge {
     /// Somebody has begun a discussion, or written in one: it is mirrored, and its parent
-    /// gets a link to it. Rocket.Chat sends its message again with every message in it.
+    /// gets a link to it. Where it is not, or its room is not for those who are here, it is
+    /// said in words. Rocket.Chat sends its message again with every message in it.
     pub(super) async fn mirror_discussion(
         self: &std::sync::Arc<Self>,
         portal: &Portal,
@@ -20,14 +21,27 @@ impl Bridge {
         rid: &RocketRoomId,
         attempt: Attempt,
     ) -> Result<(), Failure> {
-        let Some((discussion, _)) = self.open_discussion(portal, rid).await? else {
-            return Ok(());
-        };
+        let opened = self.open_discussion(portal, rid).await?;
         if self.store.message(&portal.id, &message.id)?.is_some()
             || !self.is_for_matrix(message).await?
         {
             return Ok(());
         }
+        let (title, leads_to) = match opened {
+            Some((discussion, _)) => {
+                // People of a room that existed before have no part in the bridge's others.
+                let is_for_them = !portal.plumbed || !self.is_private(&discussion)?;
+                (discussion.name, is_for_them.then_some(discussion.room_id))
+            }
+            // Clients can write such messages themselves.
+            None => match self.rocket().await.bot.room_as_admin(rid).await? {
+                Some(room) if room.prid.as_ref() == Some(&portal.rid) => {
+                    let title = room.display_name().unwrap_or(message.msg.as_str());
+                    (title.to_owned(), None)
+                }
+                _ => return Ok(()),
+            },
+        };
         let ghost = self.ghost_of(&message.u).await?;
         let delivered = match attempt.maybe_done {
             true => self.adopt_delivered(portal).await?.event(message, 0),
@@ -36,23 +50,23 @@ impl Bridge {
         let event = match delivered {
             Some(event) => event,
             None => {
-                let server = &self.config.homeserver.server_name;
-                let link = discussion
-                    .room_id
-                    .matrix_to_uri_via([server.clone()])
-                    .to_string();
-                let title = &discussion.name;
                 let mut content = json!({
                     "msgtype": "m.text",
-                    "body": format!("started a discussion: {title} {link}"),
-                    "format": "org.matrix.custom.html",
-                    "formatted_body": format!(
-                        "started a discussion: <a href=\"{}\">{}</a>",
-                        in_html(&link),
-                        in_html(title)
-                    ),
+                    "body": format!("started a discussion on Rocket.Chat: {title}"),
                     "m.mentions": {},
                 });
+                if let Some(room) = leads_to {
+                    let server = &self.config.homeserver.server_name;
+                    let link = room.matrix_to_uri_via([server.clone()]).to_string();
+                    content["body"] = format!("started a discussion: {title} {link}").into();
+                    content["format"] = "org.matrix.custom.html".into();
+                    content["formatted_body"] = format!(
+                        "started a discussion: <a href=\"{}\">{}</a>",
+                        in_html(&link),
+                        in_html(&title)
+                    )
+                    .into();
+                }
                 Marker {
                     room_id: portal.rid.clone(),
                     message_id: message.id.clone(),

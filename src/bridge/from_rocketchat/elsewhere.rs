@@ -3,10 +3,16 @@
 //! portals tell whose it is. The bot says it, under that person's name: a ghost stands for
 //! somebody of Rocket.Chat, and nobody's words are put into another's mouth.
 
-use ruma::{OwnedMxcUri, OwnedRoomId, OwnedUserId};
-use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use ruma::{OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde_json::json;
+
+use crate::bridge::known_members::Member;
+use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived, marker};
+use crate::matrix;
 use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{Ghost, Message, Origin, Portal, StoreError};
@@ -109,12 +115,13 @@ impl Bridge {
         &self,
         portal: &Portal,
         message: &RocketMessage,
+        attempt: Attempt,
     ) -> Result<bool, Failure> {
         if message.file.is_none() {
             return Ok(false);
         }
         for other in self.other_portals(portal)? {
-            if self.note_own_file(&other, message).await? {
+            if self.note_own_file(&other, message, attempt).await? {
                 return Ok(true);
             }
         }
@@ -128,16 +135,14 @@ impl Bridge {
         portal: &Portal,
         them: &Elsewhere,
     ) -> Result<bool, Failure> {
-        let bot = self.matrix.bot();
-        let member = bot
-            .state_event(&portal.room_id, "m.room.member", them.user.as_str())
-            .await?;
-        let Some(ban) = member.filter(|member| {
-            member.content.get("membership").and_then(Value::as_str) == Some("ban")
-        }) else {
+        let member = self.member_of(&portal.room_id, &them.user).await?;
+        let Some(ban) = member.filter(|member| member.membership == "ban") else {
             return Ok(false);
         };
         tracing::info!(room = %portal.room_id, user = %them.user, "who is banned from the room is not shown in it");
+        if ban.is_told.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
         let mut content = json!({
             "msgtype": "m.notice",
             "body": format!("{} is banned from another room of this channel: what they write here is not shown there.", them.user),
@@ -148,6 +153,7 @@ impl Bridge {
         }
         marker::stamp_as_own(&mut content);
         let txn = derived::notice_id(&ban.event_id, "banned elsewhere");
+        let bot = self.matrix.bot();
         match bot
             .send(&them.room, "m.room.message", &content, &txn, None)
             .await
@@ -155,7 +161,69 @@ impl Bridge {
             Err(error) if error.is_forbidden() || error.is_not_found() => {}
             outcome => drop(outcome?),
         }
+        ban.is_told.store(true, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Who somebody is in a room, as the homeserver said last.
+    async fn member_of(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+    ) -> Result<Option<Arc<Member>>, matrix::Error> {
+        let ask = async || {
+            tracing::debug!(%room, %user, "asking who somebody is in a room");
+            let event = self
+                .matrix
+                .bot()
+                .state_event(room, "m.room.member", user.as_str())
+                .await?;
+            Ok(event.map(|event| Member::of(event.event_id, &event.content)))
+        };
+        self.known_members.get(room, user, ask).await
+    }
+
+    /// Tells who wrote something elsewhere that it did not reach this portal's room, as an
+    /// answer to what they wrote.
+    pub(super) async fn tell_elsewhere(
+        &self,
+        portal: &Portal,
+        them: &Elsewhere,
+        message: &RocketMessage,
+        why: &str,
+    ) -> Result<(), Failure> {
+        if them.room == portal.room_id {
+            // Their room is mirrored no more.
+            tracing::warn!(message = %message.id, user = %them.user, "its author can no longer be told");
+            return Ok(());
+        }
+        let mut content = json!({
+            "msgtype": "m.notice",
+            "body": format!(
+                "This did not reach {}, another room on Matrix of this channel. {why} It is \
+                 kept: `!rc resend` tries again.",
+                portal.room_id
+            ),
+            "m.mentions": {},
+        });
+        if let Some(said) = &them.said {
+            content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": said } });
+        }
+        marker::stamp_as_own(&mut content);
+        let revision = super::revision(message).to_string();
+        let about = ["not said here", message.id.as_str(), &revision];
+        let txn = derived::state_notice_id(&portal.id, &about);
+        let bot = self.matrix.bot();
+        match bot
+            .send(&them.room, "m.room.message", &content, &txn, None)
+            .await
+        {
+            Err(error) if error.is_forbidden() || error.is_not_found() => {
+                tracing::warn!(room = %them.room, user = %them.user, %error, "its author cannot be told");
+            }
+            outcome => drop(outcome?),
+        }
+        Ok(())
     }
 
     /// The bot, as one who says what others wrote.
@@ -170,31 +238,23 @@ impl Bridge {
 
     /// How somebody is shown who wrote elsewhere, by their profile in that room.
     pub(super) async fn shown_here(&self, them: &Elsewhere) -> Result<Shown, Failure> {
-        let bot = self.matrix.bot();
-        let member = bot
-            .state(&them.room, "m.room.member", them.user.as_str())
-            .await;
-        let member = match member {
+        let member = match self.member_of(&them.room, &them.user).await {
             // The bot is no longer there: the id is enough.
             Err(error) if error.is_forbidden() || error.is_not_found() => None,
             outcome => outcome?,
         };
-        let of = |key: &str| {
-            let text = member.as_ref()?.get(key)?.as_str()?.trim();
-            (!text.is_empty()).then(|| text.to_owned())
-        };
-        let name = match of("displayname") {
+        let member = member.as_deref();
+        let name = match member.and_then(|member| member.name.as_deref()) {
             Some(name) => {
-                let name = crate::convert::to_matrix::safe_name(&name);
+                let name = crate::convert::to_matrix::safe_name(name);
                 format!("{} ({})", super::content::shortened(&name), them.user)
             }
             None => them.user.to_string(),
         };
-        let picture = of("avatar_url").map(OwnedMxcUri::from);
         Ok(Shown {
             id: derived::profile_id(them.user.as_str()),
             name,
-            picture: picture.filter(|picture| picture.is_valid()),
+            picture: member.and_then(|member| member.picture.clone()),
         })
     }
 

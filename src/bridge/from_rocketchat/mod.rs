@@ -11,6 +11,7 @@ mod message;
 mod people;
 mod pins;
 mod reactions;
+mod reactors;
 mod relations;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::store::{Origin, Portal, PortalId, PortalKind};
 pub(super) use deletion::gone;
 use delivered::Delivered;
+pub(super) use elsewhere::Elsewhere;
 use files::Brought;
 
 /// Something that happened to a message on Rocket.Chat.
@@ -201,7 +203,7 @@ impl Bridge {
             return Ok(());
         }
         let is_ours = !self.is_for_matrix(message).await?;
-        if is_ours && self.note_files_elsewhere(portal, message).await? {
+        if is_ours && self.note_files_elsewhere(portal, message, attempt).await? {
             return Ok(());
         }
         let elsewhere = self.elsewhere(portal, message).await?;
@@ -219,7 +221,10 @@ impl Bridge {
                 let known = self.store.message(&portal.id, &message.id)?;
                 Ok::<_, Failure>(known.is_some_and(|known| known.origin == Origin::Matrix))
             };
-            if !is_of_matrix()? && self.note_own_file(portal, message).await? {
+            if !is_of_matrix()? && self.note_own_file(portal, message, attempt).await? {
+                return Ok(());
+            }
+            if self.note_files_elsewhere(portal, message, attempt).await? {
                 return Ok(());
             }
             is_news = !is_of_matrix()?;
@@ -233,13 +238,17 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if is_news && self.is_kept_out(portal, message).await? {
+        if is_news
+            && (self.is_kept_out(portal, message).await?
+                || self.keeps_linked_out(portal, message).await?)
+        {
             return Ok(());
         }
         if is_ours {
             self.note_puppet_name(&message.u)?;
         }
-        if !is_for_matrix && !is_own_account && self.note_own_file(portal, message).await? {
+        if !is_for_matrix && !is_own_account && self.note_own_file(portal, message, attempt).await?
+        {
             return Ok(());
         }
         let delivered = if attempt.maybe_done && is_for_matrix {
@@ -259,7 +268,9 @@ impl Bridge {
                 known
             }
             None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
-            None if self.goes_round_from_rocketchat(portal, message) => return Ok(()),
+            None if self.goes_round_from_rocketchat(portal, message, elsewhere.as_ref()) => {
+                return Ok(());
+            }
             None => {
                 self.mirror_new(portal, message, &delivered, brought)
                     .await?

@@ -6,31 +6,17 @@ use std::collections::BTreeSet;
 use ruma::OwnedEventId;
 use serde_json::{Value, json};
 
+use super::reactors::{Changes, Who};
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
-use crate::clock::now_ms;
-use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
-use crate::rocketchat::{RocketUserId, Username};
+use crate::rocketchat::RocketUserId;
+use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{BegunReaction, Ghost, Message, Origin, Portal, Reaction, Reactions};
 
 /// How often a reaction that Rocket.Chat has lost is given again. It keeps all
 /// reactions to a message in one place and writes them without a lock: of several
 /// at the same moment some are lost (6.14, 7.x).
 const MOST_REPAIRS: u8 = 10;
-
-/// How long after it was given a reaction of somebody's own account may be lost (ms). Later
-/// they have taken it away.
-const LOST_WITHIN_MS: i64 = 10_000;
-
-/// Who stands behind a username.
-enum Who {
-    Ghost(Ghost),
-    /// The bridge itself speaks as them.
-    Ours(RocketUserId),
-    /// The bridge's own account.
-    Bridge,
-    Nobody,
-}
 
 impl Bridge {
     pub(super) async fn mirror_reactions(
@@ -63,9 +49,10 @@ impl Bridge {
                 users.iter().map(move |user| (emoji, user.as_str()))
             })
             .collect();
+        let changes = Changes::of(&reactions, &now);
         self.end_begun(portal, message, known, &mut reactions, &now)
             .await?;
-        self.remove_reactions(portal, message, known, &mut reactions, &now)
+        self.remove_reactions(portal, message, known, &mut reactions, (&now, &changes))
             .await?;
         for (emoji, username) in &now {
             let is_known = reactions
@@ -111,9 +98,13 @@ impl Bridge {
         emoji: &str,
         username: &str,
     ) -> Result<Option<Reaction>, Failure> {
-        // All that other rooms give are one of the bot's for each emoji.
         let who = match self.who_is(portal, username).await? {
-            Who::Ghost(ghost) => Who::Ghost(ghost),
+            // What they took back on Matrix a moment ago, an older document still has.
+            Who::Linked(_, user) if !self.still_reacts(message, &user, emoji, username).await? => {
+                return Ok(None);
+            }
+            Who::Linked(speaker, _) | Who::Ghost(speaker) => Who::Ghost(speaker),
+            // All that other rooms give are one of the bot's for each emoji.
             _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
                 Who::Ghost(self.bot_as_ghost().await)
             }
@@ -130,7 +121,7 @@ impl Bridge {
                 self.unreact(&voice, username, &message.id, emoji).await?;
                 Ok(None)
             }
-            Who::Ghost(ghost) => {
+            Who::Ghost(ghost) | Who::Linked(ghost, _) => {
                 let begun = BegunReaction {
                     emoji: emoji.to_owned(),
                     username: username.to_owned(),
@@ -163,6 +154,7 @@ impl Bridge {
                     repairs: 0,
                     ending: false,
                     given_at: 0,
+                    seen_there: true,
                 }))
             }
             Who::Ours(id) => {
@@ -241,11 +233,14 @@ impl Bridge {
         message: &RocketMessage,
         known: &Message,
         reactions: &mut Reactions,
-        now: &BTreeSet<(&str, &str)>,
+        (now, changes): (&BTreeSet<(&str, &str)>, &Changes),
     ) -> Result<(), Failure> {
         let is_there = |reaction: &Reaction| {
             now.contains(&(reaction.emoji.as_str(), reaction.username.as_str()))
         };
+        for given in &mut reactions.given {
+            given.seen_there |= is_there(given);
+        }
         let mut at = 0;
         while let Some(reaction) = reactions.given.get(at).cloned() {
             // One whose removal was begun is taken away to the end, also if it has been
@@ -254,11 +249,13 @@ impl Bridge {
                 at += 1;
                 continue;
             }
-            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction)? {
+            if reaction.origin == Origin::Matrix && !self.was_taken_there(&reaction, changes)? {
                 if let Some(stored) = reactions.given.get_mut(at)
                     && stored.repairs < MOST_REPAIRS
                 {
                     stored.repairs += 1;
+                    // A repeat of the document that lacks it tells nothing more.
+                    stored.seen_there = false;
                     match self.give_again(message, &reaction).await {
                         Err(failure) if failure.is_permanent() => {
                             tracing::warn!(message = %message.id, %failure, "a reaction stays lost");
@@ -395,122 +392,5 @@ impl Bridge {
         let username = made.username.clone();
         self.unreact(&Voice::Puppet(made), &username, &message.id, emoji)
             .await
-    }
-
-    /// The account of a Matrix user that has that name, or the one that acts for them.
-    async fn account_named(
-        &self,
-        user: &ruma::UserId,
-        username: &str,
-    ) -> Result<crate::store::Puppet, Failure> {
-        match self.store.made_puppet(user)? {
-            Some(made) if made.username == username => return Ok(made),
-            _ => {}
-        }
-        if self.is_of_ended_link(user, username)? {
-            return Err(Failure::Refused(
-                "It was given with an account on Rocket.Chat that is no longer linked to yours: take it away there.".into(),
-            ));
-        }
-        self.puppet_of(user).await
-    }
-
-    /// Whether a name is neither a puppet's nor that of the account that acts for its user
-    /// now: so it is one that did, or the puppet was renamed.
-    fn is_of_ended_link(&self, user: &ruma::UserId, username: &str) -> Result<bool, Failure> {
-        let now = self.store.puppet(user)?;
-        let made = self.store.made_puppet(user)?;
-        let is_known = (now.iter().chain(&made)).any(|puppet| puppet.username == username);
-        Ok(!is_known && self.store.has_been_linked(user)?)
-    }
-
-    /// Whether a reaction that was given on Matrix, and is not there, was taken away on
-    /// Rocket.Chat by the person themselves. One that was given a moment ago may as well be
-    /// lost.
-    fn was_taken_there(&self, reaction: &Reaction) -> Result<bool, Failure> {
-        let own = self.store.linked_user(&reaction.user)?;
-        let by_own = own.is_some_and(|link| link.username == reaction.username);
-        if self.is_of_ended_link(&reaction.user, &reaction.username)? {
-            return Ok(true);
-        }
-        Ok(by_own && now_ms().saturating_sub(reaction.given_at) > LOST_WITHIN_MS)
-    }
-
-    /// A linked person, as who speaks as themselves.
-    fn themselves(&self, user: &ruma::UserId) -> Result<Option<Ghost>, Failure> {
-        let Some(link) = self.store.linked_user(user)? else {
-            return Ok(None);
-        };
-        let ghost = self.store.ghost(&link.rocket_id)?;
-        Ok(ghost.map(|ghost| Ghost {
-            user_id: link.matrix_id,
-            ..ghost
-        }))
-    }
-
-    /// With which account a reaction of Matrix was given.
-    pub(in crate::bridge) async fn voice_of_reaction(
-        &self,
-        reaction: &Reaction,
-    ) -> Result<Voice, Failure> {
-        match reaction.relayed {
-            true => self.relay_for(&reaction.user).await,
-            false => Ok(Voice::Puppet(
-                self.account_named(&reaction.user, &reaction.username)
-                    .await?,
-            )),
-        }
-    }
-
-    /// Removes an account's reaction if it is there: the server takes the removal of
-    /// one that is not there for a reaction, where the message has none at all
-    /// (6.14, 7.x).
-    pub(in crate::bridge) async fn unreact(
-        &self,
-        voice: &Voice,
-        username: &str,
-        id: &crate::rocketchat::RocketMessageId,
-        emoji: &str,
-    ) -> Result<(), Failure> {
-        let there = self
-            .as_voice(
-                voice,
-                |session| async move { session.get_message(id).await },
-            )
-            .await?;
-        let given = there.is_some_and(|message| {
-            let users = message.reactions.get(&format!(":{emoji}:"));
-            users.is_some_and(|users| users.iter().any(|name| name.as_str() == username))
-        });
-        if !given {
-            return Ok(());
-        }
-        self.as_voice(voice, |session| async move {
-            session.react(id, emoji, false).await
-        })
-        .await
-    }
-
-    /// Whose name this is now. Asked for each time: a name that changes hands must
-    /// not give anybody another's reactions.
-    async fn who_is(&self, portal: &Portal, username: &str) -> Result<Who, Failure> {
-        let rocket = self.rocket().await;
-        let Ok(username) = Username::parse(username) else {
-            return Ok(Who::Nobody);
-        };
-        let Some(user) = rocket.bot.user_by_username(&username).await? else {
-            return Ok(Who::Nobody);
-        };
-        if self.store.behind_made_puppet(&user.id)?.is_some() {
-            return Ok(Who::Ours(user.id));
-        }
-        if user.id == *rocket.bot.user_id() {
-            return Ok(Who::Bridge);
-        }
-        if user.federated {
-            return Ok(Who::Nobody);
-        }
-        let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
-        Ok(Who::Ghost(speaker))
     }
 }

@@ -57,7 +57,7 @@ impl Bridge {
     }
 
     /// Whether the bridge speaks as a linked person themselves in a room now.
-    pub(super) async fn speaks_as_themselves(
+    pub(in crate::bridge) async fn speaks_as_themselves(
         &self,
         portal: &Portal,
         user: &UserId,

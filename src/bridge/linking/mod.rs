@@ -4,8 +4,10 @@
 //! * [`proof`]: codes that are asked for on one side and entered on the other; the end of it.
 //! * [`account`]: acting as somebody's own account on Rocket.Chat, and its token.
 //! * [`sealed`]: how that token is kept.
+//! * [`bans`]: who is banned from a room is not heard there by way of the other account.
 //! * [`doubles`]: acting as somebody's own Matrix user, where that is granted, and knowing
 //!   again what was done so.
+//! * [`hands`]: who they are in a Matrix room, and what they do there to others.
 //! * [`rooms`]: the puppet and the ghost that they had leave where they are themselves.
 //! * [`telling`]: what they are told in private.
 //!
@@ -15,7 +17,9 @@
 //! does on Matrix.
 
 mod account;
+mod bans;
 mod doubles;
+mod hands;
 mod proof;
 mod rooms;
 mod sealed;
@@ -26,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) use doubles::Seen;
+pub(super) use hands::{Hand, at_the_word_of, has_power_over};
 use ruma::{OwnedRoomId, OwnedUserId};
 
 /// How long wrong codes are counted.

@@ -287,7 +287,9 @@ impl Bridge {
         if !self
             .store
             .is_ghost_in_room(&portal.room_id, &ghost.user_id)?
-            || (is_there && !self.speaks_as_themselves(portal, user).await?)
+            || (is_there
+                && !self.speaks_as_themselves(portal, user).await?
+                && !self.is_linked_and_banned(portal, &link.rocket_id).await?)
         {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use crate::store::{Portal, Stand};
 
 /// How many changes of somebody's membership are looked back through for their
 /// invitation: a join is made anew for every new name and picture.
-const MOST_JOINS: usize = 50;
+pub(super) const MOST_JOINS: usize = 50;
 
 /// How many changes of a room's levels are looked back through for one.
 const MOST_CHANGES: usize = 100;

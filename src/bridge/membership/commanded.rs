@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Why, refusal, room_type};
 use crate::bridge::context::{Context, Who};
 use crate::bridge::direct::Named;
-use crate::bridge::power::PowerLevels;
+use crate::bridge::linking::{Hand, at_the_word_of, has_power_over};
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::TimelineEvent;
 use crate::rocketchat::RocketUserId;
@@ -168,17 +168,13 @@ impl Bridge {
         let room = &portal.room_id;
         // Who comes into a private group at a ghost's invitation has no right to: only the
         // bot's word counts there, which it gives for who may add people.
-        // Who is in a room that was joined is for its own people: only a ghost's own right
-        // counts there.
+        // Who is in a room that was joined is for its own people: only what they may do
+        // there themselves counts.
         if (portal.kind == PortalKind::Channel || portal.plumbed)
-            && let Some(ghost) = self.store.ghost(caller)?
-            && self.store.is_ghost_in_room(room, &ghost.user_id)?
+            && let Some(hand) = self.hand_of(portal, caller).await?
+            && self.invite_by_hand(portal, &hand, guest).await?
         {
-            match self.as_ghost(&ghost).invite(room, guest, None).await {
-                Ok(()) => return Ok(format!("`{guest}` is invited.")),
-                Err(error) if error.is_forbidden() => {}
-                Err(error) => return Err(error.into()),
-            }
+            return Ok(format!("`{guest}` is invited."));
         }
         if !may_add || portal.plumbed {
             return refused("You may not invite anybody into this room.");
@@ -214,8 +210,10 @@ impl Bridge {
                     |puppet| puppet.credentials.user_id,
                 );
                 let ghost = self.ghost_to_write_to(name, &own).await?;
-                self.must_have_power(portal, &levels, user, &ghost.user_id, what)
-                    .await?;
+                let is_there = self.seat(portal, user).await?.membership() == "join";
+                if !is_there || !has_power_over(&levels, user, &ghost.user_id, what.level()) {
+                    return refused(NO_POWER);
+                }
                 self.remove_from_matrix(portal, user, &ghost, what, reason)
                     .await?;
                 Ok(done(what, name))
@@ -226,17 +224,27 @@ impl Bridge {
                 if stand < Stand::Moderator {
                     return refused("You may not remove people from this room.");
                 }
-                let Some(ghost) = self.store.ghost(id)? else {
-                    return refused(NO_POWER);
-                };
                 if self.config.is_ours(target) {
                     return refused(format!(
                         "`{target}` is the bridge's, not a person of Matrix."
                     ));
                 }
-                self.must_have_power(portal, &levels, &ghost.user_id, target, what)
-                    .await?;
-                self.remove_from_rocketchat(portal, &ghost, target, what, reason)
+                let Some(person) = self.person_in(&portal.room_id, id).await? else {
+                    return refused(NO_POWER);
+                };
+                if !has_power_over(&levels, &person, target, what.level()) {
+                    return refused(NO_POWER);
+                }
+                let Some(hand) = self.hand_of(portal, id).await? else {
+                    return refused(NO_POWER);
+                };
+                let bot = &self.config.appservice.bot;
+                if matches!(hand, Hand::Lent(_))
+                    && !has_power_over(&levels, bot, target, what.level())
+                {
+                    return refused(BOT_LACKS_POWER);
+                }
+                self.remove_from_rocketchat(portal, (id, &hand), target, what, reason)
                     .await?;
                 Ok(done(what, &format!("`{target}`")))
             }
@@ -247,25 +255,6 @@ impl Bridge {
                 "{name} is on Rocket.Chat: do it as you do to anybody here."
             )),
             (Who::Api(_), _) => refused("A program removes nobody."),
-        }
-    }
-
-    /// # Errors
-    /// [`Failure::Refused`] when somebody has not the power for it in the Matrix room now.
-    async fn must_have_power(
-        &self,
-        portal: &Portal,
-        levels: &PowerLevels,
-        who: &UserId,
-        target: &UserId,
-        what: Removal,
-    ) -> Result<(), Failure> {
-        let own = levels.level_of(who);
-        let is_there = self.seat(portal, who).await?.membership() == "join";
-        let may = is_there && own >= levels.level(what.level()) && own > levels.level_of(target);
-        match may {
-            true => Ok(()),
-            false => refused(NO_POWER),
         }
     }
 
@@ -326,12 +315,17 @@ impl Bridge {
     async fn remove_from_rocketchat(
         &self,
         portal: &Portal,
-        by: &Ghost,
+        (by, hand): (&RocketUserId, &Hand),
         target: &UserId,
         what: Removal,
         reason: &str,
     ) -> Result<(), Failure> {
-        let (actor, room) = (self.as_ghost(by), &portal.room_id);
+        let room = &portal.room_id;
+        let (actor, reason) = match hand {
+            Hand::Theirs(intent) => (intent.clone(), reason.to_owned()),
+            Hand::Lent(user) => (self.matrix.bot(), at_the_word_of(user, reason)),
+        };
+        let reason = reason.as_str();
         let seat = self.seat(portal, target).await?;
         let membership = seat.membership().to_owned();
         if what == Removal::Unban {
@@ -379,7 +373,7 @@ impl Bridge {
             outcome => outcome?,
         }
         let by = UserRef {
-            id: by.rocket_id.clone(),
+            id: by.clone(),
             username: None,
             name: None,
         };

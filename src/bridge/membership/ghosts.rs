@@ -25,6 +25,11 @@ impl Bridge {
         why: Why<'_>,
     ) -> Result<(), Failure> {
         if let Some(link) = self.store.linked(id)? {
+            // One from before they were linked keeps them out, until it is lifted.
+            if let Some(ghost) = self.store.ghost(id)? {
+                let seat = self.seat(portal, &ghost.user_id).await?;
+                self.note_ban(portal, id, &seat)?;
+            }
             return self.settle_puppet(portal, &link.matrix_id, why).await;
         }
         let key = (portal.rid.clone(), id.as_str().to_owned());
@@ -325,17 +330,10 @@ impl Bridge {
                 .as_deref()
                 .or(by.username.as_ref().map(|n| n.as_str()));
             reason = format!("removed by {} on Rocket.Chat", name.unwrap_or("somebody"));
-            if let Some(kicker) = self.store.ghost(&by.id)?
-                && self
-                    .store
-                    .is_ghost_in_room(&portal.room_id, &kicker.user_id)?
+            if let Some(hand) = self.hand_of(portal, &by.id).await?
+                && self.kick_by_hand(portal, &hand, user).await?
             {
-                let kicker = self.as_ghost(&kicker);
-                match kicker.kick(&portal.room_id, user, None).await {
-                    Ok(()) => return Ok(true),
-                    Err(error) if error.is_forbidden() => {}
-                    Err(error) => return Err(error.into()),
-                }
+                return Ok(true);
             }
         }
         self.kick_by_bot(portal, user, &reason).await

@@ -16,6 +16,7 @@
 //! * [`along`]: who cannot be removed and would read along.
 //! * [`authors`]: who did something on Matrix.
 //! * [`lacking`]: what the bridge has not the power for.
+//! * [`parted`]: whose own account is out of a room stays out.
 //! * [`plumbed`]: what is different in rooms that existed on both sides.
 //! * [`permissions`]: what roles may do on Rocket.Chat.
 //! * [`round`]: comparing everything.
@@ -28,6 +29,7 @@ mod ghosts;
 mod joins;
 mod lacking;
 mod news;
+mod parted;
 mod permissions;
 mod plumbed;
 mod puppets;

@@ -9,8 +9,9 @@ use crate::rocketchat::RocketMessageId;
 use crate::store::{Portal, Puppet};
 
 impl Bridge {
-    /// A puppet was removed on Rocket.Chat. So is its user from the Matrix room where the
-    /// ghost of who did it may do that; otherwise the puppet comes back, and they are told.
+    /// A puppet was removed on Rocket.Chat. So is its user from the Matrix room where who
+    /// did it may do that there; otherwise the puppet comes back, and they are told. Somebody's
+    /// own account stays out.
     pub(super) async fn removed_from_plumbed(
         &self,
         portal: &Portal,
@@ -23,31 +24,21 @@ impl Bridge {
             return Ok(());
         }
         if let Some(by) = why.by()
-            && let Some(ghost) = self.store.ghost(&by.id)?
-            && self
-                .store
-                .is_ghost_in_room(&portal.room_id, &ghost.user_id)?
+            && let Some(hand) = self.hand_of(portal, &by.id).await?
+            && self.kick_by_hand(portal, &hand, user).await?
         {
-            match self
-                .as_ghost(&ghost)
-                .kick(&portal.room_id, user, None)
-                .await
-            {
-                Ok(()) => return self.note_puppet_out(portal, user),
-                Err(error) if error.is_forbidden() => {}
-                Err(error) => return Err(error.into()),
-            }
+            return self.note_puppet_out(portal, user);
         }
         let name = plain(&portal.name);
         let who = plain(&puppet.username);
-        // Somebody's own account is theirs: the bridge brings it back nowhere.
-        let id = &puppet.credentials.user_id;
-        let admitted = match self.store.behind_made_puppet(id)? {
-            Some(_) => self.admit(portal, user, seat).await,
-            None => Err(Failure::Refused(
+        let admitted = match puppet.own {
+            false => self.admit(portal, user, seat).await,
+            // It is theirs: the bridge brings it back nowhere.
+            true => Err(Failure::Refused(
                 "They can be removed there by an administrator of that room.".into(),
             )),
         };
+        let is_back = admitted.is_ok();
         let text = match admitted {
             Ok(()) => format!(
                 "{who} is back in {name}: who removed them has no right to remove people from \
@@ -56,21 +47,34 @@ impl Bridge {
             ),
             Err(failure) => {
                 let why = plain(&refusal(failure)?);
-                self.note_puppet_out(portal, user)?;
                 format!(
                     "{who} is no longer in {name}, and still in the room on Matrix that it is \
                      joined with, where they can read on. {why}"
                 )
             }
         };
+        let since = seat.event.as_ref().map(|event| event.event_id.as_str());
         let about = match why {
             Why::News { message, .. } => message.clone(),
-            Why::Look => RocketMessageId::new(format!("{} {user}", portal.id.as_str())),
+            Why::Look => RocketMessageId::new(format!(
+                "{} {user} {}",
+                portal.id.as_str(),
+                since.unwrap_or_default()
+            )),
         };
         let id = derived::telling_id(&about, "plumbed");
         match why.by() {
-            Some(by) => self.tell_directly(&by.id, &id, &text).await,
-            None => self.tell_room(portal, &id, &text).await,
+            Some(by) => self.tell_directly(&by.id, &id, &text).await?,
+            None => self.tell_room(portal, &id, &text).await?,
         }
+        if is_back {
+            return Ok(());
+        }
+        let change = match self.parting(portal, puppet, seat) {
+            Some(parting) => parting,
+            None => self.store.change(),
+        };
+        change.puppet_not_in_room(&portal.id, user).commit()?;
+        self.no_longer_uninvited(portal, user)
     }
 }

@@ -69,6 +69,10 @@ impl Bridge {
         if is_member || seat.membership() != "join" {
             self.no_longer_along(portal, user)?;
         }
+        let is_out = seat.event.is_some() && !matches!(seat.membership(), "join" | "invite");
+        if is_member || is_out {
+            self.no_longer_parted(portal, user)?;
+        }
 
         if portal.plumbed
             && matches!(seat.membership(), "join" | "invite")
@@ -91,6 +95,13 @@ impl Bridge {
                 if !self.has_account(puppet.as_ref()).await? {
                     return Ok(());
                 }
+                let parting = puppet
+                    .as_ref()
+                    .and_then(|own| self.parting(portal, own, &seat));
+                if let Some(parting) = parting {
+                    // Perhaps they cannot be removed here.
+                    parting.commit()?;
+                }
                 // While it cannot be done here it is not agreed.
                 match self.put_out(portal, user, why.by()).await? {
                     true => {
@@ -100,7 +111,11 @@ impl Bridge {
                     false => self.note_reading_along(portal, user, &seat).await,
                 }
             }
-            ("join", false, false) => self.let_in(portal, user, &seat).await,
+            ("join", false, false) => match self.kept_parted(portal, user).await? {
+                // They were told, or are when they write something.
+                Some(_) => Ok(()),
+                None => self.let_in(portal, user, &seat).await,
+            },
             ("invite" | "knock", false, false) => Ok(()),
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
@@ -355,14 +370,15 @@ impl Bridge {
     /// something there.
     ///
     /// # Errors
-    /// [`Failure::Refused`] for who was removed from the Matrix room; what Rocket.Chat
-    /// says.
+    /// [`Failure::Refused`] for who was removed from the Matrix room, or whose own account
+    /// is out of the room on Rocket.Chat; what Rocket.Chat says.
     pub(in crate::bridge) async fn bring_puppet_in(
         &self,
         portal: &Portal,
         puppet: &Puppet,
     ) -> Result<(), Failure> {
         let user = &puppet.matrix_id;
+        self.must_not_be_parted(portal, user).await?;
         // Who is in a direct message is fixed.
         let is_in = match puppet.own {
             true => self.store.is_puppet_in_room(&portal.id, user)?,
@@ -522,6 +538,11 @@ impl Bridge {
                 }
                 Err(failure) => {
                     let why = refusal(failure)?;
+                    // In a room that existed before, who may stay is for its own people.
+                    if puppet.own && portal.plumbed {
+                        let failure = Failure::Refused(why);
+                        return self.tell_staying(portal, puppet, seat, &failure).await;
+                    }
                     if puppet.own {
                         return self.bring_back(portal, puppet, event, &why).await;
                     }
@@ -562,15 +583,11 @@ impl Bridge {
             return Ok(());
         }
         if let Some(by) = why.by()
-            && let Some(ghost) = self.store.ghost(&by.id)?
-            && self.store.is_ghost_in_room(room, &ghost.user_id)?
+            && let Some(hand) = self.hand_of(portal, &by.id).await?
+            // Else perhaps the bot can.
+            && self.invite_by_hand(portal, &hand, user).await?
         {
-            match self.as_ghost(&ghost).invite(room, user, None).await {
-                Ok(()) => return self.come_if_granted(portal, user).await,
-                // Perhaps the bot can.
-                Err(error) if matches!(error.advice(), crate::retry::Advice::GiveUp) => {}
-                Err(error) => return Err(error.into()),
-            }
+            return self.come_if_granted(portal, user).await;
         }
         if portal.plumbed {
             let failure = Failure::Refused(
@@ -659,7 +676,11 @@ impl Bridge {
 
     /// Somebody is invited, or is not to be: when they cannot be another time, it is said
     /// again.
-    fn no_longer_uninvited(&self, portal: &Portal, user: &UserId) -> Result<(), Failure> {
+    pub(super) fn no_longer_uninvited(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<(), Failure> {
         Ok(self.store.amend_room_rights(&portal.id, |rights| {
             rights.uninvited.remove(user);
         })?)

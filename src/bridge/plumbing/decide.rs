@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{A_WHILE_MS, WRONG_CODES, Wishes, code_in, key_of, pair, words};
+use super::{A_WHILE_MS, WRONG_CODES, Wishes, code_in, pair, words};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::store::{Person, Proposal, ProposalStage};
+use crate::store::{Person, Proposal, ProposalStage, Tried};
 
 impl Bridge {
     /// Somebody approves a proposal: it takes effect. What came of it, in words.
@@ -18,10 +18,10 @@ impl Bridge {
         code: &str,
         wishes: &Wishes,
     ) -> Result<String, Failure> {
-        let found = self.proposal_with(&by, code)?;
+        let found = self.proposal_with(&by, code).await?;
         let _alone = self.plumbing.deciding.lock(&pair(&found)).await;
         // It may have been answered meanwhile.
-        let proposal = self.proposal_with(&by, code)?;
+        let proposal = self.proposal_with(&by, code).await?;
         if let ProposalStage::Accepted { by: approver } = &proposal.stage {
             return match approver.is(&by) {
                 true => Ok(APPROVED.to_owned()),
@@ -85,9 +85,9 @@ impl Bridge {
         by: Person,
         code: &str,
     ) -> Result<String, Failure> {
-        let found = self.proposal_with(&by, code)?;
+        let found = self.proposal_with(&by, code).await?;
         let _alone = self.plumbing.deciding.lock(&pair(&found)).await;
-        let proposal = self.proposal_with(&by, code)?;
+        let proposal = self.proposal_with(&by, code).await?;
         if matches!(proposal.stage, ProposalStage::Accepted { .. }) {
             return Err(Failure::Refused(
                 "That was approved already. `unbridge` ends it.".into(),
@@ -114,11 +114,9 @@ impl Bridge {
     }
 
     /// The proposal with that code which those of this person's side decide.
-    fn proposal_with(&self, by: &Person, code: &str) -> Result<Proposal, Failure> {
-        let now = now_ms();
-        let who = key_of(by);
-        let wrong = &self.plumbing.wrong_codes;
-        if wrong.count(&who, now - A_WHILE_MS) >= WRONG_CODES {
+    async fn proposal_with(&self, by: &Person, code: &str) -> Result<Proposal, Failure> {
+        let since = now_ms() - A_WHILE_MS;
+        if self.tried(by, Tried::WrongCode, since)? >= WRONG_CODES {
             return Err(Failure::Refused(
                 "You have given too many wrong codes. Try again in an hour.".into(),
             ));
@@ -135,13 +133,13 @@ impl Bridge {
                 && proposal.stage != ProposalStage::Entering
                 && proposal.code.matches(&code)
         });
-        found.ok_or_else(|| {
-            wrong.note(&who, now);
-            Failure::Refused(
-                "No proposal that is open has this code: it may have lapsed, or been answered."
-                    .into(),
-            )
-        })
+        if let Some(proposal) = found {
+            return Ok(proposal);
+        }
+        self.count_try(by, Tried::WrongCode).await?;
+        Err(Failure::Refused(
+            "No proposal that is open has this code: it may have lapsed, or been answered.".into(),
+        ))
     }
 
     async fn must_administer(&self, by: &Person, proposal: &Proposal) -> Result<(), Failure> {

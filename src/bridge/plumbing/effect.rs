@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::survey::{RocketSide, Survey, meaning_of_access};
 use super::{HISTORY_MOST, pair, words};
 use crate::bridge::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::retry::Backoff;
 use crate::store::{Portal, PortalId, Proposal, ProposalStage};
 
@@ -68,35 +69,15 @@ impl Bridge {
         let here = format!("the room {} on Matrix", proposal.room_id);
         let text = words::joined(proposal, &by, &here, "!matrix");
         self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
-        self.tell_others(proposal, &portal).await?;
+        self.tell_others(&portal.id).await?;
         Ok(self.store.change().no_proposal(proposal).commit()?)
     }
 
-    /// Tells the other Matrix rooms of the same room on Rocket.Chat who reads along from now
-    /// on.
-    async fn tell_others(&self, proposal: &Proposal, joined: &Portal) -> Result<(), Failure> {
-        for other in self.store.portals_of(&proposal.rid)? {
-            if other.id == joined.id {
-                continue;
-            }
-            let text = format!(
-                "Another room on Matrix, {}, is joined with {} on Rocket.Chat from now on: its \
-                 people read what is written here, and are heard here.",
-                proposal.room_id,
-                words::bounded(&joined.name)
-            );
-            let of_other = Proposal {
-                room_id: other.room_id.clone(),
-                ..proposal.clone()
-            };
-            let told = self.tell_plumbed_room(&of_other, "one more", &text).await;
-            self.as_far_as_told(told)?;
-        }
-        Ok(())
-    }
-
     /// What cannot be told holds nothing up.
-    pub(super) fn as_far_as_told(&self, told: Result<(), Failure>) -> Result<(), Failure> {
+    pub(in crate::bridge) fn as_far_as_told(
+        &self,
+        told: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         match told {
             Err(failure) if failure.is_permanent() => {
                 tracing::info!(%failure, "a room could not be told something");
@@ -108,8 +89,9 @@ impl Bridge {
 
     /// The portal, when an earlier try came so far.
     fn joined_already(&self, proposal: &Proposal) -> Result<Option<Portal>, Failure> {
-        let portal = self.store.portal_of_room(&proposal.room_id)?;
-        Ok(portal.filter(|portal| portal.rid == proposal.rid))
+        // By its id, which stays when its Matrix room is upgraded.
+        let id = PortalId::further(&proposal.rid, &proposal.room_id);
+        Ok(self.store.portal(&id)?)
     }
 
     /// It became impossible between approval and now: both are told why.
@@ -136,6 +118,16 @@ impl Bridge {
         let of_room = (proposal.room_id.to_string(), String::new());
         let _one_of_this_room = self.plumbing.deciding.lock(&of_room).await;
         let room = &proposal.room_id;
+        // Another one may just have been joined with the same channel, or opened for it: what
+        // this one means then is looked at again.
+        let others = self.store.portals_of(&proposal.rid)?;
+        if !others
+            .iter()
+            .map(|other| &other.id)
+            .eq(&survey.rocket.elsewhere)
+        {
+            return Err(Failure::NotYet("the other rooms of the channel"));
+        }
         if self.store.portal_of_room(room)?.is_some()
             || self.store.ending_of_room(room)?.is_some()
             || self.store.gathering(room)?.is_some()
@@ -155,7 +147,10 @@ impl Bridge {
         };
         let access = meaning_of_access(survey.rocket.is_private, survey.matrix.access);
         self.begin_plumbed_state(&portal.id, access)?;
-        let change = self.store.change().portal(&portal);
+        let mut change = self.store.change().portal(&portal);
+        if !others.is_empty() {
+            change = change.newcomer(&portal.id, now_ms());
+        }
         change.bot_room(&portal.room_id, false).commit()?;
         self.store.flushed().await?;
         self.unmirrored.forget(&portal.rid);

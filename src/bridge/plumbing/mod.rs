@@ -19,10 +19,12 @@
 //! * [`rights`]: who administers a room.
 //! * [`propose`], [`decide`]: the two halves of an agreement.
 //! * [`effect`]: it takes effect.
+//! * [`newcomers`]: the other rooms of a channel are told who reads along.
 //! * [`words`]: what people are told.
 
 mod decide;
 mod effect;
+mod newcomers;
 mod propose;
 mod rights;
 mod survey;
@@ -30,7 +32,7 @@ mod words;
 
 pub(super) use survey::{Access, access_of, meaning_of_access};
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +46,7 @@ use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::store::{Person, PortalId, Proposal, ProposalStage};
+use crate::store::{Person, PortalId, Proposal, ProposalStage, Tried};
 
 /// How many messages come to Matrix at most that were on Rocket.Chat before: about what
 /// both servers carry over in a minute.
@@ -58,7 +60,7 @@ const OPEN_OF_A_PERSON: usize = 3;
 const OPEN_TO_A_ROOM: usize = 3;
 
 /// How often one person may propose something in [`A_DAY_MS`], or have the bot enter a room
-/// for that, in one run of the bridge.
+/// for that.
 const A_DAY_OF_A_PERSON: usize = 12;
 
 /// See [`A_DAY_OF_A_PERSON`].
@@ -89,33 +91,12 @@ pub struct Wishes {
     pub command: String,
 }
 
-/// When people did something lately.
-#[derive(Debug, Default)]
-struct Lately(Mutex<HashMap<String, VecDeque<i64>>>);
-
-impl Lately {
-    /// How often somebody has done it since then (ms).
-    fn count(&self, who: &str, since: i64) -> usize {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, times| {
-            times.retain(|at| *at > since);
-            !times.is_empty()
-        });
-        all.get(who).map_or(0, VecDeque::len)
-    }
-
-    fn note(&self, who: &str, now: i64) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(who.to_owned()).or_default().push_back(now);
-    }
-}
-
 /// What is kept of proposals only while the bridge runs.
 pub(super) struct Plumbing {
     /// Held while a proposal is made, answered or takes effect, by its two rooms.
     deciding: KeyedLock<(String, String)>,
-    wrong_codes: Lately,
-    proposed: Lately,
+    /// Held while something is counted.
+    counting: Mutex<()>,
     /// Wakes the task that looks for what has lapsed.
     news: Notify,
 }
@@ -124,8 +105,7 @@ impl Plumbing {
     pub(super) fn new() -> Self {
         Self {
             deciding: KeyedLock::new(),
-            wrong_codes: Lately::default(),
-            proposed: Lately::default(),
+            counting: Mutex::default(),
             news: Notify::new(),
         }
     }
@@ -142,6 +122,27 @@ fn key_of(person: &Person) -> String {
 
 fn pair(proposal: &Proposal) -> (String, String) {
     (proposal.room_id.to_string(), proposal.rid.to_string())
+}
+
+impl Bridge {
+    /// How often somebody has tried something after that moment (ms).
+    fn tried(&self, by: &Person, what: Tried, since: i64) -> Result<usize, Failure> {
+        Ok(self.store.tries(&key_of(by))?.count(what, since))
+    }
+
+    /// Counts that somebody tries something. It is on disk before it is answered: a restart
+    /// gives nobody new tries.
+    async fn count_try(&self, by: &Person, what: Tried) -> Result<(), Failure> {
+        let who = key_of(by);
+        let now = now_ms();
+        {
+            let counting = self.plumbing.counting.lock();
+            let _alone = counting.unwrap_or_else(PoisonError::into_inner);
+            let tries = self.store.tries(&who)?.with(what, now, now - A_DAY_MS);
+            self.store.change().tries(&who, &tries).commit()?;
+        }
+        Ok(self.store.flushed().await?)
+    }
 }
 
 /// A code: ten characters that are not mistaken for one another.
@@ -176,6 +177,9 @@ impl Bridge {
                 self.go_on_joining(&proposal);
             }
         }
+        for portal in self.store.newcomers() {
+            self.introduce(portal);
+        }
         loop {
             // What is to be said needs both servers.
             self.rocket().await;
@@ -185,7 +189,7 @@ impl Bridge {
                     tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, %failure, "a proposal could not be looked after");
                 }
             }
-            self.forget_old_refusals();
+            self.forget_what_is_old();
             let now = now_ms();
             let next = self.store.proposals().iter().map(|one| one.until).min();
             let wait = next.map_or(BETWEEN_LOOKS, |next| {
@@ -241,7 +245,10 @@ impl Bridge {
         Ok(self.store.change().no_proposal(proposal).commit()?)
     }
 
-    fn forget_old_refusals(&self) {
+    fn forget_what_is_old(&self) {
+        if let Err(error) = self.store.forget_tries(now_ms() - A_DAY_MS) {
+            tracing::warn!(%error, "old tries could not be forgotten");
+        }
         let old = now_ms() - NOT_AGAIN_MS;
         for declined in self.store.declined() {
             if declined.at < old
@@ -344,16 +351,5 @@ mod tests {
         assert_eq!(code.len(), 10);
         assert_ne!(code, new_code());
         assert_eq!(code_in(&format!(" `{}` ", code.to_lowercase())), code);
-    }
-
-    #[test]
-    fn what_somebody_did_long_ago_does_not_count() {
-        let lately = Lately::default();
-        for at in [1, 2, 10] {
-            lately.note("alice", at);
-        }
-        assert_eq!(lately.count("alice", 1), 2);
-        assert_eq!(lately.count("bob", 0), 0);
-        assert_eq!(lately.count("alice", 10), 0);
     }
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::survey::Survey;
 use super::{
-    A_DAY_MS, A_DAY_OF_A_PERSON, NOT_AGAIN_MS, OPEN_OF_A_PERSON, OPEN_TO_A_ROOM, Wishes, key_of,
-    new_code, words,
+    A_DAY_MS, A_DAY_OF_A_PERSON, NOT_AGAIN_MS, OPEN_OF_A_PERSON, OPEN_TO_A_ROOM, Wishes, new_code,
+    words,
 };
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
@@ -16,7 +16,7 @@ use crate::matrix::Kind;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::secret::Secret;
-use crate::store::{Declined, Person, Proposal, ProposalStage};
+use crate::store::{Declined, Person, Proposal, ProposalStage, Tried};
 
 /// What commands begin with in a room of Matrix.
 const ON_MATRIX: &str = "!rc";
@@ -74,7 +74,8 @@ impl Bridge {
             ));
         }
         // What other homeservers are asked for is counted, whatever comes of it.
-        self.count_try(&by)?;
+        self.has_tries_left(&by)?;
+        self.count_try(&by, Tried::Proposing).await?;
         let (room, mut via) = self.matrix_room_named(target, via.to_vec()).await?;
         if self.is_bot_inside(&room).await? {
             return self.propose(by, room, rid.clone(), wishes).await;
@@ -189,9 +190,9 @@ impl Bridge {
             entered,
             ..self.new_proposal(&by, &room, &rid, ProposalStage::Open)
         };
+        self.count_try(&by, Tried::Proposing).await?;
         self.store.change().proposal(&proposal).commit()?;
         self.store.flushed().await?;
-        self.plumbing.proposed.note(&key_of(&by), proposal.made);
         tracing::info!(%room, %rid, by = %by.shown(), "somebody proposes to join two rooms");
         self.plumbing.news.notify_one();
         match self.ask_other_room(&proposal).await {
@@ -301,18 +302,12 @@ impl Bridge {
 
     fn has_tries_left(&self, by: &Person) -> Result<(), Failure> {
         let since = now_ms() - A_DAY_MS;
-        match self.plumbing.proposed.count(&key_of(by), since) >= A_DAY_OF_A_PERSON {
+        match self.tried(by, Tried::Proposing, since)? >= A_DAY_OF_A_PERSON {
             true => Err(Failure::Refused(
                 "You have proposed enough for today.".into(),
             )),
             false => Ok(()),
         }
-    }
-
-    fn count_try(&self, by: &Person) -> Result<(), Failure> {
-        self.has_tries_left(by)?;
-        self.plumbing.proposed.note(&key_of(by), now_ms());
-        Ok(())
     }
 
     fn new_proposal(

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName, UserId};
 use serde_json::Value;
 
-use super::words::bounded;
+use super::words::{bounded, meaning};
 use crate::bridge::power::PowerLevels;
 use crate::bridge::room_state::BRIDGE_STATE;
 use crate::bridge::{Bridge, Failure};
 use crate::matrix::{Kind, TimelineEvent};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
-use crate::store::{Consequence, PortalKind};
+use crate::store::{Consequence, Portal, PortalId, PortalKind};
 
 /// What is asked of a Matrix room.
 const STATES: [&str; 11] = [
@@ -56,6 +56,8 @@ pub(super) struct MatrixSide {
     pub others: BTreeSet<OwnedServerName>,
     /// How many people are in it, without the bridge's own.
     pub people: usize,
+    /// Somebody is in it with the bot alone, in order to give commands.
+    pub is_for_commands: bool,
     /// What stands in the way, in full sentences.
     pub obstacles: Vec<String>,
     /// What the bot has not the power for and needs, as a sentence.
@@ -73,8 +75,9 @@ pub(super) struct RocketSide {
     /// How many members it has.
     pub people: u64,
     pub read_only: bool,
-    /// In how many other Matrix rooms it is mirrored: their people read along.
-    pub elsewhere: usize,
+    /// The portals of the other Matrix rooms in which it is mirrored: their people read
+    /// along.
+    pub elsewhere: Vec<PortalId>,
     /// Not only those who are invited can read one of these, although it is private.
     pub open_elsewhere: bool,
     /// Only those who are invited can read one that existed before, as in the room itself.
@@ -112,6 +115,9 @@ impl Survey {
     pub(super) fn obstacles_to_ask(&self) -> Vec<String> {
         let (here, there) = (&self.matrix.obstacles, &self.rocket.obstacles);
         let mut all: Vec<_> = here.iter().chain(there).cloned().collect();
+        if self.matrix.is_for_commands {
+            all.push("The room on Matrix is one in which I take commands.".to_owned());
+        }
         if self.rocket.closed_elsewhere && self.matrix.access != Access::Closed {
             all.push(
                 "The room on Rocket.Chat is joined with another one on Matrix, which only those \
@@ -301,6 +307,7 @@ fn matrix_side(
         may_federate,
         others,
         people,
+        is_for_commands: false,
         obstacles,
         lacking,
     }
@@ -338,7 +345,7 @@ fn rocket_side(room: &Room, is_of_private_team: bool) -> RocketSide {
         kind,
         people: room.users_count,
         read_only: room.read_only || room.broadcast,
-        elsewhere: 0,
+        elsewhere: Vec::new(),
         open_elsewhere: false,
         closed_elsewhere: false,
         last_message_at: room.last_message_at.map_or(0, |at| at.0),
@@ -356,9 +363,54 @@ impl Bridge {
         room: &RoomId,
         rid: &RocketRoomId,
     ) -> Result<Survey, Failure> {
-        let rocket = self.survey_rocketchat(rid).await?;
+        let rocket = self.survey_rocketchat(rid, None).await?;
         let matrix = self.survey_matrix(room).await?;
         Ok(Survey { matrix, rocket })
+    }
+
+    /// Why the room that is to follow a portal's own, which existed before it was joined,
+    /// cannot be joined with the same channel: as if it were proposed, and nobody may read
+    /// along who could not so far, for nobody has agreed to that.
+    pub(in crate::bridge) async fn unfit_to_follow(
+        &self,
+        portal: &Portal,
+        next: &RoomId,
+    ) -> Result<Option<String>, Failure> {
+        let seen = async {
+            let rocket = self
+                .survey_rocketchat(&portal.rid, Some(&portal.id))
+                .await?;
+            let now = self.survey_matrix(&portal.room_id).await?;
+            Ok((rocket, now, self.survey_matrix(next).await?))
+        };
+        let (rocket, now, next) = match seen.await {
+            Err(Failure::Refused(why)) => return Ok(Some(why)),
+            seen => seen?,
+        };
+        let obstacles = next.obstacles.iter().chain(&next.lacking);
+        let obstacles: Vec<_> = obstacles.map(String::as_str).collect();
+        if !obstacles.is_empty() {
+            return Ok(Some(obstacles.join(" ")));
+        }
+        let of = |matrix: MatrixSide| Survey {
+            matrix,
+            rocket: rocket.clone(),
+        };
+        let (now, next) = (of(now), of(next));
+        let agreed = now.consequences();
+        let more = next.consequences().into_iter();
+        let more: Vec<_> = more
+            .filter(|one| !agreed.contains(one))
+            .map(|one| meaning(one, &next))
+            .collect();
+        Ok((!more.is_empty()).then(|| {
+            format!(
+                "If this went on in the room that is to follow, it would mean more than both \
+                 sides have agreed to: {} Whoever wants that ends it here with `unbridge` and \
+                 proposes it there with `bridge`.",
+                more.join(" ")
+            )
+        }))
     }
 
     async fn survey_matrix(&self, room: &RoomId) -> Result<MatrixSide, Failure> {
@@ -403,16 +455,20 @@ impl Bridge {
             || self.store.portal_of_earlier_room(room)?.is_some()
         {
             Some("The room on Matrix belongs to another one that this bridge mirrors.")
-        } else if self.store.is_bot_room(room)? && side.people <= 1 && !side.is_named {
-            Some("The room on Matrix is one in which I take commands.")
         } else {
             None
         };
         side.obstacles.extend(taken.map(str::to_owned));
+        side.is_for_commands = self.store.is_bot_room(room)? && side.people <= 1 && !side.is_named;
         Ok(side)
     }
 
-    async fn survey_rocketchat(&self, rid: &RocketRoomId) -> Result<RocketSide, Failure> {
+    /// What it is like seen from a room that is not joined with it yet, or from this portal.
+    async fn survey_rocketchat(
+        &self,
+        rid: &RocketRoomId,
+        seen_from: Option<&PortalId>,
+    ) -> Result<RocketSide, Failure> {
         const UNSEEN: &str = "I cannot see the room on Rocket.Chat. Into a private group somebody \
                               has to invite the bridge's account first.";
         let rocket = self.rocket().await;
@@ -443,7 +499,10 @@ impl Bridge {
         let mut side = rocket_side(&room, self.is_of_private_team(&room).await?);
         // It may be mirrored in other rooms on Matrix: they hear each other from then on.
         for portal in self.store.portals_of(rid)? {
-            side.elsewhere += 1;
+            if Some(&portal.id) == seen_from {
+                continue;
+            }
+            side.elsewhere.push(portal.id.clone());
             let is_open = self.is_read_openly(&portal)?;
             side.open_elsewhere |= side.is_private && is_open;
             side.closed_elsewhere |= side.is_private && portal.plumbed && !is_open;

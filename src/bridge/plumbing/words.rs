@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::HISTORY_MOST;
 use super::survey::{Access, MatrixSide, RocketSide, Survey};
 use crate::clock;
-use crate::store::{Consequence, Proposal};
+use crate::store::{Consequence, Portal, Proposal};
 
 /// How much of a name is shown, in characters.
 const LONGEST: usize = 80;
@@ -69,7 +69,8 @@ pub(super) fn meaning(consequence: Consequence, survey: &Survey) -> String {
         ),
         Consequence::PrivateIntoRocketChat => format!(
             "What is written in the room {} on Matrix, which not everybody may enter, can be \
-             read by everybody who has an account on Rocket.Chat.",
+             read by everybody who has an account on Rocket.Chat, and in every other room on \
+             Matrix that the channel is mirrored in, now or later.",
             matrix.name
         ),
         Consequence::Federated => {
@@ -173,11 +174,11 @@ pub(super) fn what_it_means(survey: &Survey, history: bool) -> String {
         ),
         false => "What was written before stays where it is.".to_owned(),
     });
-    if survey.rocket.elsewhere > 0 {
+    let elsewhere = survey.rocket.elsewhere.len();
+    if elsewhere > 0 {
         lines.push(format!(
-            "The room on Rocket.Chat is mirrored in {} more on Matrix: their people read along \
-             and are heard, too.",
-            survey.rocket.elsewhere
+            "The room on Rocket.Chat is mirrored in {elsewhere} more on Matrix: their people \
+             read along and are heard, too.",
         ));
     }
     if survey.rocket.read_only {
@@ -286,6 +287,26 @@ pub(super) fn listed(sentences: &[String]) -> String {
         .map(|one| format!("• {one}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Said in the other rooms of a channel when it gets one more on Matrix.
+pub(super) fn newcomer(joined: &Portal, access: Option<Access>) -> String {
+    let how = match joined.plumbed {
+        true => "is joined with",
+        false => "is made by the bridge for",
+    };
+    let who = match access {
+        Some(Access::Open) => " Anybody can enter or read it.",
+        Some(Access::Restricted) => " People of certain other rooms can enter it.",
+        Some(Access::Closed) => " It is by invitation only.",
+        None => "",
+    };
+    format!(
+        "One more room on Matrix, {}, {how} {} on Rocket.Chat.{who} From now on its people \
+         read what is written here, and are heard here.",
+        joined.room_id,
+        bounded(&joined.name)
+    )
 }
 
 /// Said in both rooms when it takes effect. `prefix` is what commands begin with there.

@@ -61,10 +61,8 @@ fn shown(portal: &Portal) -> Value {
 
 /// Without what was written, which is nobody's but its readers'.
 fn shown_letter(number: u64, letter: &DeadLetter) -> Value {
-    let sender = match letter.origin {
-        Origin::Matrix => letter.sender.as_ref().map(ToString::to_string),
-        Origin::RocketChat => letter.rocket_author().map(|author| author.to_string()),
-    };
+    let on_matrix = letter.sender.as_ref().map(ToString::to_string);
+    let sender = on_matrix.or_else(|| letter.rocket_author().map(|author| author.to_string()));
     json!({
         "number": number,
         "from": match letter.origin {

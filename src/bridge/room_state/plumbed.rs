@@ -133,7 +133,8 @@ impl Bridge {
         })?)
     }
 
-    async fn access_now(&self, portal: &Portal) -> Result<Access, Failure> {
+    /// Who can read a portal's Matrix room now.
+    pub(in crate::bridge) async fn access_now(&self, portal: &Portal) -> Result<Access, Failure> {
         let bot = self.matrix.bot();
         let room = &portal.room_id;
         let rule = bot.state(room, "m.room.join_rules", "").await?;

@@ -201,10 +201,15 @@ impl Bridge {
         }
         let unfit = match unfit(&reader, old, new).await? {
             None if portal.kind.is_direct() => self.unfit_for_direct(&reader, portal, new).await?,
+            None if portal.plumbed => None,
             None => self.keep_closed(&reader, portal, new).await?,
             unfit => unfit,
         };
-        if let Some(why) = unfit {
+        let unfit = match unfit {
+            None if portal.plumbed => self.unfit_to_follow(portal, new).await?,
+            unfit => unfit.map(str::to_owned),
+        };
+        if let Some(why) = &unfit {
             self.not_followed(portal, event, why).await?;
             // What it is in for another reason, it stays in: a space, a room for commands.
             if !was_in {

@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 use ruma::events::room::member::MembershipState;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use serde_json::json;
 
 use crate::bridge::room_state::agreed_states;
-use crate::bridge::{Bridge, Failure, derived};
+use crate::bridge::{Bridge, Failure, derived, marker, one_line};
+use crate::convert::to_rocketchat::plain;
 use crate::matrix::Intent;
 use crate::retry::{Advice, Retryable as _};
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::store::{InboxEvent, Portal, PortalKind, RoomPicture};
+
+/// How much of a room's name is shown, in characters.
+const LONGEST_NAME: usize = 80;
 
 impl Bridge {
     /// All that belongs to a portal and follows it. May be done again.
@@ -38,14 +43,36 @@ impl Bridge {
             !self.config.is_ours(sender)
         })
         .await?;
+        if portal.plumbed {
+            let text = format!(
+                "This room follows {}: it is joined with {} on Rocket.Chat as that one was. \
+                 Whoever administers either can end it: `!rc unbridge`.",
+                event.room_id,
+                one_line(&portal.name, LONGEST_NAME)
+            );
+            let mut content = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
+            marker::stamp_as_own(&mut content);
+            let txn = derived::notice_id(&event.event_id, "goes on");
+            let room = &portal.room_id;
+            let told = reader.send(room, "m.room.message", &content, &txn, None);
+            self.as_far_as_told(told.await.map(drop).map_err(Failure::from))?;
+        }
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
-            let text = "_The room of this channel on Matrix was upgraded: it goes on in a new \
-                        one there. People of Matrix are back here when they have entered it._";
+            let text = match portal.plumbed {
+                true => format!(
+                    "_The room on Matrix that this one is joined with was upgraded: it goes on in \
+                     {} there. People of Matrix are back here when they have entered it._",
+                    plain(portal.room_id.as_str())
+                ),
+                false => "_The room of this channel on Matrix was upgraded: it goes on in a new \
+                          one there. People of Matrix are back here when they have entered it._"
+                    .to_owned(),
+            };
             let id = derived::telling_id_of_event(&event.event_id, "upgraded");
             let message = OutgoingMessage {
                 id: &id,
                 rid: &portal.rid,
-                msg: text,
+                msg: &text,
                 tmid: None,
                 alias: None,
                 avatar: None,
@@ -98,7 +125,7 @@ impl Bridge {
     }
 
     /// Invites those into the room of a private group who were in the one before and are
-    /// in the group: they cannot come by themselves.
+    /// in the group, or are heard in it without an account: they cannot come by themselves.
     async fn invite_members(&self, portal: &Portal, old: &RoomId) -> Result<(), Failure> {
         if !self.is_private(portal)? {
             return Ok(());
@@ -113,7 +140,8 @@ impl Bridge {
             // Who is there already, or has left there or been kept out, needs none.
             if !matches!(membership, MembershipState::Join | MembershipState::Invite)
                 || here.iter().any(|(member, _)| *member == user)
-                || !self.store.is_puppet_in_room(&portal.id, &user)?
+                || !(self.store.is_puppet_in_room(&portal.id, &user)?
+                    || self.store.is_admitted(&portal.id, &user)?)
             {
                 continue;
             }

@@ -215,6 +215,7 @@ mod tests {
             repairs: 0,
             ending: false,
             given_at: 0,
+            seen_there: false,
             relayed,
         }
     }

@@ -41,6 +41,7 @@ impl Bridge {
         {
             return refused("You were removed from this room on Rocket.Chat.");
         }
+        self.must_not_be_parted(portal, user).await?;
         if !self.is_admitted(portal, user)? {
             let seat = self.seat(portal, user).await?;
             self.admit_without_account(portal, user, &seat).await?;

@@ -1,0 +1,59 @@
+//! Who is banned from a Matrix room does not speak there by way of their account on
+//! Rocket.Chat, nor by another room of the same channel.
+
+use crate::bridge::{Bridge, Failure, derived};
+use crate::convert::to_rocketchat::plain;
+use crate::matrix::TimelineEvent;
+use crate::rocketchat::documents::Message as RocketMessage;
+use crate::rocketchat::{RocketMessageId, RocketUserId};
+use crate::store::{Link, Portal};
+
+impl Bridge {
+    /// The ban that keeps a linked person's Matrix user out of a portal's room now.
+    async fn ban_of_linked(
+        &self,
+        portal: &Portal,
+        id: &RocketUserId,
+    ) -> Result<Option<(Link, TimelineEvent)>, Failure> {
+        let Some(link) = self.store.linked(id)? else {
+            return Ok(None);
+        };
+        if portal.kind.is_direct() {
+            return Ok(None);
+        }
+        let seat = self.seat(portal, &link.matrix_id).await?;
+        let is_banned = seat.membership() == "ban";
+        Ok(seat.event.filter(|_| is_banned).map(|ban| (link, ban)))
+    }
+
+    /// Whether a linked person is banned from a portal's room.
+    pub(in crate::bridge) async fn is_linked_and_banned(
+        &self,
+        portal: &Portal,
+        id: &RocketUserId,
+    ) -> Result<bool, Failure> {
+        Ok(self.ban_of_linked(portal, id).await?.is_some())
+    }
+
+    /// Whether what a linked person's account has written stays out of a portal's room,
+    /// because they are banned from it. They are told once for each ban.
+    pub(in crate::bridge) async fn keeps_linked_out(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+    ) -> Result<bool, Failure> {
+        let Some((link, ban)) = self.ban_of_linked(portal, &message.u.id).await? else {
+            return Ok(false);
+        };
+        tracing::info!(room = %portal.room_id, user = %link.matrix_id, "who is banned from the room is not heard in it");
+        let text = format!(
+            "{} is banned from the room {} ({}) on Matrix: what you write does not reach it, from wherever.",
+            link.matrix_id, portal.name, portal.room_id
+        );
+        let about = RocketMessageId::new(ban.event_id.as_str());
+        let id = derived::telling_id(&about, "banned linked");
+        self.tell_directly(&link.rocket_id, &id, &plain(&text))
+            .await?;
+        Ok(true)
+    }
+}

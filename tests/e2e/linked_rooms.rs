@@ -1,0 +1,473 @@
+//! One person with two accounts in rooms: where their own account is, stays out, and what
+//! they may do there.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use testbed::{MatrixUser, RocketUser, World, WorldOptions};
+
+use crate::BRIDGE;
+use crate::commands::Desk;
+use crate::linking::{ask, desk_of, granted, link};
+use crate::membership::{wait_for_level, wait_for_member, wait_for_membership, wait_for_notice};
+use crate::rocketchat_app::App;
+use crate::several_rooms::join_hall;
+
+/// How often the bridge has asked for the members of a room.
+async fn looks_at_members(world: &World) -> Result<u64> {
+    let stats = world.rocketchat.control().stats().await?;
+    let requests = stats["requests"].as_object().context("no requests")?;
+    let of = |(name, count): (&String, &serde_json::Value)| {
+        let is_look = name.contains("embers") && !name.contains("isMember");
+        count.as_u64().filter(|_| is_look)
+    };
+    Ok(requests.iter().filter_map(of).sum())
+}
+
+/// Ends all connections to Rocket.Chat, and waits for the round over members that follows.
+async fn reconnect(world: &World) -> Result<()> {
+    let before = looks_at_members(world).await?;
+    world.rocketchat.control().drop_sockets(None).await?;
+    wait_for_round(world, before).await
+}
+
+/// The same of the bridge, which is killed.
+async fn kill(world: &World) -> Result<()> {
+    let before = looks_at_members(world).await?;
+    world.bridge.kill_and_restart().await?;
+    wait_for_round(world, before).await
+}
+
+async fn wait_for_round(world: &World, before: u64) -> Result<()> {
+    world
+        .eventually("a round over the members", async || {
+            Ok((looks_at_members(world).await? > before).then_some(()))
+        })
+        .await
+}
+
+/// Says something that the bridge refuses with these words.
+async fn refused(user: &MatrixUser, room: &str, text: &str, why: &str) -> Result<()> {
+    let event = user.send_text(room, text).await?;
+    user.wait_for_message(room, &format!("why {text:?} is refused"), |notice| {
+        notice.in_reply_to() == Some(&event) && notice.body().contains(why)
+    })
+    .await?;
+    Ok(())
+}
+
+async fn kick(by: &RocketUser, rid: &str, whom: &RocketUser) -> Result<()> {
+    let body = json!({ "roomId": rid, "userId": whom.id });
+    by.post("channels.kick", body).await.map(drop)
+}
+
+#[tokio::test]
+async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let (alice, bea) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bea").await?,
+    );
+    let (alicia, carol) = (
+        world.rocket_user("alicia").await?,
+        world.rocket_user("carol").await?,
+    );
+    let tea = carol.create_channel("tea", &[]).await?;
+    let hall = join_hall(&world, &bea, (&carol, &tea)).await?;
+    let desk = desk_of(&world, &alice).await?;
+    link(&alice, &desk, &alicia).await?;
+    alice.join(&hall).await?;
+    alice.send_text(&hall, "hello").await?;
+    let said = carol.wait_for_text(&tea, "hello").await?;
+    assert_eq!(said.username, "alicia");
+
+    // Removed: whatever the bridge goes through.
+    kick(&carol, &tea, &alicia).await?;
+    let carols = carol.open_dm(World::ROCKET_BOT).await?;
+    carol
+        .wait_for_message(&carols, "that she reads on", |message| {
+            message.text.contains("is no longer in")
+        })
+        .await?;
+    reconnect(&world).await?;
+    refused(&alice, &hall, "a word", "no longer in tea").await?;
+    kill(&world).await?;
+    refused(&alice, &hall, "another word", "no longer in tea").await?;
+    // A new name is no new coming.
+    alice.set_display_name("Alice A.").await?;
+    refused(&alice, &hall, "by another name", "no longer in tea").await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    // Who comes anew comes as anybody may.
+    alice.leave(&hall).await?;
+    alice.join(&hall).await?;
+    wait_for_member(&world, &carol, &tea, "alicia", true).await?;
+    alice.send_text(&hall, "here again").await?;
+    let said = carol.wait_for_text(&tea, "here again").await?;
+    assert_eq!(said.username, "alicia");
+
+    // Left by herself.
+    alicia.leave_channel(&tea).await?;
+    carol
+        .wait_for_message(&tea, "that she reads on", |message| {
+            message.username == World::ROCKET_BOT && message.text.contains("is no longer in")
+        })
+        .await?;
+    kill(&world).await?;
+    refused(&alice, &hall, "from outside", "no longer in tea").await?;
+    reconnect(&world).await?;
+    refused(&alice, &hall, "from outside still", "no longer in tea").await?;
+    // Nor does the account that the bridge made take her place, when hers is hers no more.
+    let ended = ask(&alice, &desk, "logout").await?;
+    assert!(ended.contains("no longer linked"), "{ended}");
+    refused(&alice, &hall, "as a puppet", "no longer in tea").await?;
+    wait_for_member(&world, &carol, &tea, &world.puppet("alice"), false).await?;
+    link(&alice, &desk, &alicia).await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    alicia.join_channel("tea").await?;
+    alice.send_text(&hall, "by my own doing").await?;
+    carol.wait_for_text(&tea, "by my own doing").await?;
+    let there = carol.room_texts(&tea).await?;
+    for text in ["a word", "another word", "by another name", "from outside"] {
+        assert!(!there.iter().any(|one| one == text), "{text}: {there:?}");
+    }
+
+    // Removed from a room that the bridge has made: out on both sides, and free to come.
+    let general = carol.join_channel("general").await?;
+    let room = alice.join(&world.alias("general")).await?;
+    bea.join(&room).await?;
+    alice.send_text(&room, "in general").await?;
+    carol.wait_for_text(&general, "in general").await?;
+    kick(world.rocket_admin(), &general, &alicia).await?;
+    wait_for_membership(&bea, &room, &alice.user_id, "leave").await?;
+    kill(&world).await?;
+    wait_for_member(&world, &carol, &general, "alicia", false).await?;
+    alice.join(&room).await?;
+    alice.send_text(&room, "back in general").await?;
+    let said = carol.wait_for_text(&general, "back in general").await?;
+    assert_eq!(said.username, "alicia");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_account() -> Result<()>
+{
+    let world = World::start(WorldOptions::new(BRIDGE)).await?;
+    let (alice, bea) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bea").await?,
+    );
+    let (alicia, carol) = (
+        world.rocket_user("alicia").await?,
+        world.rocket_user("carol").await?,
+    );
+    let tea = carol.create_channel("tea", &["alicia"]).await?;
+    let here = alice.join(&world.alias("tea")).await?;
+    let hall = join_hall(&world, &bea, (&carol, &tea)).await?;
+    let desk = desk_of(&world, &alice).await?;
+    link(&alice, &desk, &alicia).await?;
+    let ghost = world.ghost("alicia");
+
+    // What she writes on Matrix in one room is no command of her account in the other.
+    alice.send_text(&here, "!matrix whoami").await?;
+    carol.wait_for_text(&tea, "!matrix whoami").await?;
+    let words = bea.wait_for_text(&hall, "!matrix whoami").await?;
+    assert_eq!(words.sender, ghost);
+    let answers = Desk::of(&alicia).await?.answers().await?;
+    assert!(
+        !answers.iter().any(|answer| answer.text.contains("whoami")),
+        "nothing was carried out"
+    );
+
+    bea.ban(&hall, &alice.user_id, "enough").await?;
+    alice.send_text(&here, "from the other room").await?;
+    carol.wait_for_text(&tea, "from the other room").await?;
+    alicia.send(&tea, "from Rocket.Chat").await?;
+    alice.wait_for_text(&here, "from Rocket.Chat").await?;
+    Desk::of(&alicia)
+        .await?
+        .wait_for_answer(0, "is banned from the room")
+        .await?;
+    let on = carol.send(&tea, "react to this").await?;
+    let target = alice.wait_for_text(&here, "react to this").await?.event_id;
+    let there = bea.wait_for_text(&hall, "react to this").await?.event_id;
+    alicia.react(&on, ":tada:", true).await?;
+    alice
+        .wait_for_reactions(&here, &target, &[(&ghost, "🎉")])
+        .await?;
+    carol.react(&on, ":heart:", true).await?;
+    bea.wait_for_reactions(&hall, &there, &[(&world.ghost("carol"), "❤️")])
+        .await?;
+    // Once, however much she says; and nothing of it is in the room after a kill either.
+    alicia.send(&tea, "and again").await?;
+    alice.wait_for_text(&here, "and again").await?;
+    world.bridge.kill_and_restart().await?;
+    carol.send(&tea, "marker").await?;
+    bea.wait_for_text(&hall, "marker").await?;
+    let texts = bea.room_texts(&hall).await?;
+    for text in ["from the other room", "from Rocket.Chat", "and again"] {
+        assert!(!texts.iter().any(|one| one.contains(text)), "{texts:?}");
+    }
+    let told = Desk::of(&alicia).await?.answers().await?;
+    let told = told
+        .iter()
+        .filter(|one| one.text.contains("is banned from"));
+    assert_eq!(told.count(), 1);
+
+    bea.unban(&hall, &alice.user_id).await?;
+    alicia.send(&tea, "heard again").await?;
+    bea.wait_for_text(&hall, "heard again").await?;
+    Ok(())
+}
+
+/// Olga owns a channel, Oona is she on Matrix; whether the bridge may act as Oona or not.
+async fn an_owner_keeps_what_she_may_do(mut options: WorldOptions) -> Result<()> {
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let (oona, bob) = (
+        world.matrix_user("oona").await?,
+        world.matrix_user("bob").await?,
+    );
+    let olga = world.rocket_user("olga").await?;
+    let club = olga.create_channel("club", &[]).await?;
+    let room = oona.join(&world.alias("club")).await?;
+    bob.join(&room).await?;
+    oona.send_text(&room, "as a puppet").await?;
+    olga.wait_for_text(&club, "as a puppet").await?;
+    let desk = desk_of(&world, &oona).await?;
+    let office = Desk::of(&olga).await?;
+    link(&oona, &desk, &olga).await?;
+    wait_for_level(&world, &bob, &room, &oona.user_id, Some(100)).await?;
+
+    // Who she is, through every door.
+    let said = ask(&oona, &desk, "whoami").await?;
+    for part in ["olga", "are linked", "`logout` ends that"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = ask(&oona, &room, "!rc whoami").await?;
+    assert!(said.contains("`!rc logout` ends that"), "{said}");
+    let said = office.ask("whoami", "are linked").await?;
+    assert!(
+        said.contains(&*oona.user_id) && said.contains("`logout` ends that"),
+        "{said}"
+    );
+    let app = App::of(&world);
+    let said = app.answer_in(&club, &olga, "whoami", "w").await?;
+    assert!(
+        said.contains(&*oona.user_id) && said.contains("logout"),
+        "{said}"
+    );
+
+    // What she may do there she does from there.
+    bob.send_text(&room, "I am here").await?;
+    olga.wait_for_text(&club, "I am here").await?;
+    let whom = bob.user_id.to_string();
+    office
+        .ask_in(&club, &format!("!matrix kick {whom}"), "is removed")
+        .await?;
+    wait_for_membership(&oona, &room, &bob.user_id, "leave").await?;
+    office
+        .ask_in(&club, &format!("!matrix ban {whom}"), "kept out")
+        .await?;
+    wait_for_membership(&oona, &room, &bob.user_id, "ban").await?;
+    office
+        .ask_in(&club, &format!("!matrix unban {whom}"), "may come")
+        .await?;
+    wait_for_membership(&oona, &room, &bob.user_id, "leave").await?;
+    office
+        .ask_in(&club, &format!("!matrix invite {whom}"), "is invited")
+        .await?;
+    bob.join(&room).await?;
+    office
+        .ask_in(&club, "!matrix relay on", "bridge's account")
+        .await?;
+    // And nobody else does: who is not linked to an owner, or is no owner any more.
+    let dave = world.rocket_user("dave").await?;
+    dave.join_channel("club").await?;
+    let daves = Desk::of(&dave).await?;
+    daves
+        .ask_in(&club, "!matrix unbridge", "That is for")
+        .await?;
+    let kicked = format!("!matrix kick {whom}");
+    daves.ask_in(&club, &kicked, "may not remove").await?;
+    office
+        .ask_in(&club, "!matrix unbridge", "no longer")
+        .await?;
+    wait_for_notice(&oona, &room, "no longer").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_who_is_linked_keeps_her_commands() -> Result<()> {
+    an_owner_keeps_what_she_may_do(WorldOptions::new(BRIDGE)).await
+}
+
+#[tokio::test]
+async fn an_owner_as_whom_the_bridge_may_act_keeps_her_commands() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    an_owner_keeps_what_she_may_do(granted(directory.path())?).await
+}
+
+#[tokio::test]
+async fn an_own_account_comes_into_private_groups_by_their_members_only() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let (alice, bea) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bea").await?,
+    );
+    let (alicia, carol) = (
+        world.rocket_user("alicia").await?,
+        world.rocket_user("carol").await?,
+    );
+    let puppet = world.puppet("alice");
+    let add = async |rid: &str| {
+        let body = json!({ "roomId": rid, "userId": alicia.id });
+        carol.post("groups.invite", body).await.map(drop)
+    };
+    // A group that she is in by her puppet when she links.
+    let general = carol.join_channel("general").await?;
+    let square = alice.join(&world.alias("general")).await?;
+    alice.send_text(&square, "hello").await?;
+    carol.wait_for_text(&general, "hello").await?;
+    let club = carol
+        .create_group("club", &[World::ROCKET_BOT, &puppet])
+        .await?;
+    let invite = alice
+        .wait_for_invite("the group's room", |invite| invite.room_id != square)
+        .await?;
+    let room = alice.join(&invite.room_id).await?;
+    alice.send_text(&room, "in the club").await?;
+    carol.wait_for_text(&club, "in the club").await?;
+    let desk = desk_of(&world, &alice).await?;
+    link(&alice, &desk, &alicia).await?;
+    alice.send_text(&room, "still by my puppet").await?;
+    let said = carol.wait_for_text(&club, "still by my puppet").await?;
+    assert_eq!(said.username, puppet);
+    alice
+        .wait_for_message(&desk, "why", |event| {
+            event.body().contains("only somebody there can add it")
+        })
+        .await?;
+    let members = carol.group_members(&club).await?;
+    assert!(!members.iter().any(|name| name == "alicia"), "{members:?}");
+    add(&club).await?;
+    alice.send_text(&room, "by myself").await?;
+    carol.wait_for_text(&club, "by myself").await?;
+    world
+        .eventually("the puppet to leave", async || {
+            let members = carol.group_members(&club).await?;
+            let is = |of: &str| members.iter().any(|name| name == of);
+            Ok((is("alicia") && !is(&puppet)).then_some(()))
+        })
+        .await?;
+
+    // One that was joined with a room: whoever is in the room is not in the group.
+    let den = carol.create_group("tea", &[World::ROCKET_BOT]).await?;
+    let hall = join_hall_with_group(&world, &bea, (&carol, &den)).await?;
+    alice.join(&hall).await?;
+    refused(
+        &alice,
+        &hall,
+        "let me in",
+        "no member of this private group",
+    )
+    .await?;
+    let members = carol.group_members(&den).await?;
+    assert!(!members.iter().any(|name| name == "alicia"), "{members:?}");
+    add(&den).await?;
+    alice.send_text(&hall, "was let in").await?;
+    let said = carol.wait_for_text(&den, "was let in").await?;
+    assert_eq!(said.username, "alicia");
+    // Removed by its owner, she is not put back.
+    let body = json!({ "roomId": den, "userId": alicia.id });
+    carol.post("groups.kick", body).await?;
+    refused(&alice, &hall, "and out", "Rocket.Chat").await?;
+    reconnect(&world).await?;
+    refused(&alice, &hall, "and still out", "no longer in tea").await?;
+    alice.leave(&hall).await?;
+    alice.join(&hall).await?;
+    refused(&alice, &hall, "anew", "no member of this private group").await?;
+    let members = carol.group_members(&den).await?;
+    assert!(!members.iter().any(|name| name == "alicia"), "{members:?}");
+    Ok(())
+}
+
+/// As [`join_hall`], with a private group, of which the bridge's owner confirms what that
+/// means.
+async fn join_hall_with_group(
+    world: &World,
+    user: &MatrixUser,
+    (owner, group): (&RocketUser, &str),
+) -> Result<String> {
+    let bot = world.user_id("rocketchatbot");
+    let room = user
+        .create_room(json!({
+            "room_version": "11", "name": "Hall", "preset": "public_chat",
+            "creation_content": { "m.federate": false },
+            "power_level_content_override": { "users": {
+                (user.user_id.as_str()): 100, (bot.as_str()): 50,
+            } },
+        }))
+        .await?;
+    let guest = world.matrix_user("guest").await?;
+    guest.join(&room).await?;
+    user.invite(&room, &bot).await?;
+    wait_for_notice(user, &room, "I am the bridge to Rocket.Chat").await?;
+    let office = Desk::of(owner).await?;
+    let answer = office
+        .ask_in(group, &format!("!matrix bridge {room}"), "--confirm")
+        .await?;
+    let (_, confirmed) = answer.split_once("--confirm ").context("no word")?;
+    let word: String = confirmed
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == ',')
+        .collect();
+    let bridge = format!("!matrix bridge {room} --confirm {word}");
+    office.ask_in(group, &bridge, "Proposed").await?;
+    let notice = wait_for_notice(user, &room, "proposes to join").await?;
+    let (_, rest) = notice.body().split_once("approve ").context("no code")?;
+    let code: String = rest
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect();
+    user.send_text(&room, &format!("!rc approve {code} --confirm {word}"))
+        .await?;
+    wait_for_notice(user, &room, "is joined with tea").await?;
+    Ok(room)
+}
+
+#[tokio::test]
+async fn who_declines_an_invitation_stays_where_their_own_account_is() -> Result<()> {
+    let world = World::start(WorldOptions::new(BRIDGE)).await?;
+    let (alice, bob) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bob").await?,
+    );
+    let (alicia, carol) = (
+        world.rocket_user("alicia").await?,
+        world.rocket_user("carol").await?,
+    );
+    let tea = carol.create_channel("tea", &[]).await?;
+    let room = bob.join(&world.alias("tea")).await?;
+    let desk = desk_of(&world, &alice).await?;
+    link(&alice, &desk, &alicia).await?;
+    carol.invite_to_channel(&tea, &alicia.id).await?;
+    alice
+        .wait_for_invite("the room of her account", |invite| invite.room_id == room)
+        .await?;
+    alice.leave(&room).await?;
+    // What comes after it is worked after it.
+    bob.send_text(&room, "after that").await?;
+    carol.wait_for_text(&tea, "after that").await?;
+    wait_for_member(&world, &carol, &tea, "alicia", true).await?;
+    kill(&world).await?;
+    alicia.send(&tea, "I am still here").await?;
+    let said = bob.wait_for_text(&room, "I am still here").await?;
+    assert_eq!(said.sender, world.ghost("alicia"));
+    wait_for_member(&world, &carol, &tea, "alicia", true).await?;
+    let invites = alice.invites().await?;
+    assert!(invites.is_empty(), "she is asked once: {invites:?}");
+    Ok(())
+}
