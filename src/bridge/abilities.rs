@@ -9,7 +9,7 @@ use super::direct::BEGIN_DIRECT;
 use super::membership::{ADD_PEOPLE, room_type};
 use super::{Bridge, Failure};
 use crate::rocketchat::RocketUserId;
-use crate::store::{Portal, PortalKind, Stand, StoreError};
+use crate::store::{Portal, PortalKind, Stand};
 
 /// What somebody may do where they ask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Abilities {
 /// The role that everybody on Rocket.Chat has.
 const EVERYBODY: &str = "user";
 
-/// One person on both sides.
+/// One person: in a Matrix room, and with their account on Rocket.Chat.
 struct Both {
     user: Option<OwnedUserId>,
     account: Option<RocketUserId>,
@@ -77,7 +77,6 @@ impl Bridge {
             Some(_) => can.administers_room && here.is_empty(),
             None => can.administers_room,
         };
-        let both = self.on_both_sides(context)?;
         for portal in here.iter().filter(|portal| !portal.kind.is_direct()) {
             can.is_mirrored = true;
             can.changes_both |=
@@ -90,7 +89,7 @@ impl Bridge {
                 },
                 false => can.changes_both,
             };
-            self.add_powers(portal, context, &both, &mut can).await?;
+            self.add_powers(portal, context, &mut can).await?;
         }
         Ok(can)
     }
@@ -103,17 +102,17 @@ impl Bridge {
     }
 
     /// Who it is on both sides, as far as they are somebody there.
-    fn on_both_sides(&self, context: &Context) -> Result<Both, StoreError> {
+    async fn on_both_sides(&self, context: &Context, portal: &Portal) -> Result<Both, Failure> {
         Ok(match &context.who {
             Who::Matrix(user) => Both {
-                user: Some(user.clone()),
+                user: match self.seat(portal, user).await?.membership() == "join" {
+                    true => Some(user.clone()),
+                    false => None,
+                },
                 account: (self.store.puppet(user)?).map(|puppet| puppet.credentials.user_id),
             },
             Who::RocketChat { id, .. } => Both {
-                user: match self.store.linked(id)? {
-                    Some(link) => Some(link.matrix_id),
-                    None => self.store.ghost(id)?.map(|ghost| ghost.user_id),
-                },
+                user: self.person_in(&portal.room_id, id).await?,
                 account: Some(id.clone()),
             },
             Who::Api(_) => Both {
@@ -139,16 +138,11 @@ impl Bridge {
         &self,
         portal: &Portal,
         context: &Context,
-        both: &Both,
         can: &mut Abilities,
     ) -> Result<(), Failure> {
+        let both = self.on_both_sides(context, portal).await?;
         let levels = self.power_levels(portal).await?;
-        let level = match &both.user {
-            Some(user) if self.seat(portal, user).await?.membership() == "join" => {
-                Some(levels.level_of(user))
-            }
-            _ => None,
-        };
+        let level = both.user.as_ref().map(|user| levels.level_of(user));
         let has = |key| level.is_some_and(|level| level >= levels.level(key));
         if let Some(account) = &both.account {
             let kind = room_type(portal).unwrap_or_default();
