@@ -319,10 +319,10 @@ async fn equal_files_of_two_relayed_people_are_not_taken_for_each_other() -> Res
         let link = said.file_link().context("no link")?;
         ensure!(carol.download(link).await?.1 == picture.bytes, "{name}");
         // What comes behind it comes when it is done.
-        user.send_text(&room, &format!("that was mine, {name}"))
+        user.send_text(&room, &format!("that was mine, {}", user.localpart()))
             .await?;
         carol
-            .wait_for_text(&channel, &format!("that was mine, {name}"))
+            .wait_for_text(&channel, &format!("that was mine, {}", user.localpart()))
             .await?;
     }
     let all = carol.room_messages(&channel).await?;
@@ -376,7 +376,11 @@ async fn what_was_written_before_a_removal_arrives_and_an_archived_room_takes_no
     wait_for_membership(&boss, &inner, &eve.user_id, "leave").await?;
     world.bridge.start()?;
     world.bridge.ready().await?;
-    wait_for_words_of(&carol, &group, &name, "before I was removed").await?;
+    let said = carol.wait_for_text(&group, "before I was removed").await?;
+    // What she calls herself is no longer to be read in the room.
+    let alias = said.document["alias"].as_str().unwrap_or_default();
+    ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
+    ensure!(alias.contains(&*eve.user_id), "{alias:?}");
 
     // What is archived takes nothing, also where Matrix does not know of it yet.
     boss.invite(&inner, &eve.user_id).await?;
