@@ -388,10 +388,8 @@ async fn what_was_written_before_a_removal_arrives_and_an_archived_room_takes_no
     eve.send_text(&inner, "I am back").await?;
     wait_for_words_of(&carol, &group, &name, "I am back").await?;
     world.bridge.kill().await?;
-    let archive = json!({ "roomId": group });
-    world
-        .rocket_admin()
-        .post("groups.archive", archive.clone())
+    carol
+        .post("groups.archive", json!({ "roomId": group }))
         .await?;
     eve.send_text(&inner, "into the archive").await?;
     world.bridge.start()?;
