@@ -578,6 +578,17 @@ impl Store {
         Ok(found.and_then(|number| u64::try_from(number.0).ok()))
     }
 
+    /// What could not be delivered of something, if it is kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn letter_of(&self, room: &RoomId, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        match self.dead_letter_of(room, id)? {
+            Some(number) => self.get(&keys::dead_letter(number)),
+            None => Ok(None),
+        }
+    }
+
     /// A set of changes that happen together or not at all.
     pub fn change(&self) -> Change<'_> {
         Change::of(self)

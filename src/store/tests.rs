@@ -483,6 +483,40 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
 }
 
 #[test]
+fn who_was_told_of_one_form_is_not_taken_to_know_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let room = portal().room_id;
+    let letter = |revision| DeadLetter {
+        revision,
+        untold: true,
+        ..DeadLetter::new(
+            Origin::RocketChat,
+            room.clone(),
+            "M1",
+            "no".to_owned(),
+            &serde_json::Value::Null,
+        )
+    };
+    let kept = || {
+        let kept = store.letter_of(&room, "M1").unwrap().unwrap();
+        (kept.revision, kept.untold)
+    };
+    store.change().dead_letter(&letter(0)).commit().unwrap();
+    assert_eq!(kept(), (0, true));
+    store.change().dead_letter(&letter(7)).commit().unwrap();
+    store.change().letter_told(&letter(0)).commit().unwrap();
+    assert_eq!(kept(), (7, true));
+    store.change().letter_told(&letter(7)).commit().unwrap();
+    assert_eq!(kept(), (7, false));
+    assert_eq!(store.dead_letters().len(), 1);
+    let change = store.change().no_dead_letter(&room, "M1");
+    change.commit().unwrap();
+    store.change().letter_told(&letter(7)).commit().unwrap();
+    assert!(store.letter_of(&room, "M1").unwrap().is_none());
+}
+
+#[test]
 fn a_file_that_was_deleted_before_it_was_known_is_known_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();

@@ -48,6 +48,7 @@ mod plumbing_later;
 mod provisioning;
 mod reactions;
 mod relay;
+mod relay_switched;
 mod replies;
 mod rights;
 mod rocketchat_app;

@@ -151,7 +151,7 @@ impl Bridge {
                 }
             }
         }
-        if json.get("state_key").is_none() && self.comes_round(event, content).await? {
+        if json.get("state_key").is_none() && self.comes_round(event, &json, content).await? {
             return Ok(Done::default());
         }
         match event.kind.as_str() {
