@@ -389,7 +389,11 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     let name = alice
         .send_state(room, NAME, "", json!({ "name": "Green tea, please!" }))
         .await?;
-    tea.told(&name, "there it is called Green-tea-please")
+    alice
+        .wait_for_message(room, "word of the spelling", |event| {
+            event.in_reply_to() == Some(&name)
+                && event.body().contains("there it is called Green-tea-please")
+        })
         .await?;
     tea.on_rocketchat("/name", json!("Green-tea-please"))
         .await?;
