@@ -132,6 +132,27 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
         assert!(!there.iter().any(|one| one == text), "{text}: {there:?}");
     }
 
+    // What power somebody has left behind in a room they are not in, their account has not.
+    bea.set_power(&hall, &alice.user_id, 100).await?;
+    alice.leave(&hall).await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    alicia.join_channel("tea").await?;
+    carol.make_moderator(&tea, &alicia.id).await?;
+    alicia.send(&tea, "by my ghost").await?;
+    let said = bea.wait_for_text(&hall, "by my ghost").await?;
+    assert_eq!(said.sender, world.ghost("alicia"));
+    let guest = world.matrix_user("guest").await?;
+    let office = Desk::of(&alicia).await?;
+    let kick_guest = format!("!matrix kick {}", guest.user_id);
+    office
+        .ask_in(&tea, &kick_guest, "not the power for that")
+        .await?;
+    alice.join(&hall).await?;
+    alice.send_text(&hall, "in person").await?;
+    carol.wait_for_text(&tea, "in person").await?;
+    office.ask_in(&tea, &kick_guest, "is removed").await?;
+    wait_for_membership(&bea, &hall, &guest.user_id, "leave").await?;
+
     // Removed from a room that the bridge has made: out on both sides, and free to come.
     let general = carol.join_channel("general").await?;
     let room = alice.join(&world.alias("general")).await?;

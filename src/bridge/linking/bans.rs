@@ -1,6 +1,7 @@
 //! Who is banned from a Matrix room does not speak there by way of their account on
 //! Rocket.Chat, nor by another room of the same channel.
 
+use super::locked;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::convert::to_rocketchat::plain;
 use crate::matrix::TimelineEvent;
@@ -45,6 +46,9 @@ impl Bridge {
         let Some((link, ban)) = self.ban_of_linked(portal, &message.u.id).await? else {
             return Ok(false);
         };
+        if locked(&self.linking.told_bans).contains(&ban.event_id) {
+            return Ok(true);
+        }
         tracing::info!(room = %portal.room_id, user = %link.matrix_id, "who is banned from the room is not heard in it");
         let text = format!(
             "{} is banned from the room {} ({}) on Matrix: what you write does not reach it, from wherever.",
@@ -54,6 +58,7 @@ impl Bridge {
         let id = derived::telling_id(&about, "banned linked");
         self.tell_directly(&link.rocket_id, &id, &plain(&text))
             .await?;
+        locked(&self.linking.told_bans).insert(ban.event_id);
         Ok(true)
     }
 }
