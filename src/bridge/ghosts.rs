@@ -119,7 +119,7 @@ impl Bridge {
                 else {
                     return Ok(None);
                 };
-                let found = rocket.bot.user_by_username(&username).await?;
+                let found = rocket.bot.user_named(&username).await?;
                 match found {
                     Some(user) if self.store.ghost(&user.id)?.is_none() => Some(user),
                     _ => None,
@@ -197,6 +197,9 @@ impl Bridge {
         self.store
             .change()
             .ghost_in_room(room, &ghost.user_id)
+            // Of somebody who was gone: whether they are is found out anew, since these
+            // may have been old words.
+            .no_departure(&ghost.rocket_id)
             .commit()?;
         Ok(())
     }

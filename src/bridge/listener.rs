@@ -150,23 +150,18 @@ impl Bridge {
         };
         // Only what everybody may see: not the private groups that the bridge's
         // account happens to be in.
-        let is_public = rocket
-            .bot
-            .channel_by_name(&name)
-            .await?
-            .is_some_and(|room| {
-                // A channel of a team may be the team's alone.
-                room.t == RoomType::Channel
-                    && !room.archived
-                    && room.team_id.is_none()
-                    && room.prid.is_none()
-            });
+        let Some(room) = rocket.bot.channel_named(&name).await? else {
+            return Ok(false);
+        };
+        // A channel of a team may be the team's alone.
+        let is_public = room.t == RoomType::Channel
+            && !room.archived
+            && room.team_id.is_none()
+            && room.prid.is_none();
         if !is_public {
             return Ok(false);
         }
-        if let Some(room) = rocket.bot.channel_by_name(&name).await?
-            && self.store.unbridged(&room.id)?.is_some()
-        {
+        if self.store.unbridged(&room.id)?.is_some() {
             tracing::info!(%alias, "no portal for this alias: somebody has ended it, and `bridge` begins again");
             return Ok(false);
         }

@@ -16,7 +16,7 @@ use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::store::{Portal, Puppet};
 
 /// How long between two puppets that are asked which rooms they are in.
-const BETWEEN_PUPPETS: Duration = Duration::from_secs(5);
+const BETWEEN_PUPPETS: Duration = Duration::from_secs(1);
 
 impl Bridge {
     /// Mirrors a room that the bridge's account can read, with those of its people on

@@ -95,8 +95,8 @@ pub use membership::Removal;
 pub use plumbing::Wishes;
 use queues::Queues;
 pub use remote_join::in_words;
-pub use rocket_side::RocketProblem;
 use rocket_side::RocketSide;
+pub use rocket_side::{RocketProblem, bot_credentials, bot_session};
 pub use states::{BridgeState, PortalState, one_line};
 pub use voice::RelayStatus;
 

@@ -54,9 +54,9 @@ impl Bridge {
     }
 
     /// The channel or group with that name.
-    async fn room_named(&self, name: &str) -> Result<Room, Failure> {
+    pub(super) async fn room_named(&self, name: &str) -> Result<Room, Failure> {
         let rocket = self.rocket().await;
-        let room = match rocket.bot.channel_by_name(name).await? {
+        let room = match rocket.bot.channel_named(name).await? {
             Some(room) => Some(room),
             None => rocket.bot.group_by_name(name).await?,
         };
@@ -152,6 +152,7 @@ impl Bridge {
         self.unmirrored.forget(&portal.rid);
         tracing::info!(rid = %portal.rid, room = %portal.room_id, name = portal.name, "a channel is mirrored");
         self.rocket().await.follow_deletions(&portal.rid).await;
+        self.follow_typing(&portal);
         self.read_back(portal.id.clone());
         self.compare_room_picture(&portal.id);
         self.compare_members(&portal.id);

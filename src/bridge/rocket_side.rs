@@ -116,16 +116,47 @@ impl RocketSide {
     }
 
     /// The same with another token, for requests from now on and for the socket.
-    pub(super) async fn with_credentials(&self, credentials: Credentials) -> Self {
+    pub(super) async fn with_credentials(
+        &self,
+        login: &RocketLogin,
+        credentials: Credentials,
+    ) -> Self {
         if let Some(realtime) = self.realtime.lock().await.as_ref() {
             realtime.set_credentials(credentials.clone());
         }
         Self {
             client: self.client.clone(),
-            bot: self.client.session(credentials),
+            bot: bot_session(login, &self.client, credentials),
             version: self.version,
             realtime: Arc::clone(&self.realtime),
         }
+    }
+}
+
+/// How the bridge's account proves itself; a new token each time when it logs in by
+/// password.
+///
+/// # Errors
+/// As [`Client::login`].
+pub async fn bot_credentials(
+    login: &RocketLogin,
+    client: &Client,
+) -> Result<Credentials, rocketchat::Error> {
+    match login {
+        RocketLogin::Token { user_id, token } => Ok(Credentials {
+            user_id: user_id.as_str().into(),
+            token: token.clone(),
+        }),
+        RocketLogin::Password { username, password } => client.login(username, password).await,
+    }
+}
+
+/// The bridge's account at work, with what [`bot_credentials`] gave.
+pub fn bot_session(login: &RocketLogin, client: &Client, credentials: Credentials) -> Session {
+    let session = client.session(credentials);
+    match login {
+        RocketLogin::Token { .. } => session,
+        RocketLogin::Password { password, .. } => session.with_password(password),
     }
 }
 
@@ -192,7 +223,8 @@ impl Bridge {
                 });
             }
         }
-        let bot = client.session(credentials.clone());
+        let login = &self.config.rocketchat.login;
+        let bot = bot_session(login, &client, credentials.clone());
         let version = self.look_at_server(&bot).await?;
         self.let_slash_commands_be_text(&bot).await;
         let mut streams = vec![
@@ -262,24 +294,9 @@ impl Bridge {
 
     /// Logs in and looks at the own account.
     async fn enter(&self, client: &Client) -> Result<(Credentials, User), rocketchat::Error> {
-        let credentials = self.log_bot_in(client).await?;
+        let credentials = bot_credentials(&self.config.rocketchat.login, client).await?;
         let me = client.session(credentials.clone()).me().await?;
         Ok((credentials, me))
-    }
-
-    /// How the bridge's account proves itself; a new token each time when it logs
-    /// in by password.
-    pub(super) async fn log_bot_in(
-        &self,
-        client: &Client,
-    ) -> Result<Credentials, rocketchat::Error> {
-        match &self.config.rocketchat.login {
-            RocketLogin::Token { user_id, token } => Ok(Credentials {
-                user_id: user_id.as_str().into(),
-                token: token.clone(),
-            }),
-            RocketLogin::Password { username, password } => client.login(username, password).await,
-        }
     }
 
     async fn look_at_server(&self, bot: &Session) -> Result<ServerVersion, RocketProblem> {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::Bridge;
 use super::from_rocketchat::Document;
-use super::rocket_side::warn_of_federation;
+use super::rocket_side::{bot_credentials, warn_of_federation};
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::{Portal, PortalId, PortalKind};
@@ -206,10 +206,11 @@ impl Bridge {
     /// Logs the bridge's account in anew, where it does so by password.
     pub(super) async fn renew_bot(&self) {
         let rocket = self.rocket().await;
-        match self.log_bot_in(&rocket.client).await {
+        let login = &self.config.rocketchat.login;
+        match bot_credentials(login, &rocket.client).await {
             Ok(credentials) => {
                 tracing::info!("the bridge's token is renewed");
-                let renewed = rocket.with_credentials(credentials).await;
+                let renewed = rocket.with_credentials(login, credentials).await;
                 self.rocket.send_replace(Some(Arc::new(renewed)));
             }
             Err(error) => tracing::error!(

@@ -63,7 +63,7 @@ impl Bridge {
             return Ok(true);
         }
         let rocket = self.rocket().await;
-        let (room, is_public) = match rocket.bot.channel_by_name(name).await? {
+        let (room, is_public) = match rocket.bot.channel_named(name).await? {
             Some(room) => {
                 let is_public = room.team_id.is_none() && room.prid.is_none();
                 (Some(room), is_public)

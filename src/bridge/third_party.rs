@@ -78,14 +78,14 @@ impl Bridge {
                     return Ok(Vec::new());
                 };
                 if let Ok(username) = Username::parse(name) {
-                    people.extend(rocket.bot.user_by_username(&username).await?);
+                    people.extend(rocket.bot.user_named(&username).await?);
                 }
                 if is_long_enough(name) {
                     let like = rocket.bot.people_like(name).await;
                     let like = or_none(like);
-                    for id in like.iter().take(MOST_FOUND) {
-                        if people.iter().all(|known| known.id != *id) {
-                            people.extend(rocket.bot.user_by_id(id).await?);
+                    for like in like.iter().take(MOST_FOUND) {
+                        if people.iter().all(|known| known.id != like.id) {
+                            people.extend(rocket.bot.user_by_id(&like.id).await?);
                         }
                     }
                 }
@@ -161,7 +161,7 @@ impl Bridge {
                 let Some(name) = wanted(query, "channel", '#') else {
                     return Ok(Vec::new());
                 };
-                rooms.extend(rocket.bot.channel_by_name(name).await?);
+                rooms.extend(rocket.bot.channel_named(name).await?);
                 if is_long_enough(name) {
                     let like = rocket.bot.channels_like(name).await;
                     let like = or_none(like);
@@ -179,7 +179,7 @@ impl Bridge {
                     && let Some(name) = self.channel_of_alias(&alias)
                     && alias.server_name() == self.config.homeserver.server_name
                 {
-                    rooms.extend(rocket.bot.channel_by_name(&name).await?);
+                    rooms.extend(rocket.bot.channel_named(&name).await?);
                 }
             }
         }

@@ -7,9 +7,9 @@ use clap::Args;
 use url::Url;
 
 use super::{ConfigFile, Problem, runtime, say_on_stdout};
-use crate::bridge::app_secret;
-use crate::config::{Config, Registration, RocketLogin};
-use crate::rocketchat::rest::{Client, Credentials, InstalledApp, Session};
+use crate::bridge::{app_secret, bot_credentials, bot_session};
+use crate::config::{Config, Registration};
+use crate::rocketchat::rest::{Client, InstalledApp, Session};
 use crate::secret::Secret;
 
 /// The App's own id, from its `app.json`.
@@ -93,14 +93,12 @@ async fn installed(session: &Session) -> Result<Option<InstalledApp>, Problem> {
 }
 
 async fn log_in(config: &Config, client: &Client) -> Result<Session, Problem> {
-    let credentials = match &config.rocketchat.login {
-        RocketLogin::Token { user_id, token } => Credentials {
-            user_id: user_id.as_str().into(),
-            token: token.clone(),
-        },
-        RocketLogin::Password { username, password } => client.login(username, password).await?,
-    };
-    Ok(client.session(credentials))
+    let login = &config.rocketchat.login;
+    Ok(bot_session(
+        login,
+        client,
+        bot_credentials(login, client).await?,
+    ))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The provisioning API: which programs may use it.
 
+use ruma::OwnedUserId;
 use serde::Deserialize;
 
 use super::{ConfigProblem, Environment};
@@ -24,6 +25,11 @@ pub struct ApiToken {
     pub token: Secret,
     /// Whether it may change anything.
     pub write: bool,
+    /// For whom on Matrix it proposes to join rooms, and answers to that: what they may do
+    /// in the rooms, it may.
+    pub user: Option<OwnedUserId>,
+    /// The same on Rocket.Chat: the id of an account.
+    pub account: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,6 +45,8 @@ struct TokenSection {
     token: Secret,
     #[serde(default)]
     write: bool,
+    user: Option<OwnedUserId>,
+    account: Option<String>,
 }
 
 /// Checks the section; a token of the environment may change things.
@@ -51,6 +59,8 @@ pub(super) fn api(
         name: "environment".to_owned(),
         token,
         write: true,
+        user: None,
+        account: None,
     });
     for section in section.tokens.into_iter().chain(from_environment) {
         if section.token.expose().len() < SHORTEST {
@@ -78,10 +88,28 @@ pub(super) fn api(
                 "a token of its own",
             ));
         }
+        let account = section.account.as_deref();
+        if account.is_some_and(|id| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            return Err(ConfigProblem::value(
+                "api.tokens",
+                &section.name,
+                "as `account` the id of an account on Rocket.Chat, not its name",
+            ));
+        }
+        if !section.write && (section.user.is_some() || section.account.is_some()) {
+            return Err(ConfigProblem::value(
+                "api.tokens",
+                &section.name,
+                "`write: true` where there is a `user` or an `account`",
+            ));
+        }
         tokens.push(ApiToken {
             name: section.name,
             token: section.token,
             write: section.write,
+            user: section.user,
+            account: section.account,
         });
     }
     Ok(ApiOptions { tokens })

@@ -12,6 +12,7 @@
 pub mod documents;
 pub mod error;
 pub mod ids;
+mod password;
 pub mod realtime;
 pub mod rest;
 pub mod version;

@@ -229,5 +229,19 @@ async fn the_bridges_own_login_is_renewed() -> Result<()> {
     // Her puppet has to be made, with the bridge's own rights.
     alice.send_text(&room, "with rights").await?;
     carol.wait_for_text(&channel, "with rights").await?;
+    // For some of them Rocket.Chat asks for the password once more, when the account is
+    // older than it remembers one for.
+    world
+        .change_setting("Accounts_TwoFactorAuthentication_RememberFor", json!(0))
+        .await?;
+    alice.set_display_name("Alice Renamed").await?;
+    let puppet = world.puppet("alice");
+    world
+        .eventually("the puppet's new name", async || {
+            let user = carol.find_user(&puppet).await?.unwrap_or_default();
+            let name = user["name"].as_str().unwrap_or_default();
+            Ok(name.contains("Alice Renamed").then_some(()))
+        })
+        .await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketUser, Rule, World, WorldOptions, mentions, pill};
 
+use crate::direct::second_registration;
 use crate::{BRIDGE, General, general_in, in_general, office};
 
 /// What tells that a room is bridged.
@@ -694,7 +695,6 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     // Deactivated: the ghost goes after the last words, and comes back with the person.
     people[0].send(&channel, "my last words").await?;
     set_active(&world, &people[0].id, false).await?;
-    reconnect(&world).await?;
     wait_until_gone(&alice, &room, &dave).await?;
     alice.wait_for_text(&room, "my last words").await?;
     wait_for_notice(&alice, &rooms[0].0, "was deactivated").await?;
@@ -706,7 +706,6 @@ async fn who_is_gone_from_rocketchat_takes_the_ghost_along_and_nobody_else_gets_
     assert_eq!(made_by(&operator, &dave).await?, 0);
     let come_back = async || {
         set_active(&world, &people[0].id, true).await?;
-        reconnect(&world).await?;
         RocketUser::login(
             world.rocketchat.base_url(),
             "dave",
@@ -933,6 +932,61 @@ async fn a_puppet_that_is_deactivated_deleted_or_renamed_swallows_nothing() -> R
     assert_eq!(answer.status, 200, "{}", answer.body);
     carol.wait_for_text(&channel, "bob is back").await?;
     assert_eq!(account("bob").await?["active"], true);
+    Ok(())
+}
+
+/// A homeserver does not tell of accounts that are deactivated. Where the bridge may act as
+/// people it asks.
+#[tokio::test]
+async fn a_deactivated_account_leaves_no_active_puppet_where_the_bridge_may_look() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (registration, token) = second_registration(directory.path())?;
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.more_registrations = vec![registration];
+    options.extra_config = json!({ "appservice": { "double_puppet_token": token } });
+    let world = World::start(options).await?;
+    let carol = world.rocket_user("carol").await?;
+    let channel = carol.join_channel("general").await?;
+    let alias = world.alias("general");
+    let is_active = async |name: &str| -> Result<bool> {
+        let puppet = world.puppet(name);
+        let path = format!("users.info?username={puppet}");
+        Ok(world.rocket_admin().get(&path).await?["user"]["active"] == true)
+    };
+    let mut people = Vec::new();
+    for name in ["bob", "dora"] {
+        let person = world.matrix_user(name).await?;
+        let room = person.join(&alias).await?;
+        person.send_text(&room, &format!("{name} is here")).await?;
+        carol
+            .wait_for_text(&channel, &format!("{name} is here"))
+            .await?;
+        people.push((person, room));
+    }
+    let (bob, dora) = (&people[0].0, &people[1]);
+    // She only leaves, and logs out.
+    dora.0.leave(&dora.1).await?;
+    let logout = "/_matrix/client/v3/logout";
+    let answer = dora.0.request("POST", logout, Some(&json!({}))).await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body = json!({
+        "auth": {
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": "bob" },
+            "password": bob.password,
+        },
+    });
+    let answer = bob
+        .request("POST", "/_matrix/client/v3/account/deactivate", Some(&body))
+        .await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world
+        .eventually("the puppet to rest", async || {
+            Ok((!is_active("bob").await?).then_some(()))
+        })
+        .await?;
+    assert!(is_active("dora").await?, "she may log in again");
     Ok(())
 }
 

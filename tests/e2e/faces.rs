@@ -236,10 +236,15 @@ async fn people_of_rocketchat_have_their_names_and_pictures_on_matrix() -> Resul
         "{before}, {after}"
     );
 
-    // Where the server tells of no names, messages do.
+    // Where the server tells of no names, the bridge looks; messages tell at once.
     world
         .change_setting("UI_Use_Real_Name", json!(false))
         .await?;
+    carol.set_display_name("Carol in silence").await?;
+    shown(world, alice, &ghost, |profile| {
+        profile["displayname"] == "Carol in silence"
+    })
+    .await?;
     carol.set_display_name("Carol again").await?;
     carol.send(channel, "called otherwise").await?;
     alice.wait_for_text(room, "called otherwise").await?;

@@ -67,6 +67,25 @@ async fn people_and_channels_are_found_and_nothing_is_made_by_looking() -> Resul
     carol.wait_for_text(&dm, "found you").await?;
     alice.join(&world.alias("cooking")).await?;
 
+    // Ids on Matrix have no capitals; names on Rocket.Chat may.
+    let erika = world.rocket_user("Erika.M").await?;
+    erika.create_channel("Plans-2027", &[]).await?;
+    let found = look_up(&alice, "user/rocketchat?username=erika.m").await?;
+    assert_eq!(all(&found, "userid"), [world.ghost("erika.m")], "{found}");
+    let room = alice.create_direct(&[&world.ghost("erika.m")]).await?;
+    alice.send_text(&room, "with a capital").await?;
+    let dm = erika.wait_for_dm(&world.puppet("alice")).await?;
+    erika.wait_for_text(&dm, "with a capital").await?;
+    let found = look_up(&alice, "location/rocketchat?channel=plans").await?;
+    assert_eq!(all(&found, "alias"), [world.alias("plans-2027")], "{found}");
+    alice.join(&world.alias("plans-2027")).await?;
+    // Also when the bridge's account is in it.
+    erika
+        .create_channel("gardening", &[World::ROCKET_BOT])
+        .await?;
+    let found = look_up(&alice, "location/rocketchat?channel=garden").await?;
+    assert_eq!(all(&found, "alias"), [world.alias("gardening")], "{found}");
+
     // Nor are puppets and the bridge's own account people to be found.
     for name in [world.puppet("alice"), World::ROCKET_BOT.to_owned()] {
         let found = look_up(&alice, &format!("user/rocketchat?username={name}")).await?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
 use crate::membership::{id_of, wait_for_level, wait_for_member, wait_for_membership};
+use crate::upgrades::upgrade;
 use crate::{BRIDGE, General, general_in, in_general, open_group};
 
 /// As Rocket.Chat says that its licence allows no more users.
@@ -632,7 +633,12 @@ async fn a_room_is_switched_over_and_back_by_who_may_change_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_private_group_is_entered_without_an_account_only_by_right() -> Result<()> {
-    let General { world, carol, .. } = in_general().await?;
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    options.bridge_admins = vec!["admin".into()];
+    // In which owners may upgrade rooms.
+    options.synapse_config = json!({ "default_room_version": "10" });
+    let General { world, carol, .. } = general_in(World::start(options).await?).await?;
     let boss = world.matrix_user("admin").await?;
     let (group, inner) = open_group(&world, &carol, &boss, "inner").await?;
     let bosses = world.puppet("admin");
@@ -665,6 +671,19 @@ async fn a_private_group_is_entered_without_an_account_only_by_right() -> Result
     eve.invite(&inner, &frank.user_id).await?;
     wait_for_membership(&boss, &inner, &frank.user_id, "leave").await?;
     wait_for_notice(&boss, &inner, "is taken back").await?;
+
+    // She is taken along into the room that follows, which nobody else can enter.
+    let body = json!({ "roomId": group, "userId": id_of(&carol, &bosses).await? });
+    carol.post("groups.addOwner", body).await?;
+    wait_for_level(&world, &boss, &inner, &boss.user_id, Some(100)).await?;
+    let inner = upgrade(&boss, &inner, "11").await?;
+    boss.invite(&inner, &bots.user_id).await?;
+    eve.wait_for_invite("the room that follows", |invite| invite.room_id == inner)
+        .await?;
+    eve.join(&inner).await?;
+    eve.send_text(&inner, "here too").await?;
+    let said = carol.wait_for_text(&group, "here too").await?;
+    ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
 
     // With accounts again she is where she was by right.
     boss.send_text(&inner, "!rc relay off").await?;

@@ -4,9 +4,11 @@
 //! user leaves all rooms, as they could by themselves. When the account is erased as well
 //! there is no profile any more (Synapse 1.163), while every account that exists has one,
 //! and a homeserver that does not tell profiles answers otherwise (403): that much is
-//! proof. So somebody who left a mirrored room is looked at a few times. The puppet of an
-//! account that is deactivated and not erased is out of its rooms, and stays active. One
-//! that rests is active again as soon as its user does something.
+//! proof. Of an account that is deactivated and not erased the profile stays. Where the
+//! bridge may act as people (`double_puppet_token`) it asks the homeserver, which says so at
+//! a login; elsewhere its puppet is out of its rooms and stays active. So somebody who left
+//! a mirrored room is looked at a few times. A puppet that rests is active again as soon as
+//! its user does something.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use ruma::UserId;
 
 use crate::bridge::{Bridge, Failure};
 use crate::matrix;
+use crate::retry::{Advice, Retryable as _};
 use crate::store::Rest;
 
 /// After how long somebody who left is looked at: the rooms are left first, one after
@@ -68,9 +71,9 @@ impl Bridge {
     async fn look_for_user_now(&self, user: &UserId) -> Result<(), Failure> {
         for pause in LOOKS {
             tokio::time::sleep(pause).await;
-            if self.has_no_profile(user).await? {
+            if self.is_gone_from_matrix(user).await? {
                 tokio::time::sleep(BEFORE_THE_SECOND).await;
-                if self.has_no_profile(user).await? {
+                if self.is_gone_from_matrix(user).await? {
                     return self.let_puppet_rest(user).await;
                 }
             }
@@ -80,6 +83,42 @@ impl Bridge {
             }
         }
         Ok(self.store.change().no_rest(user).commit()?)
+    }
+
+    /// Whether one of the homeserver's own users has no profile any more, or the homeserver
+    /// says that the account is deactivated. It is asked for that only of somebody who is
+    /// logged in nowhere and in no mirrored room.
+    async fn is_gone_from_matrix(&self, user: &UserId) -> Result<bool, Failure> {
+        if self.has_no_profile(user).await? {
+            return Ok(true);
+        }
+        if !self.may_act_as(user).await? {
+            return Ok(false);
+        }
+        for portal in self.store.portals() {
+            if portal.kind.direct_users().any(|one| one == user)
+                || self.store.is_puppet_in_room(&portal.id, user)?
+            {
+                return Ok(false);
+            }
+        }
+        let person = self.acting(user);
+        self.persevere(async |_| {
+            let asked =
+                async { Ok(!person.has_devices().await? && person.is_deactivated().await?) };
+            match asked.await {
+                Ok(is_deactivated) => Ok(is_deactivated),
+                Err(error) => {
+                    let error: matrix::Error = error;
+                    match error.advice() {
+                        // It is not for the bridge to know.
+                        Advice::GiveUp => Ok(false),
+                        Advice::Retry { .. } => Err(error.into()),
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// Whether the homeserver says that it has no profile of one of its own users.

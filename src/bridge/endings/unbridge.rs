@@ -83,7 +83,7 @@ impl Bridge {
     /// first mirrored.
     async fn portal_named(&self, name: &str) -> Result<Portal, Failure> {
         let rocket = self.rocket().await;
-        let room = match rocket.bot.channel_by_name(name).await? {
+        let room = match rocket.bot.channel_named(name).await? {
             Some(room) => Some(room),
             None => rocket.bot.group_by_name(name).await?,
         };

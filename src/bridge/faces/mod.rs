@@ -58,8 +58,10 @@ pub(super) struct Faces {
     of_matrix: Queue<OwnedUserId>,
     /// Which ghosts' profiles are being changed.
     changing: joins::Changing,
-    /// Wakes the task that compares everything.
+    /// Wakes the task that compares the pictures of rooms.
     round: Notify,
+    /// Wakes the task that compares people.
+    people: Notify,
     /// Pictures are scaled one at a time: each needs tens of megabytes meanwhile.
     scaling: Semaphore,
     /// Matrix users who did something in this run.
@@ -80,6 +82,7 @@ impl Faces {
             of_matrix: Queue::new(Duration::ZERO),
             changing: joins::Changing::default(),
             round: Notify::new(),
+            people: Notify::new(),
             scaling: Semaphore::new(1),
             active: Mutex::default(),
             doubted: Mutex::default(),
@@ -129,7 +132,8 @@ impl Bridge {
                 self.faces.of_matrix.add(puppet.matrix_id);
             }
         }
-        tokio::spawn(Arc::clone(self).go_round_faces());
+        tokio::spawn(Arc::clone(self).go_round_pictures());
+        tokio::spawn(Arc::clone(self).go_round_people());
     }
 
     /// Rocket.Chat tells of another picture of somebody, or of a room.

@@ -366,7 +366,7 @@ impl Bridge {
     /// of a private one only who is in it.
     async fn channel_to_join(&self, user: &UserId, name: &str) -> Result<Room, Failure> {
         let rocket = self.rocket().await;
-        let room = match rocket.bot.channel_by_name(name).await? {
+        let room = match rocket.bot.channel_named(name).await? {
             Some(room) => Some(room),
             None => rocket.bot.group_by_name(name).await?,
         };

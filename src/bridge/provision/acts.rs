@@ -122,6 +122,10 @@ impl Bridge {
                 about
             }
             Act::EndPortal => return self.api_end(context, argument).await,
+            Act::ListProposals => self.api_proposals(call),
+            Act::Propose => self.api_propose(context, call).await?,
+            Act::Approve => self.api_approve(context, call).await?,
+            Act::Reject => self.api_reject(context, call).await?,
             Act::ListDeadLetters => {
                 let offset = number_in(&call.query, "offset", 0)?;
                 let letters = self.store.dead_letters();
@@ -158,7 +162,7 @@ impl Bridge {
             .ok_or_else(|| No::NotFound("no room on Rocket.Chat is mirrored there".into()))
     }
 
-    fn must_be_reached(&self) -> Result<(), No> {
+    pub(super) fn must_be_reached(&self) -> Result<(), No> {
         match self.rocket_if_there() {
             Some(_) => Ok(()),
             None => Err(Failure::NotYet("Rocket.Chat").into()),

@@ -4,10 +4,12 @@
 //!
 //! * [`routes`]: which paths there are.
 //! * [`acts`]: what each does.
+//! * [`plumbing`]: what they do about rooms that exist on both sides.
 //! * [`openapi`]: how they are described to programs, made of the same list.
 
 mod acts;
 mod openapi;
+mod plumbing;
 mod routes;
 
 use std::sync::Arc;
@@ -36,6 +38,8 @@ enum No {
     NotFound(String),
     /// What it sent cannot be understood.
     Bad(String),
+    /// Its token is not for that.
+    Forbidden(String),
     /// It was not done.
     Failed(Failure),
 }
@@ -70,6 +74,7 @@ fn not_done(no: No) -> ApiAnswer {
     match no {
         No::NotFound(what) => refusal(404, "M_NOT_FOUND", what),
         No::Bad(why) => refusal(400, "M_BAD_JSON", why),
+        No::Forbidden(why) => refusal(403, "M_FORBIDDEN", why),
         No::Failed(Failure::Refused(why)) => refusal(409, "ROCKETCHAT_BRIDGE_REFUSED", why),
         No::Failed(failure) => match failure.advice() {
             Advice::GiveUp => refusal(502, "ROCKETCHAT_BRIDGE_FAILED", failure.person_text()),

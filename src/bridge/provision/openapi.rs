@@ -77,13 +77,34 @@ fn operation(route: &Route) -> Value {
         }
         .into();
     }
-    if route.act == Act::MakePortal {
+    if let Some(body) = body_of(route.act) {
+        let schema = format!("#/components/schemas/{body}");
         operation["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/NewPortal" } } },
+            "content": { "application/json": { "schema": { "$ref": schema } } },
         });
     }
     operation
+}
+
+/// The name of what is sent with a request.
+fn body_of(act: Act) -> Option<&'static str> {
+    Some(match act {
+        Act::MakePortal => "NewPortal",
+        Act::Propose => "NewProposal",
+        Act::Approve => "Approval",
+        Act::Reject => "Refusal",
+        Act::Describe
+        | Act::Status
+        | Act::ListPortals
+        | Act::ShowPortal
+        | Act::EndPortal
+        | Act::ListProposals
+        | Act::ListDeadLetters
+        | Act::Resend
+        | Act::WhoIs
+        | Act::Audit => return None,
+    })
 }
 
 /// The status of success and what it brings.
@@ -97,6 +118,8 @@ fn answer_of(act: Act) -> (&'static str, Value) {
         Act::MakePortal => ("200", of("Portal")),
         Act::ShowPortal => ("200", of("PortalState")),
         Act::EndPortal => ("202", json!({ "type": "object" })),
+        Act::ListProposals => ("200", list("proposals", "Proposal")),
+        Act::Propose | Act::Approve | Act::Reject => ("200", of("Said")),
         Act::ListDeadLetters => ("200", list("dead_letters", "DeadLetter")),
         Act::Resend => ("202", json!({ "type": "object" })),
         Act::WhoIs => ("200", of("Person")),
@@ -130,7 +153,42 @@ fn schemas() -> Value {
         ("given_up", "integer"),
         ("carried_until", "integer?"),
     ];
+    // What is asked of people who administer rooms.
+    let side = json!({
+        "type": "string", "enum": ["matrix", "rocketchat"],
+        "description": "for whom: the token's `user` or its `account`; needed where it has both",
+    });
+    let confirm = json!({
+        "type": "array", "items": { "type": "string", "enum": ["public", "federated"] },
+        "description": "what it brings with it and has to be confirmed, as the refusal names it",
+    });
+    let code = json!({ "type": "string", "description": "that of the notice" });
     json!({
+        "Proposal": object(&[
+            ("room", "string"), ("rid", "string"), ("by", "string"), ("decides", "string"),
+            ("stage", "string"), ("code", "string?"), ("made", "integer"), ("until", "integer"),
+            ("history", "boolean"), ("consequences", "array"),
+        ]),
+        "NewProposal": {
+            "type": "object", "required": ["room", "channel"],
+            "properties": {
+                "room": { "type": "string", "description": "the Matrix room: its id; for an `account` also its address" },
+                "channel": { "type": "string", "description": "the name of the channel or group" },
+                "side": side.clone(),
+                "history": { "type": "boolean", "description": "what was written on Rocket.Chat before comes, too" },
+                "dry_run": { "type": "boolean", "description": "only says what would happen" },
+                "confirm": confirm.clone(),
+            },
+        },
+        "Approval": {
+            "type": "object", "required": ["code"],
+            "properties": { "code": code.clone(), "side": side.clone(), "confirm": confirm },
+        },
+        "Refusal": {
+            "type": "object", "required": ["code"],
+            "properties": { "code": code, "side": side },
+        },
+        "Said": object(&[("said", "string")]),
         "Error": object(&[("errcode", "string"), ("error", "string")]),
         "Status": object(&[
             ("matrix", "boolean"), ("rocketchat", "boolean"), ("version", "string"),

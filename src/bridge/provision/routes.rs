@@ -27,6 +27,10 @@ pub(super) enum Act {
     MakePortal,
     ShowPortal,
     EndPortal,
+    ListProposals,
+    Propose,
+    Approve,
+    Reject,
     ListDeadLetters,
     Resend,
     WhoIs,
@@ -106,6 +110,38 @@ pub(super) const ROUTES: &[Route] = &[
             "portals/{}",
             Act::EndPortal,
             "Ends that a channel or group is mirrored",
+        )
+    },
+    get(
+        "proposals",
+        Act::ListProposals,
+        "Which rooms that exist on both sides somebody proposes to join; with their codes for a token that may write",
+    ),
+    Route {
+        method: "POST",
+        right: Right::Write,
+        ..get(
+            "proposals",
+            Act::Propose,
+            "Proposes to join two rooms for the token's `user` or `account`, who has to administer the room of that side; those of the other one are asked",
+        )
+    },
+    Route {
+        method: "POST",
+        right: Right::Write,
+        ..get(
+            "proposals/approve",
+            Act::Approve,
+            "Approves a proposal for the token's `user` or `account`, who has to administer the room that is asked",
+        )
+    },
+    Route {
+        method: "POST",
+        right: Right::Write,
+        ..get(
+            "proposals/reject",
+            Act::Reject,
+            "Declines a proposal, likewise",
         )
     },
     Route {

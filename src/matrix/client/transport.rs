@@ -165,6 +165,21 @@ impl Transport {
         self.finish::<R>(built, call_of::<R>(acting_as)).await
     }
 
+    /// One attempt with another token than the appservice's.
+    pub(crate) async fn call_with<R>(
+        &self,
+        request: R,
+        token: &Secret,
+    ) -> Result<R::IncomingResponse, Error>
+    where
+        R: OutgoingRequest + Send,
+        R::Authentication: ForToken,
+        R::PathBuilder: Versioned,
+    {
+        let built = self.built(request, SendAccessToken::Always(token.expose()), None);
+        self.finish::<R>(built, call_of::<R>(None)).await
+    }
+
     /// As [`Transport::call`], of what homeservers of before version 1.12 must understand
     /// too.
     pub(crate) async fn call_as_before_1_12<R>(

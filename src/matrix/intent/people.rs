@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ruma::api::client::device::get_devices;
 use ruma::api::client::profile::{delete_profile_field, get_profile, set_profile_field};
+use ruma::api::client::session::{login, logout};
+use ruma::api::client::uiaa::{MatrixUserIdentifier, UserIdentifier};
 use ruma::profile::{ProfileFieldName, ProfileFieldValue};
 use ruma::{MxcUri, UserId};
 use serde_json::Value;
@@ -10,6 +13,7 @@ use serde_json::Value;
 use super::Intent;
 use crate::matrix::error::Error;
 use crate::matrix::listener::Presence;
+use crate::secret::Secret;
 
 impl Intent {
     /// Sets or, with `None`, removes the display name. Synapse writes it into
@@ -78,6 +82,45 @@ impl Intent {
         {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the user is logged in anywhere, or was and has not logged out. An account
+    /// that is deactivated is nowhere (Synapse 1.163 deletes its devices).
+    ///
+    /// # Errors
+    /// See [`Error`]; `M_FORBIDDEN` where the client may not act as this user.
+    pub async fn has_devices(&self) -> Result<bool, Error> {
+        let answer = self.call(get_devices::v3::Request::new()).await?;
+        Ok(!answer.devices.is_empty())
+    }
+
+    /// Whether the homeserver says that the account is deactivated, which it does when
+    /// somebody logs in (specification 1.17, Client-Server API, "Login",
+    /// `M_USER_DEACTIVATED`). Where it is not, the login that was made for this ends at
+    /// once.
+    ///
+    /// # Errors
+    /// See [`Error`]; `M_FORBIDDEN` where the client may not act as this user, and what a
+    /// homeserver says that lets appservices log nobody in.
+    pub async fn is_deactivated(&self) -> Result<bool, Error> {
+        let user = UserIdentifier::Matrix(MatrixUserIdentifier::new(self.user.to_string()));
+        let how =
+            login::v3::LoginInfo::ApplicationService(login::v3::ApplicationService::new(user));
+        match self
+            .transport
+            .call(login::v3::Request::new(how), None)
+            .await
+        {
+            Ok(session) => {
+                let token = Secret::new(session.access_token);
+                self.transport
+                    .call_with(logout::v3::Request::new(), &token)
+                    .await?;
+                Ok(false)
+            }
+            Err(error) if error.code() == Some("M_USER_DEACTIVATED") => Ok(true),
             Err(error) => Err(error),
         }
     }

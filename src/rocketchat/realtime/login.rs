@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use url::Url;
 
 use super::connection::{LoginFailure, Socket, credentials, token_is_refused};
 use crate::rocketchat::error::{Error, ServerText};
 use crate::rocketchat::ids::Username;
+use crate::rocketchat::password::password_digest;
 use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
 
@@ -32,7 +32,7 @@ pub async fn login_once(
     let params = json!({
         "user": { "username": username },
         "password": {
-            "digest": hex(&Sha256::digest(password.expose().as_bytes())),
+            "digest": password_digest(password).expose(),
             "algorithm": "sha-256",
         },
     });
@@ -67,13 +67,4 @@ fn as_login_failure(error: Error) -> Error {
         }
         error => error,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
 }

@@ -3,17 +3,21 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::answer;
 use super::client::{Request, Session};
-use crate::rocketchat::documents::{User, read_each};
+use super::rooms::RoomOrder;
+use crate::rocketchat::documents::{RoomType, User, read_each};
 use crate::rocketchat::error::Error;
 use crate::rocketchat::ids::{RocketRoomId, RocketUserId};
 
 /// The longest status line that Rocket.Chat takes, in characters.
 const LONGEST_STATUS: usize = 120;
+
+/// How many channels are looked up by a part of their names.
+const CHANNELS_LIKE: usize = 50;
 
 /// The largest list of who is there that is read, in bytes.
 const LIST_LIMIT: usize = 16 * 1024 * 1024;
@@ -142,39 +146,36 @@ struct AutocompleteAnswer<'a> {
     items: Vec<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct SpotlightAnswer {
-    #[serde(default)]
-    rooms: Vec<Value>,
-}
-
 impl Session {
-    /// The ids of some active people in whose name or user name this text is: about ten.
+    /// Some active people in whose name or user name this text is: about ten, each with id
+    /// and names only.
     ///
     /// # Errors
     /// What any request may give.
-    pub async fn people_like(&self, text: &str) -> Result<Vec<RocketUserId>, Error> {
+    pub async fn people_like(&self, text: &str) -> Result<Vec<User>, Error> {
         let selector = json!({ "term": text }).to_string();
         let request =
             Request::get(&["api", "v1", "users.autocomplete"]).query("selector", selector);
         let body = self.bytes(request).await?;
         let answer: AutocompleteAnswer<'_> = answer::parse(&body)?;
         let (users, _) = read_each::<User>(&answer.items);
-        Ok(users.into_iter().map(|user| user.id).collect())
+        Ok(users)
     }
 
-    /// The names of some public channels in whose name this text is: about five.
+    /// The names of some channels in whose name this text is, whether or not the account
+    /// is in them: `spotlight` leaves out those that it is in.
     ///
     /// # Errors
     /// What any request may give.
     pub async fn channels_like(&self, text: &str) -> Result<Vec<String>, Error> {
-        let request = Request::get(&["api", "v1", "spotlight"]).query("query", format!("#{text}"));
-        let answer: SpotlightAnswer = self.json(request).await?;
-        Ok(answer
-            .rooms
-            .iter()
-            .filter(|room| room["t"] == "c")
-            .filter_map(|room| room["name"].as_str().map(str::to_owned))
+        let order = RoomOrder::LastMessage;
+        let page = self
+            .admin_rooms(&[RoomType::Channel], text, order, 0, CHANNELS_LIKE)
+            .await?;
+        Ok(page
+            .items
+            .into_iter()
+            .filter_map(|room| room.name)
             .collect())
     }
 }

@@ -138,6 +138,26 @@ impl Session {
         self.room("channels.info", "roomName", name).await
     }
 
+    /// As [`Session::channel_by_name`], and where there is none of just that name the one
+    /// channel whose name differs in capitals only: Matrix aliases have none.
+    ///
+    /// # Errors
+    /// What any request may give.
+    pub async fn channel_named(&self, name: &str) -> Result<Option<Room>, Error> {
+        if let Some(room) = self.channel_by_name(name).await? {
+            return Ok(Some(room));
+        }
+        let wanted = name.to_lowercase();
+        let like = self.channels_like(name).await?;
+        let mut alike = like
+            .into_iter()
+            .filter(|other| other.to_lowercase() == wanted);
+        match (alike.next(), alike.next()) {
+            (Some(name), None) => self.channel_by_name(&name).await,
+            _ => Ok(None),
+        }
+    }
+
     /// A private group by its name; none when there is no such or the account is not in
     /// it: the server does not tell these apart.
     ///

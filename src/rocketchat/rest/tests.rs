@@ -413,6 +413,40 @@ async fn a_method_over_rest_gives_its_result_or_its_error() {
 }
 
 #[tokio::test]
+async fn where_rest_takes_no_more_messages_they_are_sent_as_clients_do() {
+    let limited = json!({ "success": false, "error": "Error, too many requests. Please slow down. You must wait 52 seconds before trying this endpoint again. [error-too-many-requests]" });
+    let limited = answer(
+        "429 Too Many Requests",
+        "application/json",
+        &limited.to_string(),
+    );
+    let result = |message: Value| ok(&json!({ "message": message.to_string(), "success": true }));
+    let stored_there = json!({ "_id": "m1", "rid": "r1", "msg": "hi", "ts": { "$date": 5 },
+        "u": { "_id": "uid1", "username": "alicia" } });
+    let server = Server::answering(vec![
+        limited.clone(),
+        result(json!({ "msg": "result", "id": "1", "result": stored_there })),
+        limited.clone(),
+        // What the method says of a message that it refuses, and of one that is there.
+        result(json!({ "msg": "result", "id": "1" })),
+        refused(&json!({ "success": false })),
+        limited,
+        result(json!({ "msg": "result", "id": "1" })),
+        ok(&json!({ "message": stored(), "success": true })),
+    ])
+    .await;
+    let sent = send(&server).await.unwrap();
+    assert!(matches!(sent, Sent::Stored(message) if message.msg == "hi"));
+    let method = "POST /chat/api/v1/method.call/sendMessage ";
+    assert!(server.request(1).starts_with(method));
+    let called: Value = serde_json::from_str(server.body(1)["message"].as_str().unwrap()).unwrap();
+    assert_eq!(called["params"][0]["_id"], "m1", "{called}");
+    let after = Some(std::time::Duration::from_secs(52));
+    assert_eq!(send(&server).await, Err(Error::RateLimited { after }));
+    assert!(matches!(send(&server).await, Ok(Sent::IdTaken)));
+}
+
+#[tokio::test]
 async fn the_version_is_read_and_nonsense_is_told() {
     let server = Server::answering(vec![
         ok(&json!({ "version": "6.14", "success": true })),

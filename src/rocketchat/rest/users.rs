@@ -106,6 +106,28 @@ impl Session {
         self.user("username", username.as_str()).await
     }
 
+    /// As [`Session::user_by_username`], and where the server has nobody of just that name
+    /// the one active account whose name differs in capitals only. (`users.info` takes
+    /// names as they are written.)
+    ///
+    /// # Errors
+    /// What any request may give.
+    pub async fn user_named(&self, username: &Username) -> Result<Option<User>, Error> {
+        if let Some(user) = self.user_by_username(username).await? {
+            return Ok(Some(user));
+        }
+        let wanted = username.as_str().to_lowercase();
+        let like = self.people_like(username.as_str()).await?;
+        let mut alike = like.into_iter().filter(|user| {
+            let name = user.username.as_ref();
+            name.is_some_and(|name| name.as_str().to_lowercase() == wanted)
+        });
+        match (alike.next(), alike.next()) {
+            (Some(user), None) => self.user_by_id(&user.id).await,
+            _ => Ok(None),
+        }
+    }
+
     async fn user(&self, key: &str, value: &str) -> Result<Option<User>, Error> {
         let request = Request::get(&["api", "v1", "users.info"]).query(key, value);
         match self.json::<UserAnswer>(request).await {
