@@ -98,6 +98,22 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
     alice.set_display_name("Alice A.").await?;
     refused(&alice, &hall, "by another name", "no longer in tea").await?;
     wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    // Nor is it to follow the room into another one, at an invitation.
+    let path = format!("/_matrix/client/v3/rooms/{hall}/upgrade");
+    let body = json!({ "new_version": "11" });
+    let answer = bea.request("POST", &path, Some(&body)).await?;
+    let old = hall;
+    let hall = answer.body["replacement_room"]
+        .as_str()
+        .with_context(|| format!("no new room: {}", answer.body))?
+        .to_owned();
+    assert_ne!(old, hall);
+    bea.invite(&hall, &alice.user_id).await?;
+    alice.join(&hall).await?;
+    bea.send_text(&hall, "in the new hall").await?;
+    carol.wait_for_text(&tea, "in the new hall").await?;
+    refused(&alice, &hall, "from the new hall", "no longer in tea").await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
     // Who comes anew comes as anybody may.
     alice.leave(&hall).await?;
     alice.join(&hall).await?;
@@ -200,6 +216,9 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
         "nothing was carried out"
     );
 
+    let insult = alicia.send(&tea, "an insult").await?;
+    let said = bea.wait_for_text(&hall, "an insult").await?.event_id;
+
     bea.ban(&hall, &alice.user_id, "enough").await?;
     alice.send_text(&here, "from the other room").await?;
     carol.wait_for_text(&tea, "from the other room").await?;
@@ -219,6 +238,13 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
     carol.react(&on, ":heart:", true).await?;
     bea.wait_for_reactions(&hall, &there, &[(&world.ghost("carol"), "❤️")])
         .await?;
+    // What others do to what she said before comes all the same.
+    carol.react(&insult, ":tada:", true).await?;
+    bea.wait_for_reactions(&hall, &said, &[(&world.ghost("carol"), "🎉")])
+        .await?;
+    let admin = world.rocket_admin();
+    admin.edit(&tea, &insult, "tidied up").await?;
+    bea.wait_for_shown(&hall, &said, "tidied up").await?;
     // Once, however much she says; and nothing of it is in the room after a kill either.
     alicia.send(&tea, "and again").await?;
     alice.wait_for_text(&here, "and again").await?;
@@ -234,6 +260,19 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
         .iter()
         .filter(|one| one.text.contains("is banned from"));
     assert_eq!(told.count(), 1);
+
+    // Nor is the end of the link a way round.
+    let ended = ask(&alice, &desk, "logout").await?;
+    assert!(ended.contains("no longer linked"), "{ended}");
+    alicia.send(&tea, "as nobody in particular").await?;
+    alice
+        .wait_for_text(&here, "as nobody in particular")
+        .await?;
+    carol.send(&tea, "second marker").await?;
+    bea.wait_for_text(&hall, "second marker").await?;
+    let texts = bea.room_texts(&hall).await?;
+    let is_heard = texts.iter().any(|one| one.contains("nobody in particular"));
+    assert!(!is_heard, "{texts:?}");
 
     bea.unban(&hall, &alice.user_id).await?;
     alicia.send(&tea, "heard again").await?;

@@ -105,6 +105,8 @@ impl Bridge {
             }
             Who::Linked(speaker, _) | Who::Ghost(speaker) => Who::Ghost(speaker),
             // All that other rooms give are one of the bot's for each emoji.
+            // Looked at anew with the next document: it may be lifted.
+            Who::Banned => return Ok(None),
             _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
                 Who::Ghost(self.bot_as_ghost().await)
             }
@@ -161,7 +163,7 @@ impl Bridge {
                 self.take_back(message, &id, emoji).await?;
                 Ok(None)
             }
-            Who::Nobody => Err(Failure::Refused("There is no such user.".into())),
+            Who::Nobody | Who::Banned => Err(Failure::Refused("There is no such user.".into())),
         }
     }
 

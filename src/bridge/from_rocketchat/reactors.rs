@@ -25,6 +25,8 @@ pub(super) enum Who {
     Ours(RocketUserId),
     /// The bridge's own account.
     Bridge,
+    /// They are kept out of the Matrix room.
+    Banned,
     Nobody,
 }
 
@@ -203,9 +205,7 @@ impl Bridge {
             return Ok(Who::Nobody);
         }
         if self.is_linked_and_banned(portal, &user.id).await? {
-            return Err(Failure::Refused(
-                "They are banned from the room on Matrix.".into(),
-            ));
+            return Ok(Who::Banned);
         }
         let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
         Ok(match self.store.linked(&user.id)? {

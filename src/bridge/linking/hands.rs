@@ -42,8 +42,7 @@ impl Bridge {
 
     /// Who somebody of Rocket.Chat is in a portal's room, if they are there now. Where only
     /// the ghost of a linked person is there, it stands in for them, unless they are kept out:
-    /// with their power where that follows from what they are on Rocket.Chat, and with none
-    /// but its own in a room that existed before, where they may have left theirs behind.
+    /// with no power but its own, for levels outlive membership.
     ///
     /// # Errors
     /// When the homeserver fails, or does not show the bot the room.
@@ -66,13 +65,7 @@ impl Bridge {
             _ => {}
         }
         match ghost {
-            Some(ghost) if self.membership_of(room, &ghost).await? == "join" => {
-                Ok(Some(if portal.plumbed {
-                    ghost
-                } else {
-                    link.matrix_id
-                }))
-            }
+            Some(ghost) if self.membership_of(room, &ghost).await? == "join" => Ok(Some(ghost)),
             _ => Ok(None),
         }
     }
