@@ -158,6 +158,7 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
     let said = bea.wait_for_text(&hall, "by my ghost").await?;
     assert_eq!(said.sender, world.ghost("alicia"));
     let guest = world.matrix_user("guest").await?;
+    guest.join(&hall).await?;
     let office = Desk::of(&alicia).await?;
     let kick_guest = format!("!matrix kick {}", guest.user_id);
     office
