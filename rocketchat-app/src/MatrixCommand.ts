@@ -1,7 +1,8 @@
 import { IHttp, IModify, IRead } from '@rocket.chat/apps-engine/definition/accessors';
-import { ISlashCommand, SlashCommandContext } from '@rocket.chat/apps-engine/definition/slashcommands';
+import { ISlashCommand, ISlashCommandPreview, ISlashCommandPreviewItem, SlashCommandContext } from '@rocket.chat/apps-engine/definition/slashcommands';
 
 import { ask } from './bridge';
+import { chosen, fitting } from './preview';
 import { BRIDGE_URL, SECRET } from './settings';
 
 const NOT_SET_UP =
@@ -12,9 +13,22 @@ export class MatrixCommand implements ISlashCommand {
     public command = 'matrix';
     public i18nParamsExample = 'params_example';
     public i18nDescription = 'description';
-    public providesPreview = false;
+    public providesPreview = true;
 
     public async executor(context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {
+        await this.give(typed(context), context, read, modify, http);
+    }
+
+    /** The commands that fit, while somebody types. Nobody is asked for that. */
+    public async previewer(context: SlashCommandContext): Promise<ISlashCommandPreview> {
+        return { i18nTitle: 'description', items: fitting(typed(context)) };
+    }
+
+    public async executePreviewItem(item: ISlashCommandPreviewItem, context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {
+        await this.give(chosen(item.id, typed(context)), context, read, modify, http);
+    }
+
+    private async give(words: string, context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {
         const [sender, room, thread] = [context.getSender(), context.getRoom(), context.getThreadId()];
         const settings = read.getEnvironmentReader().getSettings();
         const url = await settings.getValueById(BRIDGE_URL);
@@ -29,7 +43,7 @@ export class MatrixCommand implements ISlashCommand {
                           username: sender.username,
                           room_id: room.id,
                           ...(thread ? { thread_id: thread } : {}),
-                          words: context.getArguments().join(' '),
+                          words,
                       },
                   )
                 : NOT_SET_UP;
@@ -43,4 +57,8 @@ export class MatrixCommand implements ISlashCommand {
         }
         await modify.getNotifier().notifyUser(sender, message.getMessage());
     }
+}
+
+function typed(context: SlashCommandContext): string {
+    return context.getArguments().join(' ');
 }

@@ -88,6 +88,7 @@ beforeEach(() => {
 test('the App brings one command with hints, and two settings', () => {
     const command = provided.find((item) => item.command);
     assert.equal(command.command, 'matrix');
+    assert.equal(command.providesPreview, true);
     const texts = JSON.parse(readFileSync(new URL('../i18n/en.json', import.meta.url)));
     assert.match(texts[command.i18nParamsExample], /dm @user:server/);
     assert.ok(texts[command.i18nDescription]);
@@ -172,4 +173,48 @@ test('what is no answer of the bridge is not shown', async () => {
 test('somebody who asks too often reads why', async () => {
     respond = () => [429, 'application/json', JSON.stringify({ text: 'Too many commands: wait a minute.' })];
     assert.equal((await type('status')).text, 'Too many commands: wait a minute.');
+});
+
+async function offered(words) {
+    const params = words === '' ? [] : words.split(' ');
+    const preview = await runtime.request('slashcommand:matrix:previewer', [{ sender: alice, room: general, params }]);
+    const texts = JSON.parse(readFileSync(new URL('../i18n/en.json', import.meta.url)));
+    assert.ok(texts[preview.i18nTitle]);
+    return preview.items;
+}
+
+test('while somebody types, the commands that fit are offered, and nobody is asked', async () => {
+    const all = await offered('');
+    assert.equal(all.length, 10, 'as many as are shown');
+    assert.equal(all[0].id, 'help');
+    assert.ok(all.every((item) => item.type === 'text' && item.value.startsWith(`/matrix ${item.id}`)));
+    const b = await offered('b');
+    assert.deepEqual(b.map((item) => item.id), ['ban', 'bridge']);
+    assert.equal(b[0].value, '/matrix ban <@user:server> [reason]');
+    assert.deepEqual((await offered('UNB')).map((item) => item.id), ['unban', 'unbridge']);
+    // What is whole is given as it stands.
+    for (const words of ['whoami', 'dm @dora:example.org', 'dm ', 'nonsense', 'nonsense here']) {
+        assert.deepEqual(await offered(words), [], words);
+    }
+    assert.equal(calls.length, 0);
+});
+
+test('a chosen line shows something and changes nothing', async () => {
+    for (const [words, item, given] of [
+        ['who', 'whoami', 'whoami'],
+        ['st', 'status', 'status'],
+        ['unb', 'unbridge', 'help unbridge'],
+        ['', 'dm', 'help dm'],
+        ['logo', 'logout', 'help logout'],
+        ['whatever', 'no such line', 'whatever'],
+    ]) {
+        calls = [];
+        notes = [];
+        const params = words.split(' ');
+        const chosen = { id: item, type: 'text', value: `/matrix ${item}` };
+        await runtime.request('slashcommand:matrix:executePreviewItem', [chosen, { sender: alice, room: general, params }]);
+        assert.equal(notes.length, 1, 'one answer');
+        assert.equal(notes[0].to, alice.id);
+        assert.equal(JSON.parse(calls[0].body).words, given);
+    }
 });

@@ -9,7 +9,7 @@ use super::direct::BEGIN_DIRECT;
 use super::membership::{ADD_PEOPLE, room_type};
 use super::{Bridge, Failure};
 use crate::rocketchat::RocketUserId;
-use crate::store::{Portal, PortalKind, Stand, StoreError};
+use crate::store::{Portal, PortalKind, Stand};
 
 /// What somebody may do where they ask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub struct Abilities {
     pub changes_both: bool,
     /// They may end that it is mirrored.
     pub ends: bool,
-    /// It is a room of theirs that can be joined with one of the other side.
+    /// It is a room of theirs that can be joined with one of the other side; or one with
+    /// the bot alone, and they administer the bridge.
     pub may_propose: bool,
     /// They administer the room on their side.
     pub administers_room: bool,
@@ -43,7 +44,7 @@ pub struct Abilities {
 /// The role that everybody on Rocket.Chat has.
 const EVERYBODY: &str = "user";
 
-/// One person on both sides.
+/// One person: in a Matrix room, and with their account on Rocket.Chat.
 struct Both {
     user: Option<OwnedUserId>,
     account: Option<RocketUserId>,
@@ -70,9 +71,12 @@ impl Bridge {
         };
         let here = self.portals_here(context)?;
         can.administers_room = self.administers_here(context).await?;
-        can.may_propose = can.administers_room
-            && (context.rocket_user().is_some() || (here.is_empty() && !can.is_between_us));
-        let both = self.on_both_sides(context)?;
+        can.may_propose = match context.matrix_user() {
+            // Where nobody else is, it makes a new room.
+            Some(_) if can.is_between_us => administers_bridge,
+            Some(_) => can.administers_room && here.is_empty(),
+            None => can.administers_room,
+        };
         for portal in here.iter().filter(|portal| !portal.kind.is_direct()) {
             can.is_mirrored = true;
             can.changes_both |=
@@ -85,7 +89,7 @@ impl Bridge {
                 },
                 false => can.changes_both,
             };
-            self.add_powers(portal, context, &both, &mut can).await?;
+            self.add_powers(portal, context, &mut can).await?;
         }
         Ok(can)
     }
@@ -98,17 +102,17 @@ impl Bridge {
     }
 
     /// Who it is on both sides, as far as they are somebody there.
-    fn on_both_sides(&self, context: &Context) -> Result<Both, StoreError> {
+    async fn on_both_sides(&self, context: &Context, portal: &Portal) -> Result<Both, Failure> {
         Ok(match &context.who {
             Who::Matrix(user) => Both {
-                user: Some(user.clone()),
+                user: match self.seat(portal, user).await?.membership() == "join" {
+                    true => Some(user.clone()),
+                    false => None,
+                },
                 account: (self.store.puppet(user)?).map(|puppet| puppet.credentials.user_id),
             },
             Who::RocketChat { id, .. } => Both {
-                user: match self.store.linked(id)? {
-                    Some(link) => Some(link.matrix_id),
-                    None => self.store.ghost(id)?.map(|ghost| ghost.user_id),
-                },
+                user: self.person_in(&portal.room_id, id).await?,
                 account: Some(id.clone()),
             },
             Who::Api(_) => Both {
@@ -134,16 +138,11 @@ impl Bridge {
         &self,
         portal: &Portal,
         context: &Context,
-        both: &Both,
         can: &mut Abilities,
     ) -> Result<(), Failure> {
+        let both = self.on_both_sides(context, portal).await?;
         let levels = self.power_levels(portal).await?;
-        let level = match &both.user {
-            Some(user) if self.seat(portal, user).await?.membership() == "join" => {
-                Some(levels.level_of(user))
-            }
-            _ => None,
-        };
+        let level = both.user.as_ref().map(|user| levels.level_of(user));
         let has = |key| level.is_some_and(|level| level >= levels.level(key));
         if let Some(account) = &both.account {
             let kind = room_type(portal).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! said, perhaps with something put before or behind it. However much people say, and
 //! however often many of them say the same, that is no such chain.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,13 @@ const EDGE: usize = 128;
 /// be just they. What grows by going round soon has more.
 const FEW_LETTERS: usize = 8;
 
+/// Under so many names an account may post in a room within that time before all of them
+/// count as one: who takes another name each time is no other speaker.
+const MOST_NAMES: usize = 16;
+
+/// Stands in a sender between an account and the name under which it posts.
+pub(super) const UNDER: char = '\n';
+
 /// Which way words go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -52,7 +59,8 @@ pub(super) struct Passing<'a> {
     pub way: Way,
     /// The id of what brings them: tried again it is the same.
     pub id: &'a str,
-    /// Who says them, by their id there.
+    /// Who says them, by their id there; an account that posts under a name, by both (see
+    /// [`UNDER`]).
     pub sender: &'a str,
     pub words: &'a str,
 }
@@ -148,6 +156,8 @@ struct Passed {
     way: Way,
     id: String,
     sender: String,
+    /// As which sender it came: `sender` may be the account alone.
+    came_as: String,
     words: Gist,
     /// How often these words have passed, this time included.
     passes: u32,
@@ -221,7 +231,32 @@ impl Rooms {
     }
 }
 
+/// The account behind a sender.
+fn account_of(sender: &str) -> &str {
+    sender
+        .split_once(UNDER)
+        .map_or(sender, |(account, _)| account)
+}
+
 impl Room {
+    /// As whom a sender counts: as their account when that posts under too many names.
+    fn speaker<'a>(&self, passing: &Passing<'a>) -> &'a str {
+        let account = account_of(passing.sender);
+        if account == passing.sender {
+            return account;
+        }
+        let names = self.passed.iter().filter(|passed| {
+            passed.way == passing.way
+                && account_of(&passed.came_as) == account
+                && passed.came_as != account
+        });
+        let names: HashSet<_> = names.map(|passed| passed.came_as.as_str()).collect();
+        match names.len() > MOST_NAMES {
+            true => account,
+            false => passing.sender,
+        }
+    }
+
     fn forget_old(&mut self, now: Instant) {
         while self
             .passed
@@ -246,13 +281,15 @@ impl Room {
                 false => Verdict::Pass,
             };
         }
+        let speaker = self.speaker(&passing);
         let is_stopped = self.stopped.iter().any(|stopped| {
             let (here, there) = &stopped.between;
             let sender = match passing.way {
                 Way::ToRocketChat => here,
                 Way::ToMatrix => there,
             };
-            sender == passing.sender && stopped.theme.comes_back_in(words, gist.letters)
+            let is_them = sender == passing.sender || sender == account_of(passing.sender);
+            is_them && stopped.theme.comes_back_in(words, gist.letters)
         });
         let before = self
             .passed
@@ -260,7 +297,7 @@ impl Room {
             .filter(|passed| {
                 passed.way != passing.way
                     && !passed.stopped
-                    && (passed.partner.as_deref()).is_none_or(|partner| partner == passing.sender)
+                    && (passed.partner.as_deref()).is_none_or(|partner| partner == speaker)
                     && passed.words.comes_back_in(words, gist.letters)
             })
             .max_by_key(|passed| passed.passes);
@@ -280,7 +317,7 @@ impl Room {
         let goes_round = !is_stopped && passes > MOST_PASSES && is_theirs();
         let tell = match &partner {
             Some(partner) if goes_round => {
-                let (own, other) = (passing.sender.to_owned(), partner.clone());
+                let (own, other) = (speaker.to_owned(), partner.clone());
                 let between = match passing.way {
                     Way::ToRocketChat => (own, other),
                     Way::ToMatrix => (other, own),
@@ -307,7 +344,8 @@ impl Room {
             at: now,
             way: passing.way,
             id: passing.id.to_owned(),
-            sender: passing.sender.to_owned(),
+            sender: speaker.to_owned(),
+            came_as: passing.sender.to_owned(),
             words: gist,
             passes,
             partner,
@@ -472,6 +510,27 @@ mod tests {
             };
             assert_eq!(rig.say(way, sender, &other, 10), Verdict::Pass);
         }
+    }
+
+    #[test]
+    fn who_takes_another_name_each_time_is_stopped_as_well() {
+        let mut rig = Rig::new();
+        let mut passes = 0;
+        let tell = loop {
+            let hook = format!("hook{UNDER}name {passes}");
+            let (way, sender) = match passes % 2 {
+                0 => (Way::ToMatrix, hook.as_str()),
+                _ => (Way::ToRocketChat, "@echo:x.org"),
+            };
+            match rig.say(way, sender, "good morning", 200) {
+                Verdict::Pass => passes += 1,
+                Verdict::Stopped { tell } => break tell,
+            }
+            assert!(passes < 100, "it goes round and round");
+        };
+        assert_eq!(tell, Some(("@echo:x.org".into(), "hook".into())));
+        let other = rig.say(Way::ToMatrix, "hook\nanother", "good morning", 100);
+        assert_eq!(other, Verdict::Stopped { tell: None });
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Bridge {
         let is_only = self.other_portals(portal)?.is_empty();
         for document in documents {
             if let Document::Message(message) = document
-                && message.t.is_none()
+                && is_by_people(message)
                 && message.ts.0 > portal.since
                 && (!is_only || self.store.behind_made_puppet(&message.u.id)?.is_none())
                 && self.is_news(portal, message)?
@@ -346,6 +346,9 @@ impl Bridge {
 
     /// Queues documents of a room, in their order.
     pub(super) fn enqueue_jobs(&self, portal: &PortalId, jobs: Vec<Job>) {
+        for job in &jobs {
+            self.doubt_if_about_encryption(portal, &job.document);
+        }
         let jobs = jobs.into_iter().map(|job| (job.document.place(), job));
         self.to_matrix.push(portal, jobs);
     }

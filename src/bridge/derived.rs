@@ -104,6 +104,12 @@ pub(super) fn plumbing_id(key: &Secret, of: &str) -> RocketMessageId {
     rocket_id(keyed(key, "plumbing", of))
 }
 
+/// The id of the message that tells of encryption in a room. Nobody without the key knows
+/// it before it is there.
+pub(super) fn encryption_id(key: &Secret, of: &str) -> RocketMessageId {
+    rocket_id(keyed(key, "encryption", of))
+}
+
 /// The id of the profile that a name stands for (MSC4144).
 pub(super) fn profile_id(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest("profile", &[name])[..12])

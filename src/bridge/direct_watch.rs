@@ -234,7 +234,7 @@ impl Bridge {
     }
 
     async fn on_direct_news(self: &Arc<Self>, room: &Room, missing: bool) -> Result<(), Failure> {
-        if room.federated || room.encrypted {
+        if room.federated {
             return Ok(());
         }
         // A room that was opened and not written in yet needs nothing; one whose last

@@ -33,6 +33,8 @@ struct Room {
     /// Deletions are heard by a subscription of their own, which comes later than
     /// that for messages; until then the cursor must not follow the messages.
     hears_deletions: bool,
+    /// From when on (ms) the next reading is to begin, if that is before the cursor.
+    look_back: Option<i64>,
     /// How many documents came from a socket.
     arrivals: u64,
     waiting: usize,
@@ -161,6 +163,7 @@ impl Rooms {
             reading: 0,
             again: false,
             hears_deletions: false,
+            look_back: None,
             arrivals: 0,
             waiting: 0,
         });
@@ -172,9 +175,11 @@ impl Rooms {
         room.cursor.hold();
         room.reading += 1;
         room.state = State::Reading(Vec::new());
+        let position = room.cursor.position();
+        let look_back = room.look_back.take();
         Some(Reading {
             number: room.reading,
-            position: room.cursor.position(),
+            position: look_back.map_or(position, |to| position.min(to)),
         })
     }
 
@@ -229,6 +234,15 @@ impl Rooms {
         Outcome {
             moved,
             read_back: goes_live && std::mem::take(&mut room.again),
+        }
+    }
+
+    /// The next reading of a room is to begin that long (ms) before the cursor, which stays:
+    /// by Rocket.Chat's clock, as the cursor itself.
+    pub(super) fn look_back(&self, portal: &PortalId, by: i64) {
+        if let Some(room) = self.lock().get_mut(portal) {
+            let to = room.cursor.position().saturating_sub(by);
+            room.look_back = Some(room.look_back.map_or(to, |before| before.min(to)));
         }
     }
 

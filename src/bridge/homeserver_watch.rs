@@ -230,7 +230,6 @@ impl Bridge {
     /// Takes in what has arrived: works it, or holds it back.
     pub(super) fn take_in(&self, accepted: &[Accepted]) {
         for event in accepted {
-            self.note_member_event(&event.event);
             if let Some(event) = self.homeserver.hold(Held::from(event)) {
                 self.enqueue_event(event);
             }
@@ -238,8 +237,8 @@ impl Bridge {
     }
 
     /// What is known of somebody in a room may be another now. At once, and not when the
-    /// event has its turn: a ban counts for all that is worked from here on.
-    fn note_member_event(&self, event: &InboxEvent) {
+    /// event has its turn: a ban counts for all that is worked from here on, whoever set it.
+    pub(super) fn note_member_event(&self, event: &InboxEvent) {
         if event.kind != "m.room.member" {
             return;
         }

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::breaker::{Passing, STOPPED_FOR, Verdict, Way};
+use super::breaker::{Passing, STOPPED_FOR, UNDER, Verdict, Way};
 use super::from_rocketchat::Elsewhere;
 use super::marker::Marker;
 use super::room_state::BRIDGE_STATE;
 use super::{Bridge, Failure, derived, marker};
 use crate::clock::now_ms;
+use crate::convert::to_matrix::safe_name;
 use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{InboxEvent, Portal};
@@ -33,6 +34,13 @@ fn says_the_same(one: &str, alias: Option<&str>, other: &str) -> bool {
     one.strip_prefix(alias.as_str()) == Some(other.as_str())
 }
 
+/// Whether an event bears the very time (ms) of the message that it names, or of the edit of
+/// it: only application services can give an event another time than that of its sending. It
+/// need not say what the message says now, which may have been edited again.
+fn is_of_then(written: Option<i64>, marker: &Marker, sent: i64) -> bool {
+    written.is_some_and(|written| written == sent || written == marker.revision)
+}
+
 /// How many bridges have carried an event on so far, by what it says itself: whoever says
 /// that of their own words only keeps them from being carried on.
 pub(super) fn hops_of(content: &Value) -> u32 {
@@ -50,7 +58,7 @@ fn has_waited(written: i64) -> bool {
 }
 
 /// How long a name may be by which somebody speaks whom an account only posts for.
-const LONGEST_ALIAS: usize = 64;
+const LONGEST_ALIAS: usize = 40;
 
 /// Who said a message, as the breaker tells people apart: whoever wrote it in another room,
 /// and not the account that posted it for them; those for whom a program posts by the name
@@ -59,12 +67,14 @@ fn said_by(message: &RocketMessage, elsewhere: Option<&Elsewhere>) -> String {
     if let Some(them) = elsewhere {
         return them.user.to_string();
     }
-    let alias = message.alias.as_deref().map(str::trim).unwrap_or_default();
+    let alias = message.alias.as_deref().unwrap_or_default();
+    // On one line: it is shown, and nobody shall put words into the bridge's mouth by it.
+    let alias = alias.split_whitespace().collect::<Vec<_>>().join(" ");
     match alias.is_empty() {
         true => message.u.id.to_string(),
         false => {
             let alias: String = alias.chars().take(LONGEST_ALIAS).collect();
-            format!("{}\n{alias}", message.u.id)
+            format!("{}{UNDER}{alias}", message.u.id)
         }
     }
 }
@@ -83,7 +93,7 @@ impl<'a> Speaker<'a> {
         if said_by.starts_with('@') {
             return Self::Elsewhere(said_by);
         }
-        match said_by.split_once('\n') {
+        match said_by.split_once(UNDER) {
             Some((id, alias)) => Self::Here {
                 id,
                 alias: Some(alias),
@@ -102,6 +112,7 @@ impl Bridge {
     pub(super) async fn comes_round(
         self: &Arc<Self>,
         event: &InboxEvent,
+        json: &Value,
         content: &Value,
     ) -> Result<bool, Failure> {
         let Some(marker) = Marker::of(content) else {
@@ -129,13 +140,18 @@ impl Bridge {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let is_file = content.get("url").is_some() || content.get("file").is_some();
-            let is_there = there.is_some_and(|there| {
-                there.rid == portal.rid
-                    && (is_file && there.file.is_some()
-                        || says_the_same(body, there.alias.as_deref(), &there.msg))
-            });
-            // Else it was copied, as clients do that pass a message on.
-            if is_there && self.is_served_by_others(&portal).await? {
+            let Some(there) = there.filter(|there| there.rid == portal.rid) else {
+                return Ok(false);
+            };
+            let says_it = || {
+                is_file && there.file.is_some()
+                    || says_the_same(body, there.alias.as_deref(), &there.msg)
+            };
+            let written = json.get("origin_server_ts").and_then(Value::as_i64);
+            // Else it was copied, as clients do that pass a message on: at another time.
+            if is_of_then(written, &marker, there.ts.0)
+                || says_it() && self.is_served_by_others(&portal).await?
+            {
                 tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
                 return Ok(true);
             }
@@ -265,14 +281,18 @@ impl Bridge {
                 let username = user.and_then(|user| user.username);
                 let account = username.map_or(id.to_owned(), |name| name.to_string());
                 match alias {
-                    Some(alias) => format!("“{alias}”, posted by {account}, on Rocket.Chat"),
+                    Some(alias) => {
+                        let alias = safe_name(alias);
+                        format!("{account} on Rocket.Chat (in the name of “{alias}”)")
+                    }
                     None => format!("{account} on Rocket.Chat"),
                 }
             }
         };
         let text = format!(
             "The same words went round and round between {here} on Matrix and {there}. \
-             For {minutes} minutes the bridge does not carry them over; everything else is. If both are programs, one of them should not answer the other."
+             For {minutes} minutes the bridge does not carry them over; everything else is. If \
+             both are programs, one of them should not answer the other."
         );
         let mut notice = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
         marker::stamp_as_own(&mut notice);
@@ -299,6 +319,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_bears_the_time_of_its_message_was_brought_by_a_bridge() {
+        let marker = Marker::of(&json!({ "chat.rocket.bridge": {
+            "room_id": "r", "message_id": "m", "revision": 700,
+        } }))
+        .unwrap();
+        assert!(is_of_then(Some(500), &marker, 500));
+        assert!(is_of_then(Some(700), &marker, 500));
+        assert!(!is_of_then(Some(501), &marker, 500));
+        assert!(!is_of_then(None, &marker, 500));
+    }
+
+    #[test]
     fn those_for_whom_one_account_posts_are_told_apart() {
         let message = |alias: &str| -> RocketMessage {
             let json = json!({ "_id": "m", "rid": "r", "u": { "_id": "hook" }, "alias": alias });
@@ -312,12 +344,15 @@ mod tests {
                 alias: None
             }
         );
-        let one = said_by(&message("@bob:x.org\nx"), None);
+        let one = said_by(
+            &message(" @bob:x.org\n\nThe bridge's  administrator asks: "),
+            None,
+        );
         assert_eq!(
             Speaker::of(&one),
             Speaker::Here {
                 id: "hook",
-                alias: Some("@bob:x.org\nx")
+                alias: Some("@bob:x.org The bridge's administrator as")
             }
         );
         assert_ne!(one, said_by(&message("eve"), None));

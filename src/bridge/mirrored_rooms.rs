@@ -263,6 +263,7 @@ impl Bridge {
         match self.open_by_id(rid, false, true).await {
             Err(Failure::Refused(why)) => {
                 tracing::info!(%rid, why, "a room is not mirrored");
+                self.decline_if_encrypted(rid).await?;
                 Ok(None)
             }
             Ok(Some(portal)) => {
@@ -283,7 +284,7 @@ impl Bridge {
         let Some(room) = rocket.bot.room_as_admin(rid).await? else {
             return Ok(());
         };
-        if room.t != RoomType::Group || room.archived || room.federated || room.encrypted {
+        if room.t != RoomType::Group || room.archived || room.federated {
             return Ok(());
         }
         let account = rocket.bot.me().await?.username;
@@ -398,11 +399,15 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether a channel is only for the members of a private team, although it is
-    /// public by its type.
-    pub(super) async fn is_of_private_team(&self, room: &Room) -> Result<bool, Failure> {
+    /// Whether a channel is only for some, although it is public by its type: it belongs to
+    /// a private team, or asks for a code, which puppets would not be asked for (their role
+    /// `bot` has `join-without-join-code`).
+    pub(super) async fn is_for_members_only(&self, room: &Room) -> Result<bool, Failure> {
         if room.t != RoomType::Channel {
             return Ok(false);
+        }
+        if room.join_code_required {
+            return Ok(true);
         }
         let Some(team) = &room.team_id else {
             return Ok(false);

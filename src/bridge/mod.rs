@@ -63,6 +63,7 @@ mod standing;
 mod states;
 mod third_party;
 mod transactions;
+mod unreadable;
 mod upgrade;
 mod upload_limit;
 mod voice;
@@ -173,6 +174,7 @@ pub struct Bridge {
     bringing_emoji: KeyedLock<String>,
     settings_seen: server_settings::LastSeen,
     emoji_seen: custom_emoji::LastSeen,
+    pictures_named: from_rocketchat::Named,
     faces: faces::Faces,
     ephemerals: ephemeral::Ephemerals,
     linking: linking::Linking,
@@ -186,8 +188,7 @@ pub struct Bridge {
     uploads: from_matrix::UnderWay,
     /// Portals whose people have been told that something was carried on too often.
     told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
-    /// Rooms whose people have been told that encrypted messages stay behind.
-    told_of_encryption: Mutex<std::collections::HashSet<OwnedRoomId>>,
+    encryption_asked: unreadable::Asked,
     /// Rooms of direct messages in which the Matrix user is known to be.
     persons_in: Mutex<std::collections::HashSet<OwnedRoomId>>,
     direct_watch: direct_watch::Seen,
@@ -298,6 +299,7 @@ impl Bridge {
                 bringing_emoji: KeyedLock::new(),
                 settings_seen: server_settings::LastSeen::default(),
                 emoji_seen: custom_emoji::LastSeen::default(),
+                pictures_named: from_rocketchat::Named::default(),
                 faces: faces::Faces::new(),
                 ephemerals: ephemeral::Ephemerals::new(),
                 linking: linking::Linking::default(),
@@ -310,7 +312,7 @@ impl Bridge {
                 known_members: known_members::KnownMembers::default(),
                 uploads: from_matrix::UnderWay::default(),
                 told_of_hops: Mutex::default(),
-                told_of_encryption: Mutex::default(),
+                encryption_asked: unreadable::Asked::default(),
                 persons_in: Mutex::default(),
                 direct_watch: direct_watch::Seen::default(),
                 file_downloads: file_links::Downloads::default(),

@@ -155,7 +155,6 @@ impl Bridge {
             && room.prid.is_none()
             && !room.archived
             && !room.federated
-            && !room.encrypted
     }
 
     /// Whether a room has no portal and should: the configuration names it, or it is a

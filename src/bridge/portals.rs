@@ -127,7 +127,7 @@ impl Bridge {
                 "This room is encrypted on Rocket.Chat; the bridge cannot read it.".into(),
             ));
         }
-        let is_closed = self.is_of_private_team(room).await?;
+        let is_closed = self.is_for_members_only(room).await?;
         let is_public = kind == PortalKind::Channel && !is_closed;
         let since = since.unwrap_or_else(|| room.last_message_at.map_or(0, |at| at.0));
         let wanted = self.wanted_since(room)?;

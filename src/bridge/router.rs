@@ -11,6 +11,9 @@ use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::realtime::{Change, Event, Logged, Stream};
 use crate::store::{Portal, PortalId, PortalKind};
 
+/// How long a pruning of a room may take whose end is told.
+const LONGEST_PRUNING_MS: i64 = 600_000;
+
 impl Bridge {
     /// Takes what the bridge's socket brings, for ever.
     pub(super) async fn route_rocketchat(self: Arc<Self>, mut events: mpsc::Receiver<Event>) {
@@ -67,9 +70,8 @@ impl Bridge {
             }
             // A predicate over a room's history: what it took away stands in the
             // answer to a look back.
-            Event::DeletedBulk { rid, .. } | Event::Subscribed(Stream::RoomMessages(rid)) => {
-                self.read_back_room(&rid);
-            }
+            Event::DeletedBulk { rid, .. } => self.look_for_deleted(&rid),
+            Event::Subscribed(Stream::RoomMessages(rid)) => self.read_back_room(&rid),
             Event::SubscriptionChanged {
                 change: Change::Inserted,
                 subscription,
@@ -172,6 +174,16 @@ impl Bridge {
         }
     }
 
+    /// Many messages of a room went at once, and which is not said: 6.14 tells that at the
+    /// end, which may be minutes after the first of them went. What was written meanwhile
+    /// has moved the cursor past them.
+    fn look_for_deleted(self: &Arc<Self>, rid: &RocketRoomId) {
+        for portal in self.portals_heard(rid) {
+            self.rooms.look_back(&portal.id, LONGEST_PRUNING_MS);
+            self.read_back(portal.id);
+        }
+    }
+
     pub(super) fn on_document(self: &Arc<Self>, rid: &RocketRoomId, document: Document) {
         let portals = match self.store.portals_of(rid) {
             Ok(portals) => portals,
@@ -194,6 +206,7 @@ impl Bridge {
             return;
         }
         for portal in &portals {
+            self.doubt_if_about_encryption(&portal.id, &document);
             let left = self.rooms.arrive(&portal.id, document.clone(), |jobs| {
                 self.enqueue_jobs(&portal.id, jobs);
             });

@@ -13,12 +13,18 @@ use crate::store::{Portal, PortalKind, Stand};
 
 const NOT_YOURS: &str = "That is for administrators of the bridge (`bridge.admins` in its configuration), or for whoever may change the rights in this room and owns the channel on Rocket.Chat.";
 
+/// The role of Rocket.Chat's administrators.
+const SERVER_ADMIN: &str = "admin";
+
 impl Bridge {
-    /// Whether whoever asks administers the bridge. A token that may write does.
+    /// Whether whoever asks administers the bridge: on Matrix those whom the configuration
+    /// names, on Rocket.Chat the administrators of the server, whose account the bridge's is
+    /// as well; and a token that may write.
     pub fn is_admin(&self, context: &Context) -> bool {
         match &context.who {
             Who::Matrix(user) => self.config.bridge.admins.contains(user),
-            Who::RocketChat { .. } => false,
+            // Their roles are those that the server has just told.
+            Who::RocketChat { roles, .. } => roles.iter().any(|role| role == SERVER_ADMIN),
             Who::Api(_) => true,
         }
     }

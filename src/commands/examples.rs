@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::table::{COMMANDS, Usage, named};
+use super::table::{Audit, COMMANDS, Usage, named};
 use super::{dm, join, people, plumbing, relay, resend};
 
 /// Whether the words behind a command are understood by it.
@@ -70,4 +70,25 @@ fn what_is_not_understood_is_no_example() {
     ] {
         assert!(!is_understood(name, on_matrix, words), "{name} {words}");
     }
+}
+
+/// What the App offers while somebody types `/matrix`.
+#[test]
+fn the_app_offers_the_commands_that_there_are() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/rocketchat-app/src/commands.json"
+    );
+    let offered: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let known: Vec<_> = COMMANDS
+        .iter()
+        .filter_map(|command| {
+            let arguments = command.on_rocketchat.as_ref()?.arguments;
+            let shows = command.audit == Audit::Nothing && !arguments.starts_with('<');
+            Some(serde_json::json!({
+                "name": command.name, "arguments": arguments, "shows": shows,
+            }))
+        })
+        .collect();
+    assert_eq!(offered, serde_json::Value::from(known));
 }

@@ -51,6 +51,7 @@ pub(super) fn greeting(bridge: &Bridge, inviter: &UserId) -> String {
         administers_bridge,
         is_at_home: bridge.is_at_home(&context),
         writes_directly: true,
+        may_propose: administers_bridge,
         ends: administers_bridge,
         ..Abilities::default()
     };

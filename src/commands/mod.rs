@@ -108,7 +108,7 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, words: &str) -> Result<Str
     }
 }
 
-const NOT_ADMIN: &str = "Only administrators of the bridge may give it this command (`bridge.admins` in its configuration).";
+const NOT_ADMIN: &str = "Only administrators may give this command: on Matrix those of the bridge (`bridge.admins` in its configuration), on Rocket.Chat those of the server. Ask one of them.";
 
 const NOT_ALLOWED: &str = "You may not give this command here: whoever runs the bridge has ruled so (`commands.rules` in its configuration), and can let you.";
 

@@ -77,7 +77,7 @@ impl Needs {
             Self::Inviting => can.invites,
             Self::Removing => can.removes,
             Self::Banning => can.bans,
-            Self::Proposing => can.may_propose || (can.administers_bridge && can.is_between_us),
+            Self::Proposing => can.may_propose,
             // About which room is not known where nobody else is.
             Self::Deciding => can.administers_room || can.is_between_us,
             Self::Ending => can.ends,

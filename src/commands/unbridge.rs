@@ -38,10 +38,17 @@ async fn run(bridge: &Arc<Bridge>, context: &Context, arguments: &str) -> Result
             portal.room_id, portal.name
         ));
     }
-    let mut answer = format!(
-        "{} is no longer mirrored. What was written before this arrives; then the bridge takes its people and itself out of both rooms.",
-        portal.name
-    );
+    let others = bridge.store().portals_of(&portal.rid)?;
+    let mut answer = match others.iter().any(|other| other.id != portal.id) {
+        true => format!(
+            "{} is no longer mirrored in {}. What was written before this arrives; then the bridge takes its people and itself out of that room. Other rooms on Matrix stay connected with {}.",
+            portal.name, portal.room_id, portal.name
+        ),
+        false => format!(
+            "{} is no longer mirrored. What was written before this arrives; then the bridge takes its people and itself out of both rooms.",
+            portal.name
+        ),
+    };
     if bridge.is_configured(&portal.name) {
         answer.push_str(
             " It is named in `bridge.channels` of the configuration: take it out there as well. Until somebody asks for it with `bridge`, it does not come back.",

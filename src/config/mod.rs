@@ -355,7 +355,7 @@ impl Default for BridgeSection {
             federate: true,
             join_all_up_to: 100,
             publish: false,
-            late_after_seconds: 600,
+            late_after_seconds: 60,
             proposals_hold_seconds: 72 * 3600,
             relay: Relaying::NoSeat,
             typing: Direction::Both,

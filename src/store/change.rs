@@ -355,6 +355,30 @@ impl<'a> Change<'a> {
         .set(keys::dead_letter(number), letter)
     }
 
+    /// The author of what was set aside has been told, unless another form of it has been
+    /// set aside since.
+    pub fn letter_told(mut self, letter: &DeadLetter) -> Self {
+        let (room, id) = (&letter.room_id, &letter.id);
+        let found = self.store.dead_letter_of(room, id).and_then(|number| {
+            let kept = self.store.letter_of(room, id)?;
+            Ok(number.zip(kept))
+        });
+        match found {
+            Ok(Some((number, kept))) if kept.revision == letter.revision => {
+                let told = DeadLetter {
+                    untold: false,
+                    ..kept
+                };
+                self.set(keys::dead_letter(number), &told)
+            }
+            Ok(_) => self,
+            Err(error) => {
+                self.failed = Some(error);
+                self
+            }
+        }
+    }
+
     /// Forgets what had been set aside.
     pub fn no_dead_letter(self, room: &RoomId, id: &str) -> Self {
         match self.store.dead_letter_of(room, id) {

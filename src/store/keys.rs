@@ -378,6 +378,11 @@ pub(super) fn rest(user: &UserId) -> Key {
     key(b'R', &[user.as_str()])
 }
 
+/// That people of a Matrix room were told that encrypted messages stay behind.
+pub(super) fn told_of_encryption(room: &RoomId) -> Key {
+    key(b'H', &[room.as_str()])
+}
+
 /// How a room is relayed.
 pub(super) fn room_relay(portal: &PortalId) -> Key {
     key(b'5', &[portal.as_str()])
@@ -399,7 +404,7 @@ pub(super) fn parted(portal: &PortalId, user: &UserId) -> Key {
 const OF_PORTALS: [u8; 15] = *b"cPSMVkmoatF56-+";
 
 /// As [`OF_PORTALS`], of one Matrix room.
-const OF_MATRIX_ROOMS: [u8; 7] = *b"jeyxqwD";
+const OF_MATRIX_ROOMS: [u8; 8] = *b"jeyxqwDH";
 
 /// As [`OF_PORTALS`], of one room of Rocket.Chat: when no portal has it any more.
 const OF_ROCKET_ROOMS: [u8; 1] = *b"h";
@@ -552,6 +557,26 @@ pub(super) const NEWCOMERS: &[u8] = b"+";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_other_kind_lies_among_what_has_numbers() {
+        // Read from the text: whoever adds a kind is told.
+        let kinds = |function: &str| -> Vec<char> {
+            let start = format!("{function}(b'");
+            let text = include_str!("keys.rs");
+            let after = text.split(&start).skip(1);
+            after.filter_map(|rest| rest.chars().next()).collect()
+        };
+        let (named, counted) = (kinds("key"), kinds("numbered"));
+        assert!(
+            named.len() > 50 && counted.len() >= 2,
+            "{named:?} {counted:?}"
+        );
+        for (place, kind) in counted.iter().enumerate() {
+            assert!(!named.contains(kind), "{kind} has names");
+            assert!(!counted[..place].contains(kind), "{kind} is twice there");
+        }
+    }
 
     #[test]
     fn parts_cannot_run_into_each_other() {

@@ -56,7 +56,7 @@ pub use records::{
     Puppet, Reaction, ReactionLine, Reactions, Thread, Upload,
 };
 pub use relay::RoomRelay;
-pub use room_state::{RoomState, StateWish};
+pub use room_state::{RoomState, Spelling, StateWish};
 pub use teams::TeamSpace;
 
 pub use remote_joins::{JoinAsked, RemoteJoin, ServerAnswer};
@@ -526,6 +526,23 @@ impl Store {
         Ok(self.db.contains_key(keys::bot_room(room))?)
     }
 
+    /// Whether people of a Matrix room were told that encrypted messages stay behind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_told_of_encryption(&self, room: &RoomId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::told_of_encryption(room))?)
+    }
+
+    /// Notes that they were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn note_told_of_encryption(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.db.insert(keys::told_of_encryption(room), b"")?;
+        Ok(())
+    }
+
     /// When (ms) the homeserver was last known to be well, if ever.
     ///
     /// # Errors
@@ -561,6 +578,17 @@ impl Store {
         Ok(found.and_then(|number| u64::try_from(number.0).ok()))
     }
 
+    /// What could not be delivered of something, if it is kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn letter_of(&self, room: &RoomId, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        match self.dead_letter_of(room, id)? {
+            Some(number) => self.get(&keys::dead_letter(number)),
+            None => Ok(None),
+        }
+    }
+
     /// A set of changes that happen together or not at all.
     pub fn change(&self) -> Change<'_> {
         Change::of(self)
@@ -589,10 +617,12 @@ fn readable<T>(item: Result<T, StoreError>, what: &str) -> Option<T> {
 fn next_number(db: &sled::Db) -> Result<u64, StoreError> {
     let mut next = 0;
     for prefix in [keys::INBOX, keys::DEAD_LETTERS] {
-        if let Some(last) = db.scan_prefix(prefix).next_back() {
+        for last in db.scan_prefix(prefix).rev() {
             let (key, _) = last?;
+            // What has none is nothing of theirs.
             if let Some(number) = keys::number_of(&key) {
                 next = next.max(number + 1);
+                break;
             }
         }
     }

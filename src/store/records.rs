@@ -779,6 +779,12 @@ pub struct DeadLetter {
     /// way of Rocket.Chat.
     #[serde(default)]
     pub sender: Option<OwnedUserId>,
+    /// Which form of a message of Rocket.Chat it is: when that was edited (ms), or 0.
+    #[serde(default)]
+    pub revision: i64,
+    /// Its author has still to be told.
+    #[serde(default)]
+    pub untold: bool,
 }
 
 impl Record for DeadLetter {
@@ -813,6 +819,8 @@ impl DeadLetter {
             at: crate::clock::now_ms(),
             content: serde_json::value::to_raw_value(content).unwrap_or_default(),
             sender: None,
+            revision: 0,
+            untold: false,
         }
     }
 }

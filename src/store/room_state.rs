@@ -20,6 +20,8 @@ pub struct RoomState {
     /// By the same: the event on Matrix that was dealt with last. It is nobody's wish any
     /// more, also when it is not what the room is like.
     pub settled: BTreeMap<String, OwnedEventId>,
+    /// Its name on Matrix, where Rocket.Chat takes it in another spelling only.
+    pub spelling: Option<Spelling>,
     /// Announcement on Rocket.Chat that has been said on Matrix.
     pub announcement: Option<String>,
     /// Description on Rocket.Chat that has been said on Matrix.
@@ -41,6 +43,12 @@ pub struct RoomState {
     pub making: bool,
     /// Whether people were told that the bridge cannot read the room any more.
     pub told_unreadable: bool,
+    /// It was encrypted on Rocket.Chat when it was last asked.
+    pub encrypted: bool,
+    /// Whether people were told that something in it is.
+    pub told_encrypted: bool,
+    /// When the last message in it was written that is encrypted (ms, Rocket.Chat's clock).
+    pub secret_seen: i64,
     /// Who on Matrix may write was changed there, to be carried over: the bridge itself
     /// changes the event that has it.
     pub wish: Option<StateWish>,
@@ -52,6 +60,19 @@ pub struct RoomState {
     pub said: u64,
     /// How often something on Matrix seemed to have changed since the last comparison.
     pub changes: u64,
+}
+
+/// A name that is the same on both sides, although it is written in two ways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spelling {
+    /// As somebody on Matrix wrote it.
+    pub on_matrix: String,
+    /// As Rocket.Chat takes it.
+    pub on_rocketchat: String,
+    /// By which event it was wished for.
+    pub event: OwnedEventId,
+    /// Whether people were told.
+    pub told: bool,
 }
 
 /// That somebody on Matrix has changed something.

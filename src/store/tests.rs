@@ -51,6 +51,29 @@ async fn an_event_is_accepted_once_also_across_a_restart() {
 }
 
 #[tokio::test]
+async fn numbers_go_on_after_a_restart_whatever_else_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.accept(vec![event("$1"), event("$2")]).unwrap();
+    // A key of every letter that is no number, as another kind of record would have it.
+    for letter in 0x21..0x7f_u8 {
+        let room = room_id!("!room:example.org");
+        store
+            .db
+            .insert([&[letter], room.as_bytes()].concat(), b"{}")
+            .unwrap();
+    }
+    store.note_told_of_encryption(room_id!("!r:e.org")).unwrap();
+    store.flushed().await.unwrap();
+    drop(store);
+    let store = reopen(directory.path());
+    let third = store.accept(vec![event("$3")]).unwrap();
+    assert_eq!(third[0].number, 2);
+    let waiting: Vec<_> = store.inbox().collect();
+    assert_eq!(ids(&waiting), ["$1", "$2", "$3"]);
+}
+
+#[tokio::test]
 async fn what_is_worked_is_struck_together_with_its_message() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
@@ -457,6 +480,40 @@ fn a_file_becomes_the_first_message_that_is_found_and_no_other() {
     assert_eq!(store.db.scan_prefix(b"Q").count(), 0);
     let gone = store.file_post_of_upload(&FileId::from("F2")).unwrap();
     assert!(gone.is_none());
+}
+
+#[test]
+fn who_was_told_of_one_form_is_not_taken_to_know_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let room = portal().room_id;
+    let letter = |revision| DeadLetter {
+        revision,
+        untold: true,
+        ..DeadLetter::new(
+            Origin::RocketChat,
+            room.clone(),
+            "M1",
+            "no".to_owned(),
+            &serde_json::Value::Null,
+        )
+    };
+    let kept = || {
+        let kept = store.letter_of(&room, "M1").unwrap().unwrap();
+        (kept.revision, kept.untold)
+    };
+    store.change().dead_letter(&letter(0)).commit().unwrap();
+    assert_eq!(kept(), (0, true));
+    store.change().dead_letter(&letter(7)).commit().unwrap();
+    store.change().letter_told(&letter(0)).commit().unwrap();
+    assert_eq!(kept(), (7, true));
+    store.change().letter_told(&letter(7)).commit().unwrap();
+    assert_eq!(kept(), (7, false));
+    assert_eq!(store.dead_letters().len(), 1);
+    let change = store.change().no_dead_letter(&room, "M1");
+    change.commit().unwrap();
+    store.change().letter_told(&letter(7)).commit().unwrap();
+    assert!(store.letter_of(&room, "M1").unwrap().is_none());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use serde_json::json;
 use testbed::{Sample, World};
 
 use crate::commands::Desk;
+use crate::membership::{id_of, wait_for_level};
+use crate::relay::in_relayed_general;
 use crate::{General, in_general};
 
 #[tokio::test]
@@ -44,6 +46,26 @@ async fn words_of_matrix_are_never_a_command_on_rocketchat() -> Result<()> {
             json!({ "msgtype": "m.emote", "body": "!matrix dm @bob:matrix.test" }),
         )
         .await?;
+    alice
+        .send_html(&room, "help", "<p>!matrix help</p><p>/leave</p>")
+        .await?;
+    // What a room is called and about.
+    let body = json!({
+        "roomId": channel, "userId": id_of(&carol, &world.puppet("alice")).await?,
+    });
+    world.rocket_admin().post("channels.addOwner", body).await?;
+    wait_for_level(&world, &alice, &room, &alice.user_id, Some(100)).await?;
+    let topic = "/archive\n!matrix unbridge";
+    alice
+        .send_state(&room, "m.room.topic", "", json!({ "topic": topic }))
+        .await?;
+    world
+        .eventually("the topic on Rocket.Chat", async || {
+            let info = carol.get(&format!("rooms.info?roomId={channel}")).await?;
+            let topic = info["room"]["topic"].as_str().unwrap_or_default();
+            Ok(topic.contains("!matrix unbridge").then_some(()))
+        })
+        .await?;
     alice.send_text(&room, "that is all").await?;
     carol.wait_for_text(&channel, "that is all").await?;
 
@@ -53,7 +75,7 @@ async fn words_of_matrix_are_never_a_command_on_rocketchat() -> Result<()> {
         .filter(|message| message.username == world.puppet("alice"))
         .count();
     assert!(
-        of_alice >= words.len() + 6,
+        of_alice >= words.len() + 7,
         "all arrived as words: {messages:#?}"
     );
     assert!(
@@ -82,6 +104,61 @@ async fn words_of_matrix_are_never_a_command_on_rocketchat() -> Result<()> {
                     .contains(puppet.as_str().unwrap_or("-")))
     });
     assert!(!with_bot, "{rooms}");
+    Ok(())
+}
+
+/// Who speaks through the bridge's account has no more to say to it by that.
+#[tokio::test]
+async fn words_of_relayed_people_are_never_a_command_on_rocketchat() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_relayed_general().await?;
+    let control = world.rocketchat.control();
+    alice.set_display_name("!matrix help").await?;
+    let words = ["!matrix help", "/leave", "well\n/matrix help"];
+    let mut number = 0;
+    for names_stand_in_the_text in [false, true] {
+        if names_stand_in_the_text {
+            // The text begins with what she calls herself.
+            control
+                .set_permission("message-impersonate", &["app"])
+                .await?;
+        }
+        for text in words {
+            alice.send_text(&room, text).await?;
+            number += 1;
+        }
+        let said = alice.send_text(&room, "said").await?;
+        alice.edit_text(&room, &said, "!matrix help").await?;
+        let named = Sample::text("x").named("!matrix help");
+        alice.send_captioned(&room, &named, "!matrix help").await?;
+        number += 2;
+        let marker = format!("that is all, {number}");
+        alice.send_text(&room, &marker).await?;
+        number += 1;
+        carol
+            .wait_for_message(&channel, "the marker", |message| {
+                message.text.ends_with(&marker)
+            })
+            .await?;
+    }
+    let messages = carol.room_messages(&channel).await?;
+    let relayed = messages
+        .iter()
+        .filter(|message| message.username == World::ROCKET_BOT)
+        .count();
+    assert_eq!(relayed, number, "words and no answers: {messages:#?}");
+    let rooms = world.rocket_bot.subscriptions().await?;
+    assert!(rooms.iter().all(|room| room["t"] != "d"), "{rooms:?}");
+    let members = carol.channel_members(&channel).await?;
+    assert!(
+        members.iter().any(|member| member == "carol"),
+        "{members:?}"
+    );
     Ok(())
 }
 
@@ -122,6 +199,21 @@ async fn words_of_rocketchat_are_never_a_command_on_matrix() -> Result<()> {
     }
     let body = json!({ "data": { "name": "!rc help" } });
     carol.post("users.updateOwnBasicInfo", body).await?;
+    // What an integration says under somebody's name.
+    let admin = world.rocket_admin();
+    let hook = admin.create_webhook("general", "carol").await?;
+    for text in ["!matrix whoami", "!rc help", "/matrix help"] {
+        admin.call_webhook(&hook, json!({ "text": text })).await?;
+        alice
+            .wait_for_message(&room, "what the integration says", |event| {
+                event.sender == world.ghost("carol") && event.body().ends_with(text)
+            })
+            .await?;
+    }
+    // An answer to something is words as well.
+    carol
+        .quote(&channel, &[&said], "!rc unbridge general")
+        .await?;
     carol.send(&channel, "that is all").await?;
     alice.wait_for_text(&room, "that is all").await?;
 

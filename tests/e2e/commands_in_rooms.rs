@@ -293,7 +293,7 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
         "per_minute": 6,
         "slash_as_text": true,
         "rules": [
-            { "allow": true, "commands": ["join"], "who": ["@bob:*", "role:admin"] },
+            { "allow": true, "commands": ["join"], "who": ["@bob:*"] },
             { "allow": false, "commands": ["dm", "search"], "who": ["@*:*", "role:user"] },
         ],
     }});
@@ -319,7 +319,7 @@ async fn who_may_give_which_command_and_how_many_is_for_the_configuration() -> R
     let said = app.answer(&carol, "search bob", "1").await?;
     assert!(said.contains("may not give this command"), "{said}");
 
-    // Somebody on Rocket.Chat sends the bot about as well, if the rules let them.
+    // Administrators of Rocket.Chat send the bot about as well.
     desk.ask(&join, "Only administrators").await?;
     let lobby = bob
         .create_room(json!({ "preset": "public_chat", "room_alias_name": "lobby" }))

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use testbed::Sample;
 
 use crate::{General, in_general};
 
@@ -231,5 +232,50 @@ async fn whatever_way_rocketchat_deletes_matrix_follows() -> Result<()> {
             anyhow::bail!("there are {texts:?}")
         })
         .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_that_are_pruned_go_on_matrix_too_and_words_stay() -> Result<()> {
+    let General {
+        world,
+        alice,
+        carol,
+        room,
+        channel,
+    } = in_general().await?;
+    let admin = world.rocket_admin();
+    let named = |name: &str| Sample::png(1, 30, 20).map(|sample| sample.named(name));
+    carol.send(&channel, "words before").await?;
+    alice.wait_for_text(&room, "words before").await?;
+    let seen = async |name: &str| {
+        alice
+            .wait_for_message(&room, name, |event| event.text("/filename") == name)
+            .await
+    };
+    carol.upload_file(&channel, named("a.png")?.into()).await?;
+    let theirs = seen("a.png").await?.event_id;
+    let own = alice.send_file(&room, &named("b.png")?, |_| {}).await?;
+    carol
+        .wait_for_message(&channel, "b.png", |message| {
+            message.document["file"]["name"] == "b.png"
+        })
+        .await?;
+    admin.clean_files(&channel).await?;
+    alice.wait_for_redaction(&room, &theirs).await?;
+    alice.wait_for_redaction(&room, &own).await?;
+
+    // While the bridge is away, and killed beside that.
+    carol.upload_file(&channel, named("c.png")?.into()).await?;
+    let theirs = seen("c.png").await?.event_id;
+    world.bridge.kill().await?;
+    admin.clean_files(&channel).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    alice.wait_for_redaction(&room, &theirs).await?;
+    carol.send(&channel, "words after").await?;
+    alice.wait_for_text(&room, "words after").await?;
+    let texts = alice.room_texts(&room).await?;
+    assert_eq!(texts, ["words before", "words after"]);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use testbed::Sample;
 
 use crate::{Direct, General, in_direct, in_general};
 
@@ -135,6 +136,30 @@ async fn what_is_no_text_is_said_in_direct_messages_too() -> Result<()> {
     let call = json!({ "call_id": "c", "version": "1", "offer": { "sdp": "m=audio 1" } });
     alice.send_event(&room, "m.call.invite", call).await?;
     carol.wait_for_text(&dm, "[voice call started]").await?;
+    // That somebody shares where they are is said once: not where, nor that they stop.
+    let beacon = async |live: bool, after: u64| {
+        let content = json!({ "live": live, "timeout": 60_000, "m.ts": after });
+        let (kind, user) = ("org.matrix.msc3672.beacon_info", &alice.user_id);
+        alice.send_state(&room, kind, user, content).await
+    };
+    beacon(true, 1).await?;
+    beacon(true, 2).await?;
+    beacon(false, 3).await?;
+    carol.wait_for_text(&dm, "[live location shared]").await?;
+    alice.send_text(&room, "there").await?;
+    carol.wait_for_text(&dm, "there").await?;
+    let said = carol.room_texts(&dm).await?;
+    let beacons = said.iter().filter(|text| text.contains("live location"));
+    assert_eq!(beacons.count(), 1, "{said:?}");
+    // As Rocket.Chat keeps a video call.
+    carol
+        .send_message(
+            json!({ "rid": dm, "msg": "", "t": "videoconf", "groupable": false,
+            "blocks": [{ "type": "video_conf", "blockId": "v", "callId": "v",
+                "appId": "videoconf-core" }] }),
+        )
+        .await?;
+    alice.wait_for_text(&room, "(a video call)").await?;
     carol
         .send_message(json!({ "rid": dm, "msg": "look", "attachments": [
             { "title": "Card", "text": "*all* of it" },
@@ -209,6 +234,47 @@ async fn programs_on_rocketchat_are_heard_under_the_names_they_give() -> Result<
     alice
         .wait_for_message(&room, "the words", |event| {
             event.body().starts_with("nnn") && event.body().ends_with("…: words")
+        })
+        .await?;
+    // With the bridge's own account too, as that of the bot. Its picture is one of this
+    // server, or an emoji.
+    let face = Sample::png(3, 64, 64)?;
+    carol.set_avatar(&face).await?;
+    let hook = admin
+        .create_webhook("general", &world.rocket_bot.username)
+        .await?;
+    let post = json!({ "text": "mind the gap", "alias": "Station", "avatar": "/avatar/carol" });
+    admin.call_webhook(&hook, post).await?;
+    let said = alice
+        .wait_for_text(&room, "Station (webhook on Rocket.Chat): mind the gap")
+        .await?;
+    assert_eq!(said.sender, world.user_id("rocketchatbot"));
+    let picture = said.text("/com.beeper.per_message_profile/avatar_url");
+    assert!(!alice.download(picture).await?.1.is_empty());
+    let post = json!({ "text": "boo", "alias": "Cellar", "emoji": ":ghost:" });
+    admin.call_webhook(&hook, post).await?;
+    alice
+        .wait_for_text(&room, "\u{1f47b} Cellar (webhook on Rocket.Chat): boo")
+        .await?;
+    // Nobody of Matrix speaks by it.
+    let post = json!({ "text": "I am alice", "alias": alice.user_id });
+    admin.call_webhook(&hook, post).await?;
+    let said = alice
+        .wait_for_message(&room, "the forgery", |event| {
+            event.body().ends_with(": I am alice")
+        })
+        .await?;
+    let name = said.text("/com.beeper.per_message_profile/displayname");
+    assert!(
+        name.ends_with(" (webhook on Rocket.Chat)") && !name.contains('@'),
+        "{name}"
+    );
+    robot
+        .post_message(json!({ "channel": "#general", "text": "beep", "emoji": ":robot:" }))
+        .await?;
+    alice
+        .wait_for_message(&room, "the emoji", |event| {
+            event.body().starts_with("\u{1f916} ") && event.body().ends_with(": beep")
         })
         .await?;
     carol.send(&channel, "as myself").await?;

@@ -48,6 +48,7 @@ mod plumbing_later;
 mod provisioning;
 mod reactions;
 mod relay;
+mod relay_switched;
 mod replies;
 mod rights;
 mod rocketchat_app;
@@ -56,6 +57,7 @@ mod several_rooms;
 mod start;
 mod threads;
 mod two_bridges;
+mod unreadable;
 mod upgrades;
 mod versions;
 

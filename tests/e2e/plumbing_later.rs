@@ -152,6 +152,7 @@ async fn people_of_a_joined_room_hear_of_discussions_and_of_who_reads_along() ->
         .wait_for_members(&office, &[&admin.user_id, &bot])
         .await?;
     admin.send_text(&office, "unbridge tea").await?;
+    wait_for_notice(&admin, &office, "stay connected with tea").await?;
     let over = wait_for_notice(&admin, &own, "no longer connected").await?;
     ensure!(over.body().contains("stays joined"), "{}", over.body());
     carol

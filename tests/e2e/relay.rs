@@ -12,7 +12,7 @@ use crate::{BRIDGE, General, general_in, in_general, open_group};
 const NO_SEAT: &str = r#"{"success":false,"error":"License user limit reached [error-license-user-limit-reached]","errorType":"error-license-user-limit-reached"}"#;
 
 /// `#general` in a world where everybody is relayed, and browsers reach the bridge.
-async fn in_relayed_general() -> Result<General> {
+pub(crate) async fn in_relayed_general() -> Result<General> {
     let mut options = WorldOptions::new(BRIDGE);
     options.channels = vec!["general".into()];
     options.bridge_admins = vec!["admin".into()];
@@ -28,7 +28,7 @@ async fn in_relayed_general() -> Result<General> {
 }
 
 /// What the bridge's account says there under that name.
-async fn wait_for_words_of(
+pub(crate) async fn wait_for_words_of(
     carol: &RocketUser,
     rid: &str,
     name: &str,
@@ -41,7 +41,7 @@ async fn wait_for_words_of(
     Ok(said)
 }
 
-async fn wait_for_notice(user: &MatrixUser, room: &str, part: &str) -> Result<String> {
+pub(crate) async fn wait_for_notice(user: &MatrixUser, room: &str, part: &str) -> Result<String> {
     let what = format!("a notice with {part:?}");
     let said = user
         .wait_for_message(room, &what, |event| {
@@ -51,7 +51,7 @@ async fn wait_for_notice(user: &MatrixUser, room: &str, part: &str) -> Result<St
     Ok(said.body().to_owned())
 }
 
-async fn count_of(carol: &RocketUser, rid: &str, text: &str) -> Result<usize> {
+pub(crate) async fn count_of(carol: &RocketUser, rid: &str, text: &str) -> Result<usize> {
     let texts = carol.room_texts(rid).await?;
     Ok(texts.iter().filter(|said| *said == text).count())
 }
@@ -437,7 +437,7 @@ async fn without_a_seat_nothing_is_lost_and_with_one_people_get_their_account() 
 }
 
 /// Lets another rule hold from the next start on.
-fn configure(world: &World, relay: &str) -> Result<()> {
+pub(crate) fn configure(world: &World, relay: &str) -> Result<()> {
     let mut config = world.bridge.config()?;
     config["bridge"]["relay"] = Value::from(relay);
     world.bridge.write_config(&config)

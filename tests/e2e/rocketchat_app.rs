@@ -1,15 +1,17 @@
 //! Commands that come through the App on Rocket.Chat. The App itself is tested in its own
 //! runtime (`rocketchat-app/test`); here the bridge hears what it sends.
 
+use std::io::Write as _;
+
 use anyhow::{Context, Result};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use matrix_appservice_rocketchat::bridge::app_secret;
 use matrix_appservice_rocketchat::secret::Secret;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use testbed::{RocketUser, World};
+use testbed::{RocketUser, Rule, World, WorldOptions};
 
-use crate::world_with_general;
+use crate::{BRIDGE, world_with_general};
 
 /// What the App of this world does when somebody writes `/matrix …`.
 pub(crate) struct App<'a> {
@@ -199,5 +201,131 @@ async fn nobody_else_gives_commands_in_the_apps_name() -> Result<()> {
     let dave = world.rocket_user("dave").await?;
     app.answer(&dave, "help", "his").await?;
     assert!(alice.invites().await?.is_empty(), "nothing of it was done");
+    Ok(())
+}
+
+/// The App as `cargo xtask package-app` packs it, but that nothing in it can be run.
+fn package(version: &str) -> Result<Vec<u8>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/rocketchat-app");
+    let manifest = std::fs::read_to_string(format!("{root}/app.json"))?;
+    let mut manifest: Value = serde_json::from_str(&manifest)?;
+    manifest["version"] = json!(version);
+    let class = manifest["classFile"]
+        .as_str()
+        .context("no class")?
+        .to_owned();
+    let texts = std::fs::read(format!("{root}/i18n/en.json"))?;
+    let files = [
+        ("app.json".to_owned(), manifest.to_string().into_bytes()),
+        (class, b"exports.MatrixApp = class {};".to_vec()),
+        ("i18n/en.json".to_owned(), texts),
+    ];
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in files {
+        archive.start_file(name, stored)?;
+        archive.write_all(&content)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
+/// Runs `install-app` with this file; whether it went well, and what it said.
+async fn install(world: &World, package: &[u8], more: &[&str]) -> Result<(bool, String)> {
+    let file = world.directory().join("app.zip");
+    std::fs::write(&file, package)?;
+    let file = file.to_str().context("no path")?;
+    let mut arguments = vec!["install-app", "--app", file];
+    arguments.extend_from_slice(more);
+    let (status, said) = world.bridge.run_command(&arguments).await?;
+    Ok((status.success(), said))
+}
+
+#[tokio::test]
+async fn the_app_is_installed_and_updated_and_told_where_the_bridge_is() -> Result<()> {
+    let world = world_with_general().await?;
+    let secret = app_secret(&Secret::new(world.bridge.as_token()));
+    let secret = secret.expose();
+    let control = world.rocketchat.control();
+    let admin = world.rocket_admin();
+    let get =
+        async |path: &str| -> Result<Value> { Ok(admin.request("GET", path, None).await?.body) };
+    let installed = async || -> Result<Vec<Value>> {
+        let all = get("/api/apps/installed").await?;
+        Ok(all["apps"].as_array().cloned().unwrap_or_default())
+    };
+
+    // Not by whom the server does not let, and not any file.
+    control.set_permission("manage-apps", &["nobody"]).await?;
+    let (done, said) = install(&world, &package("0.1.0")?, &[]).await?;
+    assert!(!done && said.contains("`manage-apps`"), "{said}");
+    control.set_permission("manage-apps", &["admin"]).await?;
+    let (done, said) = install(&world, b"no zip", &[]).await?;
+    assert!(
+        !done && said.contains("Invalid or unsupported zip"),
+        "{said}"
+    );
+    assert!(said.contains("cargo xtask package-app"), "{said}");
+    assert!(installed().await?.is_empty());
+
+    let (done, said) = install(&world, &package("0.1.0")?, &[]).await?;
+    assert!(
+        done && said.contains("Version 0.1.0 is installed"),
+        "{said}"
+    );
+    assert!(!said.contains(secret), "{said}");
+    let apps = installed().await?;
+    let id = apps[0]["id"].as_str().context("no id")?.to_owned();
+    let settings = format!("/api/apps/{id}/settings");
+    let known = get(&settings).await?;
+    assert_eq!(known["settings"]["secret"]["value"], secret);
+    let address = known["settings"]["bridge_url"]["value"].as_str();
+    let address = address.context("no address")?.trim_end_matches('/');
+    assert_eq!(address, world.bridge.base_url());
+
+    // A newer one in its place, at another address.
+    let elsewhere = ["--bridge-url", "http://bridge.test:9000"];
+    let (done, said) = install(&world, &package("0.2.0")?, &elsewhere).await?;
+    assert!(
+        done && said.contains("Version 0.2.0 is installed"),
+        "{said}"
+    );
+    let apps = installed().await?;
+    assert_eq!(apps.len(), 1, "{apps:?}");
+    assert_eq!(apps[0]["version"], "0.2.0");
+    let known = get(&settings).await?;
+    assert_eq!(
+        known["settings"]["bridge_url"]["value"],
+        "http://bridge.test:9000/"
+    );
+
+    // A server that gives its settings in no way that is known.
+    control
+        .add_rule(Rule::on(&settings).status_with(200, json!({}), r#"{"success":true}"#))
+        .await?;
+    let (done, said) = install(&world, &package("0.3.0")?, &[]).await?;
+    assert!(done && said.contains("by hand"), "{said}");
+    assert!(
+        said.contains("--show-settings") && !said.contains(secret),
+        "{said}"
+    );
+    let (done, said) = install(&world, b"", &["--show-settings"]).await?;
+    assert!(
+        done && said.contains(secret),
+        "what is to be entered: {said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_runs_no_private_apps_is_no_riddle() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.sim_args = vec!["--version-profile".into(), "7.7".into()];
+    let world = World::start(options).await?;
+    let (done, said) = install(&world, &package("0.1.0")?, &[]).await?;
+    assert!(!done, "{said}");
+    for part in ["does not switch it on", "licence", "`!matrix` as a message"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     Ok(())
 }

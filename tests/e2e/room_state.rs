@@ -389,11 +389,24 @@ async fn what_people_of_matrix_make_of_a_room_is_made_of_it_on_rocketchat_with_t
     let name = alice
         .send_state(room, NAME, "", json!({ "name": "Green tea, please!" }))
         .await?;
-    tea.told(&name, "letters, digits").await?;
-    tea.on_matrix(NAME, "/name", json!("green-tea")).await?;
+    tea.told(&name, "there it is called Green-tea-please")
+        .await?;
+    tea.on_rocketchat("/name", json!("Green-tea-please"))
+        .await?;
     let none = json!({ "name": "" });
-    let name = alice.send_state(room, NAME, "", none).await?;
-    tea.told(&name, "always has a name").await?;
+    let empty = alice.send_state(room, NAME, "", none).await?;
+    tea.told(&empty, "always has a name").await?;
+    tea.on_matrix(NAME, "/name", json!("Green tea, please!"))
+        .await?;
+    // A name that somebody has in the nearest form is refused as any that is taken.
+    carol.create_channel("Black-tea", &[]).await?;
+    let taken = json!({ "name": "Black tea?" });
+    let taken = alice.send_state(room, NAME, "", taken).await?;
+    tea.told(&taken, "has that name").await?;
+    tea.on_matrix(NAME, "/name", json!("Green tea, please!"))
+        .await?;
+    tea.save(json!({ "roomName": "white-tea" })).await?;
+    tea.on_matrix(NAME, "/name", json!("white-tea")).await?;
     let rule = json!({ "join_rule": "restricted", "allow": [] });
     let entry = alice.send_state(room, ENTRY, "", rule).await?;
     tea.told(&entry, "nothing in between").await?;
@@ -608,4 +621,49 @@ async fn a_direct_message_says_whom_it_is_bridged_to() -> Result<()> {
     carol.send(&dm, "look at me").await?;
     alice.wait_for_text(&room, "look at me").await?;
     shows("Carol the Great").await
+}
+
+#[tokio::test]
+async fn a_channel_that_asks_for_a_code_is_entered_by_invitation_only() -> Result<()> {
+    let tea = in_tea(World::start(WorldOptions::new(BRIDGE)).await?).await?;
+    let Tea {
+        world,
+        alice,
+        carol,
+        room,
+        rid,
+    } = &tea;
+    tea.alice_rules().await?;
+    let stranger = world.matrix_user("stranger").await?;
+    // Nothing tells of it: it is found by whoever comes.
+    tea.save(json!({ "joinCode": "1234" })).await?;
+    stranger.join(room).await?;
+    alice
+        .wait_until(room, "the stranger to be put out", |events| {
+            let out = events.iter().find(|event| {
+                event.state_key.as_deref() == Some(stranger.user_id.as_str())
+                    && event.text("/membership") == "leave"
+                    && event.text("/reason").contains("has to know its code")
+            });
+            out.map(|_| ())
+        })
+        .await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
+    assert!(stranger.join(room).await.is_err(), "nobody has asked them");
+    let open = json!({ "join_rule": "public" });
+    let entry = alice.send_state(room, ENTRY, "", open).await?;
+    tea.told(&entry, "has to know its code").await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("invite")).await?;
+    // One that was so before it was mirrored.
+    let coffee = carol.create_channel("coffee", &[]).await?;
+    save(carol, &coffee, json!({ "joinCode": "1234" })).await?;
+    assert!(stranger.join(&world.alias("coffee")).await.is_err());
+
+    alice.invite(room, &stranger.user_id).await?;
+    stranger.join(room).await?;
+    stranger.send_text(room, "thank you").await?;
+    carol.wait_for_text(rid, "thank you").await?;
+    tea.save(json!({ "joinCode": "" })).await?;
+    world.bridge.restart().await?;
+    tea.on_matrix(ENTRY, "/join_rule", json!("public")).await
 }

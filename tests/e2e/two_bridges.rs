@@ -11,58 +11,50 @@ use testbed::{
 
 use crate::BRIDGE;
 
-/// A second bridge at the world's homeserver, and its Rocket.Chat.
+/// A second bridge, for the world's homeserver.
 struct Second {
     bridge: Bridge,
-    rocketchat: RocketSim,
-    account: (String, String),
+    port: u16,
 }
 
 impl Second {
-    /// Makes both; the bridge is not started yet.
+    /// Makes it, with a registration for a homeserver to be; it is not started yet.
     async fn prepare(directory: &Path) -> Result<Self> {
-        let port = PortLease::any()?;
-        let rocketchat = RocketSim::start(SimOptions {
-            directory: directory.join("rocketchat-2"),
-            port: PortLease::any()?,
-            args: Vec::new(),
-            evidence: Evidence::default(),
-        })
-        .await?;
-        let (account, token) = rocketchat.create_bridge_account("bridge.two").await?;
-        let account = (account.id, token);
-        let config = config_of("http://127.0.0.1:1", port.port(), &rocketchat, &account);
+        let lease = PortLease::any()?;
+        let port = lease.port();
+        let nowhere = "http://127.0.0.1:1";
         let bridge = Bridge::prepare(BridgeOptions {
             binary: BRIDGE.into(),
             directory: directory.join("bridge-2"),
-            port,
-            config,
+            port: lease,
+            config: config_of(port, nowhere, (nowhere, "nobody", "none")),
         })
         .await?;
-        Ok(Self {
-            bridge,
-            rocketchat,
-            account,
-        })
+        Ok(Self { bridge, port })
     }
 
-    /// Starts the bridge at a homeserver that knows its registration.
-    async fn start(&self, homeserver: &str) -> Result<()> {
-        let port = self.bridge.base_url().rsplit(':').next();
-        let port = port.context("no port")?.parse()?;
-        let config = config_of(homeserver, port, &self.rocketchat, &self.account);
+    /// Starts it between a homeserver that knows its registration and a Rocket.Chat.
+    async fn start(&self, homeserver: &str, rocketchat: &RocketSim) -> Result<()> {
+        let (account, token) = rocketchat.create_bridge_account("bridge.two").await?;
+        let there = (rocketchat.base_url(), &*account.id, &*token);
+        let config = config_of(self.port, homeserver, there);
         self.bridge.write_config(&config)?;
         self.bridge.start()?;
         self.bridge.ready().await
     }
+
+    /// Adds the end of its log to what went wrong.
+    fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.with_context(|| {
+            let log = self.bridge.logs();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(60)..];
+            format!("the second bridge: {}", last.join("\n"))
+        })
+    }
 }
 
-fn config_of(
-    homeserver: &str,
-    port: u16,
-    rocketchat: &RocketSim,
-    (id, token): &(String, String),
-) -> Value {
+fn config_of(port: u16, homeserver: &str, (rocketchat, id, token): (&str, &str, &str)) -> Value {
     json!({
         "homeserver": { "url": homeserver, "server_name": Synapse::SERVER_NAME },
         "appservice": {
@@ -74,28 +66,70 @@ fn config_of(
             "ghost_prefix": "_second_",
         },
         "rocketchat": {
-            "url": rocketchat.base_url(), "user_id": id, "token": token, "puppet_prefix": "my_",
+            "url": rocketchat, "user_id": id, "token": token, "puppet_prefix": "my_",
         },
         "store": { "path": "data" },
         "log": { "level": "info,matrix_appservice_rocketchat=debug" },
     })
 }
 
-/// Has a room joined with the channel `tea` by the bridge of this bot; the channel.
+/// A room of Bea's in which both bridges have what power they need.
+async fn hall_of(world: &World, bea: &MatrixUser) -> Result<String> {
+    let bots = [world.user_id("rocketchatbot"), world.user_id("secondbot")];
+    let room = bea
+        .create_room(json!({
+            "room_version": "11", "name": "Hall", "preset": "public_chat",
+            "creation_content": { "m.federate": false },
+            "power_level_content_override": { "users": {
+                (bea.user_id.as_str()): 100, (bots[0].as_str()): 50, (bots[1].as_str()): 50,
+            } },
+        }))
+        .await?;
+    // Commands are for rooms in which others are as well.
+    let guest = world.matrix_user("guest").await?;
+    guest.join(&room).await?;
+    Ok(room)
+}
+
+/// Takes away what a bridge says in the room's state: a room that says that one serves it
+/// is left alone by others, and Bea knows better.
+async fn hide_bridge(world: &World, bea: &MatrixUser, room: &str) -> Result<()> {
+    let kinds = ["m.bridge", "uk.half-shot.bridge"];
+    let shown = world
+        .eventually("the bridge to show itself", async || {
+            let states = bea.state(room).await?;
+            let shown = states.into_iter().filter(|event| {
+                let is_empty = event.content.as_object().is_none_or(|all| all.is_empty());
+                kinds.contains(&event.kind.as_str()) && !is_empty
+            });
+            let shown: Vec<_> = shown.collect();
+            Ok((shown.len() == kinds.len()).then_some(shown))
+        })
+        .await?;
+    for event in shown {
+        let key = event.state_key.as_deref().unwrap_or_default();
+        bea.send_state(room, &event.kind, key, json!({})).await?;
+    }
+    Ok(())
+}
+
+/// Has a room joined with the channel `tea` by the bridge of this bot.
 async fn join_with_tea(
     user: &MatrixUser,
     room: &str,
     bot: &str,
-    owner: &RocketUser,
-) -> Result<String> {
-    let channel = owner.create_channel("tea", &[]).await?;
+    (owner, channel): (&RocketUser, &str),
+) -> Result<()> {
     user.invite(room, bot).await?;
     user.wait_for_message(room, "the greeting", |event| event.sender == bot)
         .await?;
+    let seen = owner.room_messages(channel).await?;
     user.send_text(room, "!rc bridge tea").await?;
     let proposed = owner
-        .wait_for_message(&channel, "the proposal", |message| {
-            message.text.contains("proposes to join") && message.text.contains(room)
+        .wait_for_message(channel, "the proposal", |message| {
+            message.text.contains("proposes to join")
+                && message.text.contains(room)
+                && !seen.iter().any(|earlier| earlier.id == message.id)
         })
         .await?;
     let (_, rest) = proposed.text.split_once("approve ").context("no code")?;
@@ -104,13 +138,13 @@ async fn join_with_tea(
         .take_while(char::is_ascii_alphanumeric)
         .collect();
     owner
-        .send(&channel, &format!("!matrix approve {code}"))
+        .send(channel, &format!("!matrix approve {code}"))
         .await?;
     user.wait_for_message(room, "that they are joined", |event| {
         event.sender == bot && event.body().contains("is joined with tea")
     })
     .await?;
-    Ok(channel)
+    Ok(())
 }
 
 /// What stands in a room of Rocket.Chat with this text.
@@ -132,14 +166,72 @@ async fn two_bridges_and_an_echo_in_one_room_say_everything_once() -> Result<()>
     let mut options = WorldOptions::new(BRIDGE);
     options.more_registrations = vec![second.bridge.registration_path()];
     let world = World::start(options).await?;
-    let outcome = say_everything_once(&world, &second).await;
-    let outcome = outcome.with_context(|| {
-        let log = second.bridge.logs();
-        let lines: Vec<_> = log.lines().collect();
-        let last = &lines[lines.len().saturating_sub(60)..];
-        format!("the second bridge: {}", last.join("\n"))
-    });
-    world.explain(outcome)
+    let outcome = say_everything_once(&world, &second, directory.path()).await;
+    world.explain(second.explain(outcome))
+}
+
+#[tokio::test]
+async fn two_bridges_of_one_channel_in_one_room_go_not_in_circles() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let second = Second::prepare(directory.path()).await?;
+    let mut options = WorldOptions::new(BRIDGE);
+    options.more_registrations = vec![second.bridge.registration_path()];
+    let world = World::start(options).await?;
+    let outcome = go_not_in_circles(&world, &second).await;
+    world.explain(second.explain(outcome))
+}
+
+async fn go_not_in_circles(world: &World, second: &Second) -> Result<()> {
+    let bea = world.matrix_user("bea").await?;
+    let carol = world.rocket_user("carol").await?;
+    let tea = carol.create_channel("tea", &[]).await?;
+    let room = hall_of(world, &bea).await?;
+    let bots = [world.user_id("rocketchatbot"), world.user_id("secondbot")];
+    join_with_tea(&bea, &room, &bots[0], (&carol, &tea)).await?;
+    hide_bridge(world, &bea, &room).await?;
+    second
+        .start(world.synapse.base_url(), &world.rocketchat)
+        .await?;
+    join_with_tea(&bea, &room, &bots[1], (&carol, &tea)).await?;
+    hide_bridge(world, &bea, &room).await?;
+
+    // Each bridge brings what it hears, and neither what the other has brought.
+    let of_carol = carol.send(&tea, "from Carol").await?;
+    let on_matrix = async |text: &str, count: usize| {
+        bea.wait_until(&room, &format!("{text:?} {count} times"), |events| {
+            let said = events.iter().filter(|event| event.body().ends_with(text));
+            (said.count() == count).then_some(())
+        })
+        .await
+    };
+    on_matrix("from Carol", 2).await?;
+    carol.edit(&tea, &of_carol, "from Carol, again").await?;
+    // As edits of both.
+    on_matrix("from Carol, again", 2).await?;
+    bea.send_text(&room, "from Bea").await?;
+    on_matrix("from Bea", 3).await?;
+    let there = |texts: &[String], text: &str| texts.iter().filter(|said| *said == text).count();
+    carol
+        .wait_until(&tea, "what Bea said, by either bridge", |messages| {
+            let said = messages.iter().filter(|message| message.text == "from Bea");
+            (said.count() == 2).then_some(())
+        })
+        .await?;
+
+    // What comes after it has passed both shows that there was no more of it.
+    for number in 0..3 {
+        let (here, carols) = (format!("end {number} of Bea"), format!("end {number}"));
+        bea.send_text(&room, &here).await?;
+        on_matrix(&here, 3).await?;
+        carol.send(&tea, &carols).await?;
+        on_matrix(&carols, 2).await?;
+    }
+    let texts = carol.room_texts(&tea).await?;
+    for (text, count) in [("from Carol, again", 1), ("from Bea", 2), ("end 0", 1)] {
+        assert_eq!(there(&texts, text), count, "{text}: {texts:?}");
+    }
+    on_matrix("from Carol, again", 2).await?;
+    on_matrix("from Bea", 3).await
 }
 
 /// Says what others say of cuckoos, for ever.
@@ -163,44 +255,29 @@ async fn repeat(echo: &MatrixUser, room: &str) -> Result<()> {
     }
 }
 
-async fn say_everything_once(world: &World, second: &Second) -> Result<()> {
+async fn say_everything_once(world: &World, second: &Second, directory: &Path) -> Result<()> {
+    let other_rocketchat = RocketSim::start(SimOptions {
+        directory: directory.join("rocketchat-2"),
+        port: PortLease::any()?,
+        args: Vec::new(),
+        evidence: Evidence::default(),
+    })
+    .await?;
     let bea = world.matrix_user("bea").await?;
-    let guest = world.matrix_user("guest").await?;
     let (carol, dan) = (
         world.rocket_user("carol").await?,
-        second.rocketchat.user("dan").await?,
+        other_rocketchat.user("dan").await?,
     );
+    let tea = carol.create_channel("tea", &[]).await?;
+    let other_tea = dan.create_channel("tea", &[]).await?;
+    let room = hall_of(world, &bea).await?;
     let bots = [world.user_id("rocketchatbot"), world.user_id("secondbot")];
-    let room = bea
-        .create_room(json!({
-            "room_version": "11", "name": "Hall", "preset": "public_chat",
-            "creation_content": { "m.federate": false },
-            "power_level_content_override": { "users": {
-                (bea.user_id.as_str()): 100, (bots[0].as_str()): 50, (bots[1].as_str()): 50,
-            } },
-        }))
+    join_with_tea(&bea, &room, &bots[0], (&carol, &tea)).await?;
+    hide_bridge(world, &bea, &room).await?;
+    second
+        .start(world.synapse.base_url(), &other_rocketchat)
         .await?;
-    // Commands are for rooms in which others are as well.
-    guest.join(&room).await?;
-    let tea = join_with_tea(&bea, &room, &bots[0], &carol).await?;
-    // A room that says that a bridge serves it is left alone by others: Bea knows better.
-    let kinds = ["m.bridge", "uk.half-shot.bridge"];
-    let shown = world
-        .eventually("the bridge to show itself", async || {
-            let states = bea.state(&room).await?;
-            let shown = states
-                .into_iter()
-                .filter(|event| kinds.contains(&event.kind.as_str()));
-            let shown: Vec<_> = shown.collect();
-            Ok((shown.len() == kinds.len()).then_some(shown))
-        })
-        .await?;
-    for event in shown {
-        let key = event.state_key.as_deref().unwrap_or_default();
-        bea.send_state(&room, &event.kind, key, json!({})).await?;
-    }
-    second.start(world.synapse.base_url()).await?;
-    let other_tea = join_with_tea(&bea, &room, &bots[1], &dan).await?;
+    join_with_tea(&bea, &room, &bots[1], (&dan, &other_tea)).await?;
 
     // Words from each of the three.
     let from_carol = carol.send(&tea, "from Carol").await?;

@@ -465,7 +465,12 @@ fn bridge_config(
             "url": bridge_url,
         },
         "rocketchat": { "url": rocket_url, "user_id": bot_id, "token": token },
-        "bridge": { "admins": admins, "channels": options.channels },
+        "bridge": {
+            "admins": admins,
+            "channels": options.channels,
+            // A busy machine is no reason for messages to be late.
+            "late_after_seconds": 600,
+        },
         "store": { "path": "data" },
         "log": { "level": options.log },
     });

@@ -85,6 +85,7 @@ impl Bridge {
             return Ok(Done::default());
         };
         self.refuse_if_archived(&portal).await?;
+        self.refuse_if_encrypted(&portal).await?;
         match original {
             Some(original) => {
                 self.on_edit(&portal, event, json, &original, content, attempt)

@@ -151,7 +151,7 @@ impl Bridge {
                 }
             }
         }
-        if json.get("state_key").is_none() && self.comes_round(event, content).await? {
+        if json.get("state_key").is_none() && self.comes_round(event, &json, content).await? {
             return Ok(Done::default());
         }
         match event.kind.as_str() {
@@ -195,9 +195,13 @@ impl Bridge {
                 self.on_encryption(event).await?;
                 Ok(Done::default())
             }
-            kind if json.get("state_key").is_none() && is_for_people(kind) => {
+            kind if (json.get("state_key").is_none() && is_for_people(kind))
+                || begins_live_location(event, &json, content) =>
+            {
                 match self.store.portal_of_room(&event.room_id)? {
                     Some(portal) => {
+                        self.refuse_if_archived(&portal).await?;
+                        self.refuse_if_encrypted(&portal).await?;
                         self.mirror_words(&portal, event, &json, content, attempt)
                             .await
                     }
@@ -236,12 +240,7 @@ impl Bridge {
             None if self.store.is_bot_room(&event.room_id)? => self.matrix.bot(),
             None => return Ok(()),
         };
-        let is_news = self
-            .told_of_encryption
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(event.room_id.clone());
-        if is_news {
+        if !self.store.is_told_of_encryption(&event.room_id)? {
             let text = "This room is encrypted, and the bridge cannot read encrypted messages: \
                         they do not reach it. Use a room without encryption.";
             self.say(
@@ -252,6 +251,7 @@ impl Bridge {
                 text,
             )
             .await?;
+            self.store.note_told_of_encryption(&event.room_id)?;
         }
         Ok(())
     }
@@ -335,6 +335,19 @@ pub(super) fn is_for_people(kind: &str) -> bool {
         "m.rtc.member",
     ];
     !OF_CLIENTS.iter().any(|start| kind.starts_with(start))
+}
+
+/// Whether somebody begins to share where they are (MSC3489). Where they go is not
+/// carried over, nor that they stop.
+fn begins_live_location(event: &InboxEvent, json: &Value, content: &Value) -> bool {
+    let kinds = ["m.beacon_info", "org.matrix.msc3672.beacon_info"];
+    let is_live = |content: Option<&Value>| {
+        let live = content.and_then(|content| content.get("live"));
+        live.and_then(Value::as_bool) == Some(true)
+    };
+    let before = json.pointer("/unsigned/prev_content");
+    let is_own = json.get("state_key").and_then(Value::as_str) == Some(event.sender.as_str());
+    kinds.contains(&event.kind.as_str()) && is_own && is_live(Some(content)) && !is_live(before)
 }
 
 /// Which event this one replaces, if it is an edit.

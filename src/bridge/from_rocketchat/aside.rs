@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::files::Brought;
-use super::{Document, Elsewhere, Mirrored, revision};
+use super::{Document, Mirrored, revision};
 use crate::bridge::direct::direct_id;
 use crate::bridge::perseverance::Attempt;
 use crate::bridge::{Bridge, Failure, derived};
@@ -13,7 +13,7 @@ use crate::convert::to_rocketchat::plain;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
-use crate::store::{DeadLetter, Origin, Portal, PortalId, PortalKind};
+use crate::store::{DeadLetter, Origin, Portal, PortalId, PortalKind, StoreError};
 
 impl Bridge {
     pub(super) async fn set_document_aside(
@@ -39,18 +39,13 @@ impl Bridge {
             tracing::error!(%failure, "it is not known who wrote it");
             None
         });
-        // Before it is written down: whoever is told again is told by the same transaction.
-        if let Document::Message(message) = document {
-            self.tell_of_document(&portal, message, elsewhere.as_ref(), failure)
-                .await;
-        }
         let said = match document {
             Document::Message(message) => json!({ "sender": message.u.id, "text": message.msg }),
             Document::Deleted { .. } => json!({ "deleted": true }),
         };
-        let letter = DeadLetter {
+        let mut letter = DeadLetter {
             told: failure.person_text(),
-            sender: elsewhere.map(|them| them.user),
+            sender: elsewhere.as_ref().map(|them| them.user.clone()),
             ..DeadLetter::new(
                 Origin::RocketChat,
                 portal.room_id.clone(),
@@ -59,48 +54,56 @@ impl Bridge {
                 &said,
             )
         };
-        if let Err(error) = self.store.change().dead_letter(&letter).commit() {
+        let message = match document {
+            Document::Message(message) => Some(message),
+            Document::Deleted { .. } => None,
+        };
+        if let Some(message) = message {
+            letter.revision = revision(message);
+            letter.untold = self.is_to_be_told(&portal, message).unwrap_or(true);
+        }
+        // On disk before anybody is told: what they are told of can be seen and sent again. A
+        // document that is not done is read back, and fails again if it must: who was not told
+        // by then is told then.
+        let written = self.store.change().dead_letter(&letter).commit();
+        let written = match written {
+            Ok(()) => self.store.flushed().await,
+            failed => failed,
+        };
+        if let Err(error) = written {
             tracing::error!(%error, "what was set aside could not be written down");
+        }
+        let Some(message) = message.filter(|_| letter.untold) else {
+            return;
+        };
+        let why = &letter.told;
+        let told = self
+            .persevere(async |_| match &elsewhere {
+                Some(them) => self.tell_elsewhere(&portal, them, message, why).await,
+                None => self.tell_author(&portal, message, why).await,
+            })
+            .await;
+        let noted = match told {
+            Ok(()) => self.store.change().letter_told(&letter).commit(),
+            Err(failure) => {
+                tracing::warn!(message = %message.id, %failure, "its author could not be told");
+                Ok(())
+            }
+        };
+        if let Err(error) = noted {
+            tracing::error!(%error, "it could not be noted that its author was told");
         }
     }
 
-    /// Tells the author of a message that it could not be mirrored, wherever they wrote it.
-    async fn tell_of_document(
-        &self,
-        portal: &Portal,
-        message: &RocketMessage,
-        elsewhere: Option<&Elsewhere>,
-        failure: &Failure,
-    ) {
-        // What is on Matrix and only lacks something beside it has arrived.
-        let arrived = self
-            .store
-            .message(&portal.id, &message.id)
-            .is_ok_and(|known| known.is_some_and(|known| known.revision >= revision(message)));
-        if arrived {
-            return;
+    /// Whether the author of a message that was set aside has to be told: not of one that is
+    /// on Matrix and only lacks something beside it, and once of each form of it.
+    fn is_to_be_told(&self, portal: &Portal, message: &RocketMessage) -> Result<bool, StoreError> {
+        let known = self.store.message(&portal.id, &message.id)?;
+        if known.is_some_and(|known| known.revision >= revision(message)) {
+            return Ok(false);
         }
-        let why = failure.person_text();
-        let told = match elsewhere {
-            Some(them) => {
-                // Once, whatever else becomes of it later.
-                let known = self
-                    .store
-                    .dead_letter_of(&portal.room_id, message.id.as_str());
-                if matches!(known, Ok(Some(_))) {
-                    return;
-                }
-                self.persevere(async |_| self.tell_elsewhere(portal, them, message, &why).await)
-                    .await
-            }
-            None => {
-                self.persevere(async |_| self.tell_author(portal, message, &why).await)
-                    .await
-            }
-        };
-        if let Err(failure) = told {
-            tracing::warn!(message = %message.id, %failure, "its author could not be told");
-        }
+        let letter = self.store.letter_of(&portal.room_id, message.id.as_str())?;
+        Ok(letter.is_none_or(|letter| letter.untold || letter.revision != revision(message)))
     }
 
     /// Tells whoever wrote a message on Rocket.Chat that it did not arrive: beneath
@@ -122,10 +125,16 @@ impl Bridge {
         };
         let text =
             format!("This did not reach {place}. {why} It is kept for the bridge's administrator.");
-        // For each room by itself.
-        let purpose = |way: &str| match portal.id.is_own() {
-            true => way.to_owned(),
-            false => format!("{way} {}", portal.id),
+        // For each room by itself, and for each form of it.
+        let purpose = |way: &str| {
+            let mut purpose = way.to_owned();
+            if !portal.id.is_own() {
+                purpose = format!("{purpose} {}", portal.id);
+            }
+            match revision(message) {
+                0 => purpose,
+                edited => format!("{purpose} {edited}"),
+            }
         };
         let in_thread = OutgoingMessage {
             id: &derived::telling_id(&message.id, &purpose("thread")),

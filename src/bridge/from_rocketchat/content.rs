@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::elsewhere::Shown;
 use super::relations::quoted_in;
-use crate::bridge::{Bridge, Failure, derived};
+use crate::bridge::{Bridge, Failure};
 use crate::convert::to_matrix::{
     AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, say, split_text, text_of,
 };
@@ -172,15 +172,7 @@ impl Bridge {
         };
         let alias = match self.elsewhere(portal, message).await? {
             Some(them) => Some(self.shown_here(&them).await?),
-            None => {
-                let alias = message.alias.as_deref().map(str::trim);
-                let alias = alias.filter(|alias| !alias.is_empty()).map(shortened);
-                alias.map(|name| Shown {
-                    id: derived::profile_id(&name),
-                    name,
-                    picture: None,
-                })
-            }
+            None => self.given_profile(message).await?,
         };
         let mut said = match &alias {
             Some(alias) => said.under_name(&alias.name),
@@ -300,8 +292,7 @@ pub(super) fn shortened(name: &str) -> String {
 
 /// The name that a webhook or bot gave itself, or that of somebody in another room, as a
 /// per-message profile (MSC4144). The text begins with the name for clients that do not
-/// know these; the mark lets the others leave it out. A webhook's picture is an address of
-/// anybody's choosing, which is never fetched.
+/// know these; the mark lets the others leave it out.
 fn put_on_profile(content: &mut Value, shown: &Shown) {
     content["com.beeper.per_message_profile"] = json!({
         "id": shown.id,

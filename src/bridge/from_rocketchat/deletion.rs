@@ -3,6 +3,7 @@
 use crate::bridge::{Bridge, Failure, derived};
 use crate::matrix::{self, Intent};
 use crate::rocketchat::RocketMessageId;
+use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{Message, Origin, Portal, PortalKind};
 
 impl Bridge {
@@ -35,13 +36,9 @@ impl Bridge {
                 known.revision,
                 &format!("deletion {part}"),
             );
-            match author.redact(&known.room_id, event, &txn, None).await {
-                Err(error) if error.is_forbidden() => {
-                    self.redact_otherwise(portal, &known, event, &author)
-                        .await?;
-                }
-                outcome => done_or_gone(outcome)?,
-            }
+            let text = "This message was deleted on Rocket.Chat.";
+            self.redact_part(portal, &known, event, &author, &txn, text)
+                .await?;
         }
         // What it was split into goes as one.
         for other in known.rocket_ids().filter(|other| *other != id) {
@@ -50,6 +47,76 @@ impl Bridge {
         self.store
             .amend_message(&portal.id, &known.id, |stored| stored.deleted = true)?;
         Ok(())
+    }
+
+    /// Takes the files of a message away that Rocket.Chat has thrown away: by
+    /// `rooms.cleanHistory` with `filesOnly`, or because it keeps files for some time only.
+    /// 6.14 leaves the message there, without `file` and with a note in place of its
+    /// attachments; it is no edit, and no deletion is told of. What is left of the message.
+    pub(super) async fn mirror_pruned_files(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: Message,
+    ) -> Result<Message, Failure> {
+        let gone: Vec<_> = match known.origin {
+            Origin::RocketChat => known
+                .files
+                .iter()
+                .filter(|file| !brings(message, file.id.as_str()))
+                .map(|file| file.event.clone())
+                .collect(),
+            // `files` stays: what never had a file here has none in it.
+            Origin::Matrix if known.media.is_some() && !known.pending => {
+                let is_there = message.files.iter().any(|file| brings(message, &file.id));
+                match message.files.is_empty() || is_there {
+                    true => Vec::new(),
+                    false => known.events.clone(),
+                }
+            }
+            Origin::Matrix => Vec::new(),
+        };
+        if message.file.is_some() || gone.is_empty() {
+            return Ok(known);
+        }
+        self.store.end_file_links(&portal.id, &known.id)?;
+        let author = match known.origin {
+            Origin::RocketChat => self.eraser_of(portal, &known.sender).await?,
+            Origin::Matrix => self.reader(portal).await?,
+        };
+        for event in &gone {
+            let txn = derived::notice_id(event, "pruned");
+            let text = "This file was removed on Rocket.Chat.";
+            self.redact_part(portal, &known, event, &author, &txn, text)
+                .await?;
+        }
+        self.store.amend_message(&portal.id, &known.id, |stored| {
+            stored.files.retain(|file| !gone.contains(&file.event));
+            stored.media = None;
+            if stored.origin == Origin::RocketChat {
+                stored.events.retain(|event| !gone.contains(event));
+            }
+        })?;
+        Ok(self.store.message(&portal.id, &known.id)?.unwrap_or(known))
+    }
+
+    /// Redacts an event of a message as `author`; where nobody may, `text` is said of it.
+    async fn redact_part(
+        &self,
+        portal: &Portal,
+        known: &Message,
+        event: &ruma::EventId,
+        author: &Intent,
+        txn: &ruma::TransactionId,
+        text: &str,
+    ) -> Result<(), Failure> {
+        match author.redact(&known.room_id, event, txn, None).await {
+            Err(error) if error.is_forbidden() => {
+                self.redact_otherwise(portal, known, event, author, text)
+                    .await
+            }
+            outcome => done_or_gone(outcome),
+        }
     }
 
     /// Takes an event away that its author, or who tidies the room, may not: a ghost
@@ -61,13 +128,13 @@ impl Bridge {
         known: &Message,
         event: &ruma::EventId,
         author: &Intent,
+        text: &str,
     ) -> Result<(), Failure> {
         if !matches!(portal.kind, PortalKind::Direct { .. }) {
             let bot = self.matrix.bot();
             let txn = derived::notice_id(event, "deletion by the bot");
             return done_or_gone(bot.redact(&known.room_id, event, &txn, None).await);
         }
-        let text = "This message was deleted on Rocket.Chat.";
         match self
             .say(author, &known.room_id, event, "deleted", text)
             .await
@@ -100,6 +167,24 @@ impl Bridge {
         })
         .await
     }
+}
+
+/// Whether a message still shows an upload.
+fn brings(message: &RocketMessage, file: &str) -> bool {
+    let path = format!("/file-upload/{file}/");
+    let is_named = message.file.as_ref().is_some_and(|named| named.id == file);
+    is_named
+        || message.attachments.iter().any(|one| {
+            [
+                &one.title_link,
+                &one.image_url,
+                &one.audio_url,
+                &one.video_url,
+            ]
+            .into_iter()
+            .flatten()
+            .any(|link| link.contains(&path))
+        })
 }
 
 /// What is left of a message that is gone: nobody shall mirror it.

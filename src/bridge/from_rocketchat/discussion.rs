@@ -35,9 +35,9 @@ impl Bridge {
             }
             // Clients can write such messages themselves.
             None => match self.rocket().await.bot.room_as_admin(rid).await? {
+                // Not what it is called by now, which not everybody may know.
                 Some(room) if room.prid.as_ref() == Some(&portal.rid) => {
-                    let title = room.display_name().unwrap_or(message.msg.as_str());
-                    (title.to_owned(), None)
+                    (message.msg.clone(), None)
                 }
                 _ => return Ok(()),
             },

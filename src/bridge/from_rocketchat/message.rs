@@ -39,6 +39,7 @@ impl Bridge {
     ) -> Result<Message, Failure> {
         let ghost = match self.elsewhere(portal, message).await? {
             Some(_) => self.bot_as_ghost().await,
+            None if self.is_by_own_hook(message).await => self.bot_as_ghost().await,
             None if is_own_doing(message) => self.says_as(portal, &message.u).await?,
             None => self.ghost_of(&message.u).await?,
         };
@@ -150,6 +151,9 @@ impl Bridge {
         }
         let sender = match self.elsewhere(portal, message).await? {
             Some(_) => Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender),
+            None if self.is_by_own_hook(message).await => {
+                Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender)
+            }
             None => self.sender_of(portal, &known, &message.u).await?,
         };
         let is_real = !self.config.is_ours(&known.sender);

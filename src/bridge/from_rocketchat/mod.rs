@@ -10,6 +10,7 @@ mod files;
 mod message;
 mod people;
 mod pins;
+mod profile;
 mod reactions;
 mod reactors;
 mod relations;
@@ -27,6 +28,7 @@ pub(super) use deletion::gone;
 use delivered::Delivered;
 pub(super) use elsewhere::Elsewhere;
 use files::Brought;
+pub(super) use profile::Named;
 
 /// Something that happened to a message on Rocket.Chat.
 #[derive(Debug, Clone)]
@@ -198,11 +200,15 @@ impl Bridge {
         {
             return self.mirror_discussion(portal, message, rid, attempt).await;
         }
+        if self.take_unreadable(portal, message).await? {
+            return Ok(());
+        }
         if is_of_the_system(message) {
             tracing::debug!(kind = message.t, "a system message is not mirrored");
             return Ok(());
         }
-        let is_ours = !self.is_for_matrix(message).await?;
+        let is_hook = self.is_by_own_hook(message).await;
+        let is_ours = !is_hook && !self.is_for_matrix(message).await?;
         if is_ours && self.note_files_elsewhere(portal, message, attempt).await? {
             return Ok(());
         }
@@ -229,7 +235,7 @@ impl Bridge {
             is_news = !is_of_matrix()?;
         }
         let is_for_matrix = is_news || elsewhere.is_some();
-        if is_news && self.take_command_of(portal, message).await? {
+        if is_news && !is_hook && self.take_command_of(portal, message).await? {
             return Ok(());
         }
         if is_for_matrix && self.is_read_along(portal)? {
@@ -256,6 +262,7 @@ impl Bridge {
         let known = match self.store.message(&portal.id, &message.id)? {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
+                let known = self.mirror_pruned_files(portal, message, known).await?;
                 // What others do to it comes all the same.
                 let is_left_out = is_kept_out && !is_edited_by_another(message);
                 if is_for_matrix && !is_left_out {
@@ -292,6 +299,12 @@ impl Bridge {
             return Ok(false);
         }
         Ok(self.store.behind_made_puppet(author)?.is_none())
+    }
+
+    /// Whether an integration wrote it with the bridge's account. The bridge itself never
+    /// says so of what it writes, and nobody else writes with that account.
+    pub(super) async fn is_by_own_hook(&self, message: &RocketMessage) -> bool {
+        message.bot && message.u.id == *self.rocket().await.bot.user_id()
     }
 
     /// Who reads and tidies a portal's Matrix room for the bridge: the bot, or in
@@ -346,7 +359,6 @@ pub(super) fn is_of_the_system(message: &RocketMessage) -> bool {
             | "e2e"
             | "otr"
             | "otr-ack"
-            | "videoconf"
             | "discussion-created"
             | "room_changed_topic"
             | "room_changed_description"

@@ -4,10 +4,11 @@
 use ruma::UserId;
 
 use super::{Look, Seat, Why, refusal, room_type};
+use crate::bridge::room_state::NEEDS_CODE;
 use crate::bridge::voice::Voice;
 use crate::bridge::{Bridge, Failure, derived};
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{RoomType, UserRef};
+use crate::rocketchat::documents::UserRef;
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{Portal, PortalKind, Puppet};
@@ -440,7 +441,10 @@ impl Bridge {
         match self.voice_in(portal, user).await? {
             Voice::Puppet(puppet) => self.admit_account(portal, &puppet, seat).await,
             // Nobody is to be seen there, and nothing is said of it: their words tell.
-            Voice::Relay(_) => self.admit_without_account(portal, user, seat).await,
+            Voice::Relay(_) => {
+                self.must_not_be_open(portal).await?;
+                self.admit_without_account(portal, user, seat).await
+            }
         }
     }
 
@@ -454,6 +458,14 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let user = &puppet.matrix_id;
         match portal.kind {
+            // A puppet would not be asked for the code.
+            PortalKind::Channel if !puppet.own && self.asks_for_code(portal).await? => {
+                let id = &puppet.credentials.user_id;
+                if !self.is_member(portal, id).await? {
+                    self.must_not_be_open(portal).await?;
+                    self.admit_to_group(portal, puppet, user, seat).await?;
+                }
+            }
             PortalKind::Channel => {
                 self.as_puppet(puppet, |session| async move {
                     session.join_channel(&portal.rid).await
@@ -482,6 +494,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         let id = &puppet.credentials.user_id;
+        let kind = &room_type(portal).unwrap_or_default();
         let is_agreed = portal.plumbed || self.store.is_admitted(&portal.id, user)?;
         // It would read there what was said before they came, as the bridge's accounts
         // never do for anybody; and whoever was removed there would be back.
@@ -493,17 +506,19 @@ impl Bridge {
         // They were let in by right when they had no account; or whoever owns the group
         // agreed that people of the Matrix room take part.
         if is_agreed {
-            rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
+            rocket.bot.invite(&portal.rid, kind, id).await?;
             return Ok(());
         }
         let Some(host) = self.host_of(portal, seat).await? else {
-            return Err(Failure::Refused(
-                "Only who is invited may come into a private group.".into(),
-            ));
+            let why = match portal.kind {
+                PortalKind::Channel => NEEDS_CODE,
+                _ => "Only who is invited may come into a private group.",
+            };
+            return Err(Failure::Refused(why.into()));
         };
         if host == self.config.appservice.bot {
             // At an administrator's command.
-            rocket.bot.invite(&portal.rid, &RoomType::Group, id).await?;
+            rocket.bot.invite(&portal.rid, kind, id).await?;
             return Ok(());
         }
         if self.config.is_ours(&host) {
@@ -513,7 +528,7 @@ impl Bridge {
         }
         let host = self.account_in(portal, &host).await?;
         self.as_puppet(&host, |session| async move {
-            session.invite(&portal.rid, &RoomType::Group, id).await
+            session.invite(&portal.rid, kind, id).await
         })
         .await
     }

@@ -63,11 +63,13 @@ impl Bridge {
         };
         self.settle_plumbed(&portal).await;
         let by = by.shown();
+        // Whom those who agreed may not have been told of: two may take effect at once.
+        let elsewhere = self.store.portals_of(&portal.rid)?.len().saturating_sub(1);
         let there = format!("{} on Rocket.Chat", words::bounded(&portal.name));
-        let text = words::joined(proposal, &by, &there, "!rc");
+        let text = words::joined(proposal, &by, &there, "!rc", elsewhere);
         self.as_far_as_told(self.tell_plumbed_room(proposal, "joined", &text).await)?;
         let here = format!("the room {} on Matrix", proposal.room_id);
-        let text = words::joined(proposal, &by, &here, "!matrix");
+        let text = words::joined(proposal, &by, &here, "!matrix", elsewhere);
         self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
         self.tell_others(&portal.id).await?;
         Ok(self.store.change().no_proposal(proposal).commit()?)
@@ -115,8 +117,7 @@ impl Bridge {
         };
         let _one_at_a_time = self.making_portal.lock(&proposal.rid).await;
         // Another agreement may be about the same Matrix room.
-        let of_room = (proposal.room_id.to_string(), String::new());
-        let _one_of_this_room = self.plumbing.deciding.lock(&of_room).await;
+        let _one_of_this_room = self.take_room(&proposal.room_id).await;
         let room = &proposal.room_id;
         // Another one may just have been joined with the same channel, or opened for it: what
         // this one means then is looked at again.

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use ruma::RoomId;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::keyed_lock::KeyedLock;
 use super::{Bridge, Failure, derived, marker};
@@ -125,6 +125,14 @@ fn pair(proposal: &Proposal) -> (String, String) {
 }
 
 impl Bridge {
+    /// Held, after `making_portal`, while it is decided of which portal a Matrix room that
+    /// the bridge has not made is to be.
+    pub(super) async fn take_room(&self, room: &RoomId) -> OwnedMutexGuard<()> {
+        // No room on Rocket.Chat is called like that.
+        let of_room = (room.to_string(), String::new());
+        self.plumbing.deciding.lock(&of_room).await
+    }
+
     /// How often somebody has tried something after that moment (ms).
     fn tried(&self, by: &Person, what: Tried, since: i64) -> Result<usize, Failure> {
         Ok(self.store.tries(&key_of(by))?.count(what, since))

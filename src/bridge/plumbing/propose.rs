@@ -371,7 +371,7 @@ impl Bridge {
             None => rocket.bot.group_by_name(name).await?,
         };
         if let Some(room) = room {
-            let is_private = room.t != RoomType::Channel || self.is_of_private_team(&room).await?;
+            let is_private = room.t != RoomType::Channel || self.is_for_members_only(&room).await?;
             let is_theirs = match self.store.puppet(user)? {
                 Some(puppet) if is_private => {
                     let id = &puppet.credentials.user_id;

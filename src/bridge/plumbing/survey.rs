@@ -496,7 +496,7 @@ impl Bridge {
         {
             return Err(Failure::Refused(UNSEEN.into()));
         }
-        let mut side = rocket_side(&room, self.is_of_private_team(&room).await?);
+        let mut side = rocket_side(&room, self.is_for_members_only(&room).await?);
         // It may be mirrored in other rooms on Matrix: they hear each other from then on.
         for portal in self.store.portals_of(rid)? {
             if Some(&portal.id) == seen_from {

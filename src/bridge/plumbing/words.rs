@@ -309,15 +309,29 @@ pub(super) fn newcomer(joined: &Portal, access: Option<Access>) -> String {
     )
 }
 
-/// Said in both rooms when it takes effect. `prefix` is what commands begin with there.
-pub(super) fn joined(proposal: &Proposal, by: &str, other: &str, prefix: &str) -> String {
+/// Said in both rooms when it takes effect. `prefix` is what commands begin with there,
+/// `elsewhere` in how many other rooms on Matrix the channel is.
+pub(super) fn joined(
+    proposal: &Proposal,
+    by: &str,
+    other: &str,
+    prefix: &str,
+    elsewhere: usize,
+) -> String {
     let history = match proposal.history {
         true => " What was on Rocket.Chat already comes to Matrix now.",
         false => "",
     };
+    let elsewhere = match elsewhere {
+        0 => String::new(),
+        others => format!(
+            " The channel is mirrored in {others} more on Matrix, whose people read along and are \
+             heard, too."
+        ),
+    };
     format!(
         "This room is joined with {other} from now on: what is written in one appears in the \
-         other. {} has proposed it, {} has approved it.{history} Whoever administers either room \
+         other.{elsewhere} {} has proposed it, {} has approved it.{history} Whoever administers either room \
          can end it: `{prefix} unbridge`.",
         bounded(&proposal.by.shown()),
         bounded(by)

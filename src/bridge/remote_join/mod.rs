@@ -518,7 +518,7 @@ impl Bridge {
                 if let Err(failure) = greeted.await {
                     tracing::info!(%room, %failure, "could not greet");
                 }
-                let text = format!("I am in {} now.", join.target);
+                let text = entered(join);
                 self.tell_caller(join, "entered", &text).await?;
                 self.store
                     .change()
@@ -614,6 +614,18 @@ impl Bridge {
         }
         Ok(())
     }
+}
+
+/// What whoever asked for it is told when the bot is inside: also what comes next.
+fn entered(join: &RemoteJoin) -> String {
+    let target = &join.target;
+    let next = match &join.asked {
+        JoinAsked::There { .. } => format!(
+            "To join it with a channel or group, an owner of that writes there: `!matrix bridge {target}`"
+        ),
+        _ => "To join it with a channel of Rocket.Chat, whoever may change the power levels there writes in it: `!rc bridge <channel>`".to_owned(),
+    };
+    format!("I am in {target} now. {next}")
 }
 
 /// Who was asked and what they said, for people.

@@ -1,6 +1,6 @@
 //! A look at a room: both sides compared with what was agreed last.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::Hint;
@@ -20,7 +20,7 @@ pub(super) struct RoomNow {
     pub is_readable: bool,
     /// What is not there is empty, and not only left out.
     pub is_whole: bool,
-    /// A channel of a private team: for its members only.
+    /// A channel of a private team, or one that asks for a code: for its members only.
     pub is_closed: bool,
 }
 
@@ -66,7 +66,7 @@ impl Bridge {
         let is_readable = match bot.room_info(rid).await {
             Ok(room) => {
                 let Some(room) = room else { return Ok(None) };
-                let is_closed = self.is_of_private_team(&room).await?;
+                let is_closed = self.is_for_members_only(&room).await?;
                 return Ok(Some(RoomNow {
                     room,
                     is_readable: true,
@@ -81,7 +81,7 @@ impl Bridge {
         let Some(room) = bot.room_as_admin(rid).await? else {
             return Ok(None);
         };
-        let is_closed = self.is_of_private_team(&room).await?;
+        let is_closed = self.is_for_members_only(&room).await?;
         Ok(Some(RoomNow {
             room,
             is_readable,
@@ -187,6 +187,12 @@ impl Bridge {
         if aspect == Aspect::Access && there == PRIVATE {
             seen.wish_to_open(known.settled.get(aspect.key()));
         }
+        if self
+            .is_spelled_so(portal, aspect, &seen.value, &there)
+            .await?
+        {
+            return self.agreed(&portal.id, aspect, &there, seen.event.clone(), &seen);
+        }
         if seen.value == there {
             return self.agreed(&portal.id, aspect, &there, seen.event.clone(), &seen);
         }
@@ -211,15 +217,32 @@ impl Bridge {
         {
             let granted = match refusal {
                 Some(why) => Err(Failure::Refused(why.to_owned())),
-                None if aspect == Aspect::Access && now.is_closed => Err(Failure::Refused(
-                    "The channel belongs to a private team on Rocket.Chat.".into(),
-                )),
+                None if aspect == Aspect::Access && now.is_closed => {
+                    let why = match now.room.join_code_required {
+                        true => {
+                            "Whoever enters the channel on Rocket.Chat has to know its code: here, somebody who is in it invites them."
+                        }
+                        false => "The channel belongs to a private team on Rocket.Chat.",
+                    };
+                    Err(Failure::Refused(why.into()))
+                }
                 None if now.room.archived => Err(Failure::Refused(
                     "The room is archived on Rocket.Chat.".into(),
                 )),
                 None => {
-                    self.do_on_rocketchat(portal, aspect, sender, &seen.value)
-                        .await
+                    let done = self
+                        .do_on_rocketchat(portal, aspect, sender, &seen.value)
+                        .await;
+                    match done {
+                        Err(Failure::RocketChat(error))
+                            if aspect == Aspect::Name
+                                && error.code() == Some("error-invalid-room-name") =>
+                        {
+                            self.rename_nearly(portal, sender, event, &seen.value, error)
+                                .await
+                        }
+                        done => done,
+                    }
                 }
             };
             match granted {
@@ -234,6 +257,13 @@ impl Bridge {
                     *now = after;
                     // Rocket.Chat may have made something else of it.
                     let there = self.on_rocketchat(aspect, now, &known);
+                    if self
+                        .is_spelled_so(portal, aspect, &seen.value, &there)
+                        .await?
+                    {
+                        let event = Some(event.clone());
+                        return self.agreed(&portal.id, aspect, &there, event, &seen);
+                    }
                     if there == seen.value && !seen.is_put_back {
                         return Ok(());
                     }
@@ -348,11 +378,11 @@ impl Bridge {
     }
 
     /// Does on Rocket.Chat what somebody on Matrix has done, with their own rights.
-    async fn do_on_rocketchat(
+    pub(super) async fn do_on_rocketchat(
         &self,
         portal: &Portal,
         aspect: Aspect,
-        sender: &OwnedUserId,
+        sender: &UserId,
         wanted: &str,
     ) -> Result<(), Failure> {
         let refused = |why: &str| Err(Failure::Refused(why.to_owned()));
@@ -423,7 +453,8 @@ impl Bridge {
             }
             Aspect::Access => self.show_access(portal, there, actor.as_ref()).await,
             _ => {
-                let content = aspect.as_state(there);
+                let spelled = self.spelled_on_matrix(portal, aspect, there)?;
+                let content = aspect.as_state(&spelled);
                 self.set_state(portal, aspect.state(), &content, actor.as_ref())
                     .await
             }

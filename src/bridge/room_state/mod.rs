@@ -17,6 +17,7 @@
 //! * [`telling`]: what is said about a room.
 //! * [`places`]: alias and directory.
 //! * [`plumbed`]: rooms that existed on both sides, which stay as each side has them.
+//! * [`spelling`]: names that Rocket.Chat takes in another spelling only.
 //! * [`info`]: the state that tells of the bridge.
 //! * [`teams`] makes spaces.
 //! * [`round`]: comparing all rooms, after each connection and now and then.
@@ -29,6 +30,7 @@ mod opening;
 mod places;
 mod plumbed;
 mod round;
+mod spelling;
 mod teams;
 mod telling;
 mod writing;
@@ -43,6 +45,7 @@ use tokio::sync::Notify;
 pub(super) use aspects::agreed_states;
 use aspects::{ARCHIVED, Aspect, OPEN, PRIVATE, writing_of};
 pub(super) use info::BRIDGE_STATE;
+pub(super) use opening::NEEDS_CODE;
 pub(super) use places::CANONICAL;
 
 use super::keyed_lock::KeyedLock;

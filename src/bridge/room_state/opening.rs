@@ -6,12 +6,40 @@ use std::sync::Arc;
 use super::aspects::{Aspect, PRIVATE, PUBLIC};
 use crate::bridge::power::POWER_LEVELS;
 use crate::bridge::{Bridge, Failure};
-use crate::store::{InboxEvent, Portal, StateWish};
+use crate::store::{InboxEvent, Portal, PortalKind, StateWish};
 
 /// Whom a private room lets invite others: its moderators.
 pub(super) const MAY_INVITE: i64 = 50;
 
+/// Why somebody does not come into a channel that asks for a code.
+pub(in crate::bridge) const NEEDS_CODE: &str = "Whoever enters the channel on Rocket.Chat has to know its code: ask somebody who may invite there to invite you.";
+
 impl Bridge {
+    /// Whether a channel on Rocket.Chat asks whoever comes for a code, which puppets are not
+    /// asked for. Nothing tells of that code (6.14: neither a message nor a list of rooms), so
+    /// who comes is the reason to look; an open room is closed then.
+    pub(in crate::bridge) async fn asks_for_code(&self, portal: &Portal) -> Result<bool, Failure> {
+        // Whoever owns it has agreed that people of the Matrix room take part.
+        if portal.kind != PortalKind::Channel || portal.plumbed {
+            return Ok(false);
+        }
+        let now = self.room_now(&portal.rid).await?;
+        let asks = now.is_some_and(|now| now.room.join_code_required);
+        if asks && !self.is_private(portal)? {
+            self.compare_room(&portal.id);
+        }
+        Ok(asks)
+    }
+
+    /// Fails while a room is open for everybody whose channel asks for a code: who came, or
+    /// was invited, before it is closed did so by nobody's right.
+    pub(in crate::bridge) async fn must_not_be_open(&self, portal: &Portal) -> Result<(), Failure> {
+        match !self.is_private(portal)? && self.asks_for_code(portal).await? {
+            true => Err(Failure::Refused(NEEDS_CODE.into())),
+            false => Ok(()),
+        }
+    }
+
     /// Somebody may have opened a private room: it is closed at once, whatever else waits,
     /// for Rocket.Chat perhaps.
     pub(in crate::bridge) fn close_at_once(self: &Arc<Self>, event: &InboxEvent) {

@@ -219,8 +219,11 @@ impl Bridge {
             return Ok(None);
         }
         let _one_at_a_time = self.making_portal.lock(&portal.rid).await;
-        // Moved on by another way meanwhile.
-        if self.store.portal(&portal.id)?.as_ref() != Some(portal) {
+        let _one_of_this_room = self.take_room(new).await;
+        // Moved on by another way meanwhile, or the new room is joined with another one.
+        if self.store.portal(&portal.id)?.as_ref() != Some(portal)
+            || self.store.portal_of_room(new)?.is_some()
+        {
             self.store.change().no_awaited_upgrade(new).commit()?;
             return Ok(None);
         }

@@ -53,6 +53,10 @@ impl Bridge {
         if room.archived {
             return refused("The room is archived on Rocket.Chat.");
         }
+        // In a closed one they are by right, or would not have come so far.
+        if room.join_code_required {
+            self.must_not_be_open(portal).await?;
+        }
         let is_open = !room.read_only || (only_reacts && room.react_when_read_only);
         if (!is_open || room.broadcast)
             && !self

@@ -45,6 +45,9 @@ pub fn event(kind: &str, content: &Value, with: &Surroundings<'_>) -> Option<Str
             Some("[voted in a poll]".to_owned())
         }
         "m.poll.end" | "org.matrix.msc3381.poll.end" => Some("[poll ended]".to_owned()),
+        "m.beacon_info" | "org.matrix.msc3672.beacon_info" => {
+            Some("[live location shared]".to_owned())
+        }
         "m.call.invite" => Some(format!("[{} call started]", call_kind(content))),
         "m.call.hangup" => Some("[call ended]".to_owned()),
         "m.call.reject" => Some("[call declined]".to_owned()),

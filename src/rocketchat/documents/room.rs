@@ -111,6 +111,13 @@ pub struct Room {
     /// Messages are end-to-end encrypted, unreadable here.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub encrypted: bool,
+    /// Whoever wants to enter the channel has to know its code. Not in lists of rooms.
+    #[serde(
+        default,
+        rename = "joinCodeRequired",
+        deserialize_with = "lenient::or_default"
+    )]
+    pub join_code_required: bool,
     /// Members see only messages of those who may write.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub broadcast: bool,

@@ -155,7 +155,7 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> E
     if status == StatusCode::TOO_MANY_REQUESTS {
         let text = json.as_ref().map(|json| text(json, "error"));
         return Error::RateLimited {
-            after: pause(headers, text.unwrap_or_default()),
+            after: pause(headers, text.unwrap_or_default(), json.as_ref()),
         };
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -183,7 +183,7 @@ fn from_json(status: StatusCode, headers: &HeaderMap, json: &Value) -> Error {
             text: ServerText::new(&failure.text),
         },
         _ if failure.code.as_deref() == Some("error-too-many-requests") => Error::RateLimited {
-            after: pause(headers, error),
+            after: pause(headers, error, Some(json)),
         },
         _ => Error::Refused {
             error: ServerText::new(&error),
@@ -225,15 +225,17 @@ fn contains(body: &[u8], wanted: &[u8]) -> bool {
     body.windows(wanted.len()).any(|part| part == wanted)
 }
 
-/// How long to wait: the text says it by the server's own clock, `Retry-After` comes
-/// from proxies, `x-ratelimit-reset` is a time (in ms) of a clock that may differ from
+/// How long to wait: the text says it by the server's own clock, and so does
+/// `details.timeToReset` (in ms) where methods behind a path are limited; `Retry-After`
+/// comes from proxies, `x-ratelimit-reset` is a time (in ms) of a clock that may differ from
 /// ours.
-fn pause(headers: &HeaderMap, text: String) -> Option<Duration> {
+fn pause(headers: &HeaderMap, text: String, json: Option<&Value>) -> Option<Duration> {
     let header =
         |name: &str| -> Option<i64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
     let seconds = |seconds: i64| seconds.checked_mul(1000);
     let ms = seconds_in(&text)
         .and_then(seconds)
+        .or_else(|| json?.pointer("/details/timeToReset")?.as_i64())
         .or_else(|| header("retry-after").and_then(seconds))
         .or_else(|| {
             header("x-ratelimit-reset").and_then(|reset| reset.checked_sub(Timestamp::now().0))
@@ -270,6 +272,17 @@ mod tests {
             &[("content-type", "application/json; charset=utf-8")],
             body,
         )
+    }
+
+    #[test]
+    fn how_long_to_wait_may_stand_in_the_details() {
+        // As methods refuse (6.14, recording 70), behind a path as well.
+        let body = r#"{"success":false,"error":"Slow down [error-too-many-requests]",
+            "errorType":"error-too-many-requests","details":{"timeToReset":7500,"seconds":8}}"#;
+        for status in [400, 429] {
+            let after = Some(Duration::from_millis(7500));
+            assert_eq!(json(status, body), Error::RateLimited { after });
+        }
     }
 
     #[test]

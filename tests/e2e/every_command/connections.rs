@@ -204,6 +204,33 @@ async fn approve(stage: &Stage, door: Door) -> Result<()> {
         .bob
         .wait_for_text(&pair.hall, "from the channel")
         .await?;
+    match door {
+        Door::Matrix => deleting_takes_own_rights(stage, &pair).await,
+        _ => Ok(()),
+    }
+}
+
+/// Who moderates the room on Matrix deletes nothing in the channel that it was joined with,
+/// unless they may there; who moderates the channel deletes in both.
+async fn deleting_takes_own_rights(stage: &Stage, pair: &Pair) -> Result<()> {
+    let of_dave = stage.dave.send(&pair.rid, "Dave's own").await?;
+    let here = stage.alice.wait_for_text(&pair.hall, "Dave's own").await?;
+    let redaction = stage.alice.redact(&pair.hall, &here.event_id).await?;
+    stage
+        .alice
+        .wait_for_message(&pair.hall, "that it is still there", |event| {
+            event.msgtype() == "m.notice" && event.in_reply_to() == Some(&redaction)
+        })
+        .await?;
+    let there = stage.carol.room_messages(&pair.rid).await?;
+    ensure!(
+        there.iter().any(|message| message.id == of_dave),
+        "{there:?}"
+    );
+    let of_bob = stage.bob.send_text(&pair.hall, "Bob's own").await?;
+    let there = stage.carol.wait_for_text(&pair.rid, "Bob's own").await?;
+    stage.carol.delete(&pair.rid, &there.id).await?;
+    stage.alice.wait_for_redaction(&pair.hall, &of_bob).await?;
     Ok(())
 }
 
@@ -316,7 +343,29 @@ async fn join(stage: &Stage, door: Door) -> Result<()> {
     has(&said, &["I am on my way into"])?;
     let bot = stage.world.user_id("rocketchatbot");
     wait_for_membership(&stage.alice, &room, &bot, "join").await?;
-    Ok(())
+    // Whoever asked is told when it is done, and what comes next.
+    let next = match door {
+        Door::Matrix => "`!rc bridge <channel>`".to_owned(),
+        _ => format!("`!matrix bridge {alias}`"),
+    };
+    let told = format!("I am in {alias} now");
+    let said = match door {
+        Door::Matrix => {
+            let said = wait_for_notice(&stage.boss, &stage.office, &told).await?;
+            said.body().to_owned()
+        }
+        _ => {
+            let administrator = stage.world.rocket_admin();
+            let desk = stage.desk(administrator).await?;
+            let said = administrator
+                .wait_for_message(&desk, "that it is inside", |message| {
+                    bare(&message.text).contains(&told)
+                })
+                .await?;
+            bare(&said.text)
+        }
+    };
+    has(&said, &[&next])
 }
 
 async fn join_without_the_right(stage: &Stage, door: Door) -> Result<()> {
@@ -326,7 +375,11 @@ async fn join_without_the_right(stage: &Stage, door: Door) -> Result<()> {
         .await?;
     has(
         &said,
-        &["Only administrators of the bridge", "`bridge.admins`"],
+        &[
+            "Only administrators",
+            "`bridge.admins`",
+            "those of the server",
+        ],
     )?;
     let bot = stage.world.user_id("rocketchatbot");
     ensure!(membership_of(&stage.alice, &room, &bot).await? == "leave");
@@ -348,7 +401,7 @@ async fn leave_without_the_right(stage: &Stage, door: Door) -> Result<()> {
     let said = stage
         .in_channel(door, &stage.alice, &stage.carol, &format!("leave {alias}"))
         .await?;
-    has(&said, &["Only administrators of the bridge"])?;
+    has(&said, &["Only administrators"])?;
     lacks(&said, &["I have left"])?;
     let bot = stage.world.user_id("rocketchatbot");
     ensure!(membership_of(&stage.alice, &room, &bot).await? == "join");

@@ -114,7 +114,6 @@ impl Stage {
         options.extra_config = json!({ "commands": {
             "per_minute": 1000,
             "rules": [
-                { "allow": true, "commands": ["join", "leave"], "who": ["role:admin"] },
                 { "allow": false, "who": ["@mallory:*", "role:guest"] },
             ],
         }});

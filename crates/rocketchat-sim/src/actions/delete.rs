@@ -21,6 +21,8 @@ pub struct Clean {
     pub ignore_discussion: bool,
     /// Thread parents and replies stay.
     pub ignore_threads: bool,
+    /// The messages stay, and lose their files.
+    pub files_only: bool,
     /// Only messages of these usernames, empty for everybody's.
     pub users: Vec<String>,
 }
@@ -124,6 +126,23 @@ impl State {
         });
     }
 
+    /// Takes its file from a message: `file` goes, `files` stays, it is no edit, and no
+    /// deletion is told of (`cleanRoomHistory` of 6.14).
+    fn prune_file(&mut self, id: &str) {
+        let file = self
+            .messages
+            .get(id)
+            .and_then(|one| one.doc.get("file")?["_id"].as_str().map(str::to_owned));
+        if let Some(file) = file {
+            self.remove_file(&file);
+        }
+        self.change_message(id, |doc| {
+            doc.remove("file");
+            let note = json!({ "color": "#FD745E", "text": "_File removed by prune_" });
+            doc.insert("attachments".to_owned(), json!([note]));
+        });
+    }
+
     /// Removes many messages at once, with one `deleteMessageBulk`; returns how many.
     pub fn clean_history(&mut self, rid: &str, clean: &Clean) -> usize {
         let (from, to) = if clean.inclusive {
@@ -148,6 +167,7 @@ impl State {
                         .and_then(|u| u["username"].as_str())
                         .is_some_and(|name| clean.users.iter().any(|n| n == name))
             })
+            .filter(|one| !clean.files_only || one.doc.contains_key("file"))
             .map(|one| json::text(&one.doc, "_id").to_owned())
             .collect();
         ids.reverse();
@@ -156,6 +176,12 @@ impl State {
         }
         if ids.is_empty() {
             return 0;
+        }
+        if clean.files_only {
+            for id in &ids {
+                self.prune_file(id);
+            }
+            return ids.len();
         }
         // Counted is what people saw: no hidden copies, no marks of deleted messages (capture 18).
         let seen = ids

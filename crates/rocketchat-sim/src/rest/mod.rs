@@ -1,6 +1,7 @@
 //! REST: the table of routes, and what happens around every handler (facts 0.3: authentication,
 //! limiter, schema, permission, second factor, handler).
 
+pub mod apps;
 pub mod avatars;
 pub mod call;
 pub mod chat;

@@ -53,7 +53,6 @@ const ADMIN_KEYS: &[&str] = &[
     "archived",
     "teamId",
     "teamMain",
-    "encrypted",
     "avatarETag",
 ];
 
@@ -233,6 +232,7 @@ fn clean(state: &mut State, call: &Call) -> Answer {
             exclude_pinned: on("excludePinned"),
             ignore_discussion: on("ignoreDiscussion"),
             ignore_threads: on("ignoreThreads"),
+            files_only: on("filesOnly"),
             users: json::texts(&call.body, "users"),
         },
     );

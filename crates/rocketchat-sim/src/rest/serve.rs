@@ -233,6 +233,9 @@ async fn routed(
             None => reply::html(StatusCode::BAD_REQUEST, BAD_REQUEST),
         };
     }
+    if let Some(rest) = path.strip_prefix("/api/apps") {
+        return super::apps::answer(&mut shared.lock(), request, rest, body);
+    }
     if path.starts_with("/.well-known/") {
         return HttpResponse::NotFound().finish();
     }

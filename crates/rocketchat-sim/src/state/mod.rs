@@ -1,6 +1,7 @@
 //! Everything the server knows, behind one lock. Changes go through the methods of the submodules:
 //! each stores, notes in the journal and shows on the streams, in this order.
 
+pub mod apps;
 pub mod avatars;
 pub mod emoji;
 pub mod files;
@@ -67,6 +68,8 @@ pub struct State {
     pub files: Files,
     /// Incoming webhooks by id.
     pub webhooks: BTreeMap<String, Doc>,
+    /// Apps by id.
+    pub apps: BTreeMap<String, apps::App>,
     /// Connected sockets and their streams.
     pub hub: Hub,
     /// What survives a crash.
@@ -105,6 +108,7 @@ impl State {
             avatars: Avatars::default(),
             files: Files::new(options.data.as_ref().map(|data| data.join("files")))?,
             webhooks: BTreeMap::new(),
+            apps: BTreeMap::new(),
             hub: Hub::default(),
             journal: Journal::default(),
             limiter: Limiter::default(),

@@ -82,11 +82,24 @@ impl RocketUser {
     /// # Errors
     /// When Rocket.Chat refuses: it takes a right.
     pub async fn clean_history(&self, rid: &str) -> Result<()> {
+        self.prune(rid, false).await
+    }
+
+    /// Removes every file of a room at once, and leaves the messages.
+    ///
+    /// # Errors
+    /// When Rocket.Chat refuses: it takes a right.
+    pub async fn clean_files(&self, rid: &str) -> Result<()> {
+        self.prune(rid, true).await
+    }
+
+    async fn prune(&self, rid: &str, files_only: bool) -> Result<()> {
         let everything = json!({
             "roomId": rid,
             "oldest": "2000-01-01T00:00:00.000Z",
             "latest": "2100-01-01T00:00:00.000Z",
             "inclusive": true,
+            "filesOnly": files_only,
         });
         self.post("rooms.cleanHistory", everything).await?;
         Ok(())
