@@ -100,7 +100,9 @@ impl Bridge {
     ) -> Result<Option<Reaction>, Failure> {
         let who = match self.who_is(portal, username).await? {
             // What they took back on Matrix a moment ago, an older document still has.
-            Who::Linked(_, user) if !self.still_reacts(message, &user, emoji, username).await? => {
+            Who::Linked(_, user)
+                if self.still_reacts(message, &user, emoji, username).await? == Some(false) =>
+            {
                 return Ok(None);
             }
             Who::Linked(speaker, _) | Who::Ghost(speaker) => Who::Ghost(speaker),
@@ -247,7 +249,9 @@ impl Bridge {
         while let Some(reaction) = reactions.given.get(at).cloned() {
             // One whose removal was begun is taken away to the end, also if it has been
             // given again since: then it is a new one.
-            if is_there(&reaction) && !reaction.ending {
+            if !reaction.ending
+                && (is_there(&reaction) || self.is_there_after_all(message, &reaction).await?)
+            {
                 at += 1;
                 continue;
             }
