@@ -112,7 +112,7 @@ impl Bridge {
                 account: (self.store.puppet(user)?).map(|puppet| puppet.credentials.user_id),
             },
             Who::RocketChat { id, .. } => Both {
-                user: self.person_in(&portal.room_id, id).await?,
+                user: self.person_in(portal, id).await?,
                 account: Some(id.clone()),
             },
             Who::Api(_) => Both {

@@ -205,7 +205,7 @@ impl Bridge {
                 (may, puppet.credentials.user_id)
             }
             Who::RocketChat { id, .. } => {
-                let may = match self.person_in(room, id).await? {
+                let may = match self.person_in(portal, id).await? {
                     Some(person) => {
                         let levels = self.power_levels(portal).await?;
                         levels.may_set_state(&person, POWER_LEVELS)

@@ -71,6 +71,9 @@ pub struct RoomRights {
     /// Whose puppet was brought in on Rocket.Chat although they cannot be invited, which
     /// was said there.
     pub uninvited: BTreeSet<OwnedUserId>,
+    /// How often somebody's account went out of the room and people were told that they are
+    /// in the Matrix room still.
+    pub went: u64,
     /// What the bot was last found to lack in the Matrix room.
     pub lacking: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Whose own account is out of a room on Rocket.Chat although they are in the Matrix room.
 
-use ruma::{OwnedEventId, UserId};
+use ruma::{OwnedEventId, OwnedRoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::records::Record;
@@ -10,7 +10,9 @@ use super::{Change, PortalId, Store, StoreError, keys};
 /// brings it back only when they come into the Matrix room anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parted {
-    /// Their membership of the Matrix room at that time.
+    /// The Matrix room, which may have been upgraded since.
+    pub room: OwnedRoomId,
+    /// Their membership of it when it was last looked at, in which they have not come anew.
     pub seat: OwnedEventId,
     /// The name of the account.
     pub username: String,
@@ -46,7 +48,7 @@ impl Store {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use ruma::{event_id, user_id};
+    use ruma::{event_id, room_id, user_id};
 
     use super::*;
 
@@ -58,6 +60,7 @@ mod tests {
         let other = PortalId::own(&crate::rocketchat::RocketRoomId::new("r2"));
         let user = user_id!("@alice:example.org");
         let parted = Parted {
+            room: room_id!("!room:example.org").to_owned(),
             seat: event_id!("$join").to_owned(),
             username: "alicia".into(),
         };

@@ -240,7 +240,8 @@ async fn written(two: &Two) -> Result<(usize, usize)> {
     let here = two.bob.room_messages(&two.room).await?;
     let here = here
         .iter()
-        .filter(|event| !event.is_redacted())
+        // A reaction to what was deleted on the other side meanwhile is answered by a notice.
+        .filter(|event| !event.is_redacted() && event.msgtype() != "m.notice")
         .filter(|event| event.relation().is_none_or(|(kind, _)| kind != "m.replace"));
     Ok((
         here.count(),

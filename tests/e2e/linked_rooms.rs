@@ -98,6 +98,22 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
     alice.set_display_name("Alice A.").await?;
     refused(&alice, &hall, "by another name", "no longer in tea").await?;
     wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    // Nor is it to follow the room into another one, at an invitation.
+    let path = format!("/_matrix/client/v3/rooms/{hall}/upgrade");
+    let body = json!({ "new_version": "11" });
+    let answer = bea.request("POST", &path, Some(&body)).await?;
+    let old = hall;
+    let hall = answer.body["replacement_room"]
+        .as_str()
+        .with_context(|| format!("no new room: {}", answer.body))?
+        .to_owned();
+    assert_ne!(old, hall);
+    bea.invite(&hall, &alice.user_id).await?;
+    alice.join(&hall).await?;
+    bea.send_text(&hall, "in the new hall").await?;
+    carol.wait_for_text(&tea, "in the new hall").await?;
+    refused(&alice, &hall, "from the new hall", "no longer in tea").await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
     // Who comes anew comes as anybody may.
     alice.leave(&hall).await?;
     alice.join(&hall).await?;
@@ -131,6 +147,28 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
     for text in ["a word", "another word", "by another name", "from outside"] {
         assert!(!there.iter().any(|one| one == text), "{text}: {there:?}");
     }
+
+    // What power somebody has left behind in a room they are not in, their account has not.
+    bea.set_power(&hall, &alice.user_id, 100).await?;
+    alice.leave(&hall).await?;
+    wait_for_member(&world, &carol, &tea, "alicia", false).await?;
+    alicia.join_channel("tea").await?;
+    carol.make_moderator(&tea, &alicia.id).await?;
+    alicia.send(&tea, "by my ghost").await?;
+    let said = bea.wait_for_text(&hall, "by my ghost").await?;
+    assert_eq!(said.sender, world.ghost("alicia"));
+    let guest = world.matrix_user("guest").await?;
+    guest.join(&hall).await?;
+    let office = Desk::of(&alicia).await?;
+    let kick_guest = format!("!matrix kick {}", guest.user_id);
+    office
+        .ask_in(&tea, &kick_guest, "not the power for that")
+        .await?;
+    alice.join(&hall).await?;
+    alice.send_text(&hall, "in person").await?;
+    carol.wait_for_text(&tea, "in person").await?;
+    office.ask_in(&tea, &kick_guest, "is removed").await?;
+    wait_for_membership(&bea, &hall, &guest.user_id, "leave").await?;
 
     // Removed from a room that the bridge has made: out on both sides, and free to come.
     let general = carol.join_channel("general").await?;
@@ -179,6 +217,9 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
         "nothing was carried out"
     );
 
+    let insult = alicia.send(&tea, "an insult").await?;
+    let said = bea.wait_for_text(&hall, "an insult").await?.event_id;
+
     bea.ban(&hall, &alice.user_id, "enough").await?;
     alice.send_text(&here, "from the other room").await?;
     carol.wait_for_text(&tea, "from the other room").await?;
@@ -198,6 +239,13 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
     carol.react(&on, ":heart:", true).await?;
     bea.wait_for_reactions(&hall, &there, &[(&world.ghost("carol"), "❤️")])
         .await?;
+    // What others do to what she said before comes all the same.
+    carol.react(&insult, ":tada:", true).await?;
+    bea.wait_for_reactions(&hall, &said, &[(&world.ghost("carol"), "🎉")])
+        .await?;
+    let admin = world.rocket_admin();
+    admin.edit(&tea, &insult, "tidied up").await?;
+    bea.wait_for_shown(&hall, &said, "tidied up").await?;
     // Once, however much she says; and nothing of it is in the room after a kill either.
     alicia.send(&tea, "and again").await?;
     alice.wait_for_text(&here, "and again").await?;
@@ -213,6 +261,19 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
         .iter()
         .filter(|one| one.text.contains("is banned from"));
     assert_eq!(told.count(), 1);
+
+    // Nor is the end of the link a way round.
+    let ended = ask(&alice, &desk, "logout").await?;
+    assert!(ended.contains("no longer linked"), "{ended}");
+    alicia.send(&tea, "as nobody in particular").await?;
+    alice
+        .wait_for_text(&here, "as nobody in particular")
+        .await?;
+    carol.send(&tea, "second marker").await?;
+    bea.wait_for_text(&hall, "second marker").await?;
+    let texts = bea.room_texts(&hall).await?;
+    let is_heard = texts.iter().any(|one| one.contains("nobody in particular"));
+    assert!(!is_heard, "{texts:?}");
 
     bea.unban(&hall, &alice.user_id).await?;
     alicia.send(&tea, "heard again").await?;

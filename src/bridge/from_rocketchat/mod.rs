@@ -213,11 +213,10 @@ impl Bridge {
             return Ok(());
         }
         let elsewhere = self.elsewhere(portal, message).await?;
-        if let Some(them) = &elsewhere
-            && self.is_banned_here(portal, them).await?
-        {
-            return Ok(());
-        }
+        let mut is_kept_out = match &elsewhere {
+            Some(them) => self.is_banned_here(portal, them).await?,
+            None => false,
+        };
         // What somebody's own account said for them on Matrix, only the records know.
         let is_own_account = !is_ours && self.store.was_account_of(&message.u.id)?.is_some();
         let mut is_news = !is_ours;
@@ -244,11 +243,9 @@ impl Bridge {
             tracing::info!(rid = %portal.rid, id = %message.id, "kept from who was removed and cannot be");
             return Ok(());
         }
-        if is_news
-            && (self.is_kept_out(portal, message).await?
-                || self.keeps_linked_out(portal, message).await?)
-        {
-            return Ok(());
+        if is_news {
+            is_kept_out = self.is_kept_out(portal, message).await?
+                || self.keeps_linked_out(portal, message).await?;
         }
         if is_ours {
             self.note_puppet_name(&message.u)?;
@@ -266,15 +263,18 @@ impl Bridge {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
                 let known = self.mirror_pruned_files(portal, message, known).await?;
-                if is_for_matrix {
+                // What others do to it comes all the same.
+                let is_left_out = is_kept_out && !is_edited_by_another(message);
+                if is_for_matrix && !is_left_out {
                     self.mirror_edit(portal, message, known.clone(), &delivered, brought)
                         .await?;
-                } else {
+                } else if !is_for_matrix {
                     self.mirror_foreign_edit(portal, message, &known).await?;
                 }
                 known
             }
             None if !is_for_matrix || message.ts.0 <= portal.since => return Ok(()),
+            None if is_kept_out => return Ok(()),
             None if self.goes_round_from_rocketchat(portal, message, elsewhere.as_ref()) => {
                 return Ok(());
             }
@@ -378,6 +378,11 @@ pub(super) fn is_of_the_system(message: &RocketMessage) -> bool {
     ]
     .iter()
     .any(|start| kind.starts_with(start))
+}
+
+/// Whether what it says now is not its author's.
+fn is_edited_by_another(message: &RocketMessage) -> bool {
+    (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id)
 }
 
 /// When it was edited last (ms); 0 if never. Never after the server wrote it last:

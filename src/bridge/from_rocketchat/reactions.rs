@@ -100,11 +100,15 @@ impl Bridge {
     ) -> Result<Option<Reaction>, Failure> {
         let who = match self.who_is(portal, username).await? {
             // What they took back on Matrix a moment ago, an older document still has.
-            Who::Linked(_, user) if !self.still_reacts(message, &user, emoji, username).await? => {
+            Who::Linked(_, user)
+                if self.still_reacts(message, &user, emoji, username).await? == Some(false) =>
+            {
                 return Ok(None);
             }
             Who::Linked(speaker, _) | Who::Ghost(speaker) => Who::Ghost(speaker),
             // All that other rooms give are one of the bot's for each emoji.
+            // Looked at anew with the next document: it may be lifted.
+            Who::Banned => return Ok(None),
             _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
                 Who::Ghost(self.bot_as_ghost().await)
             }
@@ -161,7 +165,7 @@ impl Bridge {
                 self.take_back(message, &id, emoji).await?;
                 Ok(None)
             }
-            Who::Nobody => Err(Failure::Refused("There is no such user.".into())),
+            Who::Nobody | Who::Banned => Err(Failure::Refused("There is no such user.".into())),
         }
     }
 
@@ -245,7 +249,9 @@ impl Bridge {
         while let Some(reaction) = reactions.given.get(at).cloned() {
             // One whose removal was begun is taken away to the end, also if it has been
             // given again since: then it is a new one.
-            if is_there(&reaction) && !reaction.ending {
+            if !reaction.ending
+                && (is_there(&reaction) || self.is_there_after_all(message, &reaction).await?)
+            {
                 at += 1;
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::rocketchat::{RocketUserId, Username};
-use crate::store::{Ghost, Portal, Reaction, Reactions};
+use crate::store::{Ghost, Origin, Portal, Reaction, Reactions};
 
 /// How long after it was given a reaction of somebody's own account may be lost (ms). Later
 /// they have taken it away.
@@ -25,6 +25,8 @@ pub(super) enum Who {
     Ours(RocketUserId),
     /// The bridge's own account.
     Bridge,
+    /// They are kept out of the Matrix room.
+    Banned,
     Nobody,
 }
 
@@ -65,25 +67,45 @@ impl Changes {
 }
 
 impl Bridge {
-    /// Whether a linked person's account gives a reaction now. Where it cannot be told it is
-    /// as the document says.
+    /// Whether a linked person's account gives a reaction now; none where it cannot be told.
     pub(super) async fn still_reacts(
         &self,
         message: &RocketMessage,
         user: &UserId,
         emoji: &str,
         username: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<bool>, Failure> {
         let own = self.puppet_of(user).await?;
         let id = &message.id;
         let now = self
             .as_puppet(&own, |session| async move { session.get_message(id).await })
             .await;
         match now {
-            Ok(now) => Ok(now.is_some_and(|now| gives(&now, emoji, username))),
-            Err(failure) if failure.is_permanent() => Ok(true),
+            Ok(now) => Ok(Some(now.is_some_and(|now| gives(&now, emoji, username)))),
+            Err(failure) if failure.is_permanent() => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Whether a reaction that a linked person gave on Matrix is there now, although a
+    /// document lacks it, which may be older.
+    pub(super) async fn is_there_after_all(
+        &self,
+        message: &RocketMessage,
+        reaction: &Reaction,
+    ) -> Result<bool, Failure> {
+        let own = self.store.linked_user(&reaction.user)?;
+        if reaction.origin != Origin::Matrix
+            || reaction.relayed
+            || own.is_none_or(|link| link.username != reaction.username)
+        {
+            return Ok(false);
+        }
+        let (user, emoji) = (&reaction.user, &reaction.emoji);
+        let now = self
+            .still_reacts(message, user, emoji, &reaction.username)
+            .await?;
+        Ok(now == Some(true))
     }
 
     /// The account of a Matrix user that has that name, or the one that acts for them.
@@ -203,9 +225,7 @@ impl Bridge {
             return Ok(Who::Nobody);
         }
         if self.is_linked_and_banned(portal, &user.id).await? {
-            return Err(Failure::Refused(
-                "They are banned from the room on Matrix.".into(),
-            ));
+            return Ok(Who::Banned);
         }
         let speaker = self.says_as(portal, &UserRef::from(&user)).await?;
         Ok(match self.store.linked(&user.id)? {
@@ -222,7 +242,6 @@ mod tests {
     use ruma::{event_id, user_id};
 
     use super::*;
-    use crate::store::Origin;
 
     fn given(emoji: &str, username: &str) -> Reaction {
         Reaction {

@@ -40,17 +40,18 @@ impl Bridge {
         Ok(membership.unwrap_or("leave").to_owned())
     }
 
-    /// Who somebody of Rocket.Chat is in a Matrix room, if they are there now. Where only the
-    /// ghost of a linked person is there, it stands in for them, unless they are kept out.
-    /// The bot must be able to read the room's state.
+    /// Who somebody of Rocket.Chat is in a portal's room, if they are there now. Where only
+    /// the ghost of a linked person is there, it stands in for them, unless they are kept out:
+    /// with no power but its own, for levels outlive membership.
     ///
     /// # Errors
     /// When the homeserver fails, or does not show the bot the room.
     pub(in crate::bridge) async fn person_in(
         &self,
-        room: &RoomId,
+        portal: &Portal,
         id: &RocketUserId,
     ) -> Result<Option<OwnedUserId>, Failure> {
+        let room = &portal.room_id;
         let ghost = self.store.ghost(id)?.map(|ghost| ghost.user_id);
         let Some(link) = self.store.linked(id)? else {
             return match ghost {
@@ -58,15 +59,15 @@ impl Bridge {
                 _ => Ok(None),
             };
         };
-        let is_there = match self.membership_of(room, &link.matrix_id).await?.as_str() {
-            "join" => true,
-            "ban" => false,
-            _ => match ghost {
-                Some(ghost) => self.membership_of(room, &ghost).await? == "join",
-                None => false,
-            },
-        };
-        Ok(is_there.then_some(link.matrix_id))
+        match self.membership_of(room, &link.matrix_id).await?.as_str() {
+            "join" => return Ok(Some(link.matrix_id)),
+            "ban" => return Ok(None),
+            _ => {}
+        }
+        match ghost {
+            Some(ghost) if self.membership_of(room, &ghost).await? == "join" => Ok(Some(ghost)),
+            _ => Ok(None),
+        }
     }
 
     /// By whom it is done in a portal's room what somebody of Rocket.Chat does to another;
@@ -81,7 +82,11 @@ impl Bridge {
             if self.speaks_as_themselves(portal, &link.matrix_id).await? {
                 return Ok(Some(Hand::Theirs(self.acting(&link.matrix_id))));
             }
-            return Ok(self.person_in(room, id).await?.map(Hand::Lent));
+            let person = self.person_in(portal, id).await?;
+            return Ok(person.map(|user| match self.config.is_ours(&user) {
+                true => Hand::Theirs(self.acting(&user)),
+                false => Hand::Lent(user),
+            }));
         }
         let Some(ghost) = self.store.ghost(id)? else {
             return Ok(None);

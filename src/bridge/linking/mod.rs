@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use doubles::Seen;
 pub(super) use hands::{Hand, at_the_word_of, has_power_over};
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 /// How long wrong codes are counted.
 const GUESSES_COUNTED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -56,6 +56,8 @@ pub(super) struct Linking {
     present: Mutex<HashSet<(OwnedRoomId, OwnedUserId)>>,
     /// Rooms in which their own user was refused something that their ghost may do.
     unfit: Mutex<HashSet<(OwnedRoomId, OwnedUserId)>>,
+    /// Bans of which those whom they keep out have been told in this run.
+    told_bans: Mutex<HashSet<OwnedEventId>>,
     /// Held while a link is made or ended, and while a code is entered.
     changing: tokio::sync::Mutex<()>,
     /// Wakes the task that tells of ends.

@@ -229,7 +229,7 @@ impl Bridge {
                         "`{target}` is the bridge's, not a person of Matrix."
                     ));
                 }
-                let Some(person) = self.person_in(&portal.room_id, id).await? else {
+                let Some(person) = self.person_in(portal, id).await? else {
                     return refused(NO_POWER);
                 };
                 if !has_power_over(&levels, &person, target, what.level()) {

@@ -25,8 +25,12 @@ impl Bridge {
         why: Why<'_>,
     ) -> Result<(), Failure> {
         if let Some(link) = self.store.linked(id)? {
-            // One from before they were linked keeps them out, until it is lifted.
-            if let Some(ghost) = self.store.ghost(id)? {
+            // One from before they were linked keeps them out, until it is lifted; and so
+            // does one of the ghost that speaks for them.
+            if let Some(ghost) = self.store.ghost(id)?
+                && (self.store.standing(&portal.id, id)?.ban.is_some()
+                    || !self.speaks_as_themselves(portal, &link.matrix_id).await?)
+            {
                 let seat = self.seat(portal, &ghost.user_id).await?;
                 self.note_ban(portal, id, &seat)?;
             }

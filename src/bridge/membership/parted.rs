@@ -21,6 +21,7 @@ impl Bridge {
     ) -> Option<Change<'a>> {
         let event = seat.event.as_ref().filter(|_| own.own)?;
         let parted = Parted {
+            room: portal.room_id.clone(),
             seat: event.event_id.clone(),
             username: own.username.clone(),
         };
@@ -95,22 +96,33 @@ impl Bridge {
         let Some(now) = seat.event.as_ref().filter(|_| seat.membership() == "join") else {
             return Ok(false);
         };
-        let mut at = now.event_id.clone();
+        if now.event_id == parted.seat {
+            return Ok(false);
+        }
+        // Their first stay in the room that follows an upgrade, however they came into it.
+        let mut at = Some(now.event_id.clone()).filter(|_| parted.room == *room);
         for _ in 0..MOST_JOINS {
-            if at == parted.seat {
-                return Ok(false);
-            }
-            let Some(found) = bot.event(room, &at).await? else {
-                return Ok(false);
+            let Some(id) = at.filter(|id| *id != parted.seat) else {
+                break;
             };
-            if found.content.get("membership").and_then(Value::as_str) != Some("join") {
-                return Ok(true);
-            }
-            match replaced(&found) {
-                Some(before) => at = before,
-                None => return Ok(false),
+            let found = bot.event(room, &id).await?;
+            let membership = found
+                .as_ref()
+                .and_then(|found| found.content.get("membership"));
+            match membership.and_then(Value::as_str) {
+                Some("join") => at = found.as_ref().and_then(replaced),
+                Some(_) => return Ok(true),
+                None => break,
             }
         }
+        // Not looked through again for each of their words.
+        let seen = Parted {
+            room: room.clone(),
+            seat: now.event_id.clone(),
+            ..parted.clone()
+        };
+        let change = self.store.change();
+        change.parted(&portal.id, user, &seen).commit()?;
         Ok(false)
     }
 }

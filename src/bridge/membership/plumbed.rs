@@ -53,14 +53,12 @@ impl Bridge {
                 )
             }
         };
-        let since = seat.event.as_ref().map(|event| event.event_id.as_str());
         let about = match why {
             Why::News { message, .. } => message.clone(),
-            Why::Look => RocketMessageId::new(format!(
-                "{} {user} {}",
-                portal.id.as_str(),
-                since.unwrap_or_default()
-            )),
+            Why::Look => {
+                let went = self.store.room_rights(&portal.id)?.went;
+                RocketMessageId::new(format!("{} {user} {went}", portal.id.as_str()))
+            }
         };
         let id = derived::telling_id(&about, "plumbed");
         match why.by() {
@@ -70,6 +68,9 @@ impl Bridge {
         if is_back {
             return Ok(());
         }
+        // Rather told twice than not at all.
+        self.store
+            .amend_room_rights(&portal.id, |rights| rights.went += 1)?;
         let change = match self.parting(portal, puppet, seat) {
             Some(parting) => parting,
             None => self.store.change(),
