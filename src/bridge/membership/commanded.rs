@@ -337,6 +337,10 @@ impl Bridge {
                 outcome => Ok(outcome?),
             };
         }
+        // Both at once: the news of the one before the other would look like somebody's who has
+        // no right to it, and in a room that existed before the puppet would come back.
+        let key = (portal.rid.clone(), target.as_str().to_owned());
+        let alone = self.members.settling.lock(&key).await;
         let puppet = self.store.puppet(target)?;
         let mut was_there = matches!(membership.as_str(), "join" | "invite" | "knock");
         if let Some(puppet) = &puppet {
@@ -372,6 +376,7 @@ impl Bridge {
             Err(error) if error.is_forbidden() => return refused(NO_POWER),
             outcome => outcome?,
         }
+        drop(alone);
         let by = UserRef {
             id: by.clone(),
             username: None,
