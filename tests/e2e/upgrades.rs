@@ -561,7 +561,7 @@ async fn tombstones_that_are_nobodys_change_nothing() -> Result<()> {
     talks(&general, room, "after it").await?;
     let name = json!({ "name": "of its own" });
     alice.send_state(room, "m.room.name", "", name).await?;
-    wait_for_notice(alice, room, "it is as it was again").await?;
+    wait_for_notice(alice, room, "there it is called of-its-own").await?;
     world.bridge.kill_and_restart().await?;
     talks(&general, room, "and later").await?;
     alice.wait_for_members(&goal, &[&alice.user_id]).await?;
