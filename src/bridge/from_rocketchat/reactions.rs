@@ -67,7 +67,13 @@ impl Bridge {
                 .add_reaction(portal, message, known, &reactions, emoji, username)
                 .await;
             match added {
-                Ok(Some(reaction)) => reactions.given.push(reaction),
+                Ok(Some(reaction)) => {
+                    let is_this = |begun: &BegunReaction| {
+                        begun.emoji == reaction.emoji && begun.username == reaction.username
+                    };
+                    reactions.begun.retain(|begun| !is_this(begun));
+                    reactions.given.push(reaction);
+                }
                 Ok(None) => continue,
                 // The message is there: what one reaction lacks is not its author's loss,
                 // nor that of the other reactions.
@@ -133,6 +139,10 @@ impl Bridge {
                     at: message.updated_at.map_or(0, |at| at.0),
                 };
                 let mut noted = reactions.clone();
+                let is_this = |other: &BegunReaction| {
+                    other.emoji == begun.emoji && other.username == begun.username
+                };
+                noted.begun.retain(|other| !is_this(other));
                 noted.begun.push(begun.clone());
                 let part = self.of_part(known, message);
                 self.store.change().reactions(&part, &noted).commit()?;
@@ -181,7 +191,9 @@ impl Bridge {
     ) -> Result<(), Failure> {
         for begun in std::mem::take(&mut reactions.begun) {
             if now.contains(&(begun.emoji.as_str(), begun.username.as_str())) {
-                // Given again with the others, as the same.
+                // Given again with the others, as the same; and ended later where it turns
+                // out to be taken back since.
+                reactions.begun.push(begun);
                 continue;
             }
             let ghost = match &begun.user {
