@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::openings::OVERLAP_MS;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
+use crate::retry::{Advice, Retryable};
 use crate::rocketchat::documents::{
     Message as RocketMessage, Room, RoomType, Subscription, Timestamp,
 };
-use crate::rocketchat::rest::OutgoingMessage;
-use crate::rocketchat::{RocketRoomId, RocketUserId};
+use crate::rocketchat::rest::{OutgoingMessage, Session};
+use crate::rocketchat::{self, RocketRoomId, RocketUserId};
 use crate::store::{Portal, Puppet};
 
 /// How long between two puppets that are asked which rooms they are in.
@@ -217,6 +218,11 @@ impl Bridge {
             // Its other rooms are told by the message about who came.
             return Ok(());
         }
+        // It may be there for a portal that is about to leave with its puppets.
+        let mut endings = self.store.endings().into_iter();
+        if endings.any(|ending| ending.portal.rid == *rid) {
+            return Err(Failure::NotYet("the end of the earlier portal"));
+        }
         // The news may be old.
         let subscriptions = self
             .as_puppet(&puppet, |session| async move {
@@ -234,7 +240,10 @@ impl Bridge {
             return Ok(());
         }
         let Some(portal) = self.open_unless_refused(rid).await? else {
-            return self.ask_for_the_bot(rid, &puppet).await;
+            if !self.enters_by_right(rid, &puppet).await? {
+                self.ask_for_the_bot(rid, &puppet).await?;
+            }
+            return Ok(());
         };
         if !is_known {
             tracing::info!(%rid, user = %matrix_user, "a puppet was invited into a room");
@@ -277,8 +286,30 @@ impl Bridge {
         }
     }
 
+    /// Lets the bridge's account come along into a group into which a puppet was invited,
+    /// where an administrator has given it the right to (`add-user-to-any-p-room`, which
+    /// nobody has by default). That it came is news like any other.
+    async fn enters_by_right(&self, rid: &RocketRoomId, puppet: &Puppet) -> Result<bool, Failure> {
+        let seen = self
+            .as_puppet(puppet, |session| {
+                let rid = rid.clone();
+                async move { session.room_info(&rid).await }
+            })
+            .await?;
+        let Some(group) = seen.filter(|room| room.t == RoomType::Group && !room.encrypted) else {
+            return Ok(false);
+        };
+        let rocket = self.rocket().await;
+        let user = rocket.bot.user_id();
+        match rocket.bot.invite(&group.id, &group.t, user).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_denied() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Says in a group into which a puppet was invited, once, that the bridge cannot read
-    /// it. Nobody but its own people may let it in.
+    /// it. Without a right of the bridge's own its people have to let it in.
     async fn ask_for_the_bot(&self, rid: &RocketRoomId, puppet: &Puppet) -> Result<(), Failure> {
         let rocket = self.rocket().await;
         let Some(room) = rocket.bot.room_as_admin(rid).await? else {
@@ -323,16 +354,11 @@ impl Bridge {
             let from = since - OVERLAP_MS;
             let rocket = self.rocket().await;
             // Not all of them: of thousands that keeps the server busy for a second.
-            let seen = rocket.bot.subscriptions(Some(Timestamp(from))).await?;
+            let entered = entered_since(&rocket.bot, from).await?;
             let bot = rocket.bot.user_id().clone();
-            for subscription in seen.updated {
-                let came = subscription.ts.map_or(0, |at| at.0);
-                if came > from
-                    && matches!(subscription.t, RoomType::Channel | RoomType::Group)
-                    && !self.store.is_mirrored(&subscription.rid)?
-                {
-                    self.invited_on_rocketchat(&subscription.rid, &bot, came)
-                        .await?;
+            for (rid, came) in entered {
+                if !self.store.is_mirrored(&rid)? {
+                    self.invited_on_rocketchat(&rid, &bot, came).await?;
                 }
             }
         }
@@ -345,6 +371,7 @@ impl Bridge {
     pub(super) async fn go_round_puppets(self: Arc<Self>) {
         loop {
             let (since, begun) = (self.store.puppets_seen().ok().flatten(), now_ms());
+            let mut all_settled = true;
             for puppet in self.store.puppets() {
                 tokio::time::sleep(BETWEEN_PUPPETS).await;
                 let user = puppet.matrix_id.clone();
@@ -359,44 +386,52 @@ impl Bridge {
                     .persevere(async |_| self.look_at_puppet(&puppet, from).await)
                     .await;
                 match done {
-                    Ok(()) => {
+                    Ok(true) => {
                         let asked = &self.unmirrored.asked;
                         let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
                         asked.insert(user, now);
                     }
+                    Ok(false) => all_settled = false,
                     Err(failure) => {
+                        // Whoever can never be asked must not hold up the others' time.
+                        all_settled &= matches!(failure.advice(), Advice::GiveUp);
                         tracing::debug!(puppet = puppet.username, %failure, "it cannot be asked which rooms it is in");
                     }
                 }
             }
-            if let Err(error) = self.store.note_puppets_seen(begun) {
+            if !all_settled {
+                tracing::debug!("some rooms of puppets are looked at again");
+            } else if let Err(error) = self.store.note_puppets_seen(begun) {
                 tracing::warn!(%error, "it is not noted which rooms puppets are in");
             }
             tokio::time::sleep(BETWEEN_PUPPETS).await;
         }
     }
 
-    async fn look_at_puppet(self: &Arc<Self>, puppet: &Puppet, from: i64) -> Result<(), Failure> {
-        let changed = self
+    /// Whether all rooms into which a puppet came since a moment (ms) are dealt with;
+    /// otherwise it must be looked at from that moment on again.
+    async fn look_at_puppet(self: &Arc<Self>, puppet: &Puppet, from: i64) -> Result<bool, Failure> {
+        let mut is_settled = true;
+        let entered = self
             .as_puppet(puppet, |session| async move {
-                session.subscriptions(Some(Timestamp(from))).await
+                entered_since(&session, from).await
             })
             .await?;
-        for subscription in changed.updated {
-            let came = subscription.ts.map_or(0, |at| at.0);
-            if came < from
-                || !matches!(subscription.t, RoomType::Channel | RoomType::Group)
-                || self
-                    .store
-                    .is_puppet_held_in(&subscription.rid, None, &puppet.matrix_id)?
+        for (rid, came) in entered {
+            if self
+                .store
+                .is_puppet_held_in(&rid, None, &puppet.matrix_id)?
             {
                 continue;
             }
             let user = &puppet.credentials.user_id;
-            self.invited_on_rocketchat(&subscription.rid, user, came)
-                .await?;
+            match self.invited_on_rocketchat(&rid, user, came).await {
+                // The others of a round must not wait for it.
+                Err(Failure::NotYet(_)) => is_settled = false,
+                done => done?,
+            }
         }
-        Ok(())
+        Ok(is_settled)
     }
 
     /// Whether a channel is only for some, although it is public by its type: it belongs to
@@ -416,4 +451,33 @@ impl Bridge {
         // Of a team that is not known nobody is a member.
         Ok(team.is_none_or(|team| !team.is_public()))
     }
+}
+
+/// The channels and groups that an account has come into since a moment (ms), and when.
+///
+/// Who is in a room from its making on has a subscription without `_updatedAt` until
+/// something is said there, and no list of what has changed has it (6.14): so the rooms made
+/// since are looked at too.
+async fn entered_since(
+    session: &Session,
+    from: i64,
+) -> Result<Vec<(RocketRoomId, i64)>, rocketchat::Error> {
+    let is_for_many = |kind: &RoomType| matches!(kind, RoomType::Channel | RoomType::Group);
+    let since = Timestamp(from);
+    let mut entered = Vec::new();
+    for one in session.subscriptions(Some(since)).await?.updated {
+        if is_for_many(&one.t) {
+            entered.push((one.rid, one.ts));
+        }
+    }
+    for room in session.rooms_get(Some(since)).await?.updated {
+        if is_for_many(&room.t) && !entered.iter().any(|(rid, _)| *rid == room.id) {
+            entered.push((room.id, room.ts));
+        }
+    }
+    let entered = entered.into_iter();
+    Ok(entered
+        .filter_map(|(rid, came)| Some((rid, came?.0)))
+        .filter(|(_, came)| *came >= from)
+        .collect())
 }

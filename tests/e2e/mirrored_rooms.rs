@@ -215,6 +215,20 @@ async fn whoever_invites_a_person_of_matrix_or_the_bridge_opens_the_room() -> Re
         .filter(|text| text.contains("invite the bridge"));
     assert_eq!(times.count(), 1, "said once");
 
+    // Where an administrator lets it into private groups, it comes along.
+    let right = json!({ "permissions": [{ "_id": "add-user-to-any-p-room", "roles": ["bot"] }] });
+    world.rocket_bot.post("permissions.update", right).await?;
+    let loft = carol
+        .create_group("loft", &[&world.puppet("alice")])
+        .await?;
+    let room = enters(alice, "loft").await?;
+    carol.send(&loft, "come up").await?;
+    alice.wait_for_text(&room, "come up").await?;
+    let said = carol.room_texts(&loft).await?;
+    assert!(said.iter().all(|text| !text.contains("invite the bridge")));
+    let none = json!({ "permissions": [{ "_id": "add-user-to-any-p-room", "roles": [] }] });
+    world.rocket_bot.post("permissions.update", none).await?;
+
     // While the bridge is away.
     world.bridge.stop().await?;
     let attic = carol
