@@ -127,6 +127,10 @@ impl Bridge {
                     stored.written.extend(written);
                     let too_many = stored.written.len().saturating_sub(MOST_WRITTEN);
                     stored.written.drain(..too_many);
+                    // What is said of a file is not what Rocket.Chat said last.
+                    for file in &mut stored.files {
+                        file.said.clear();
+                    }
                 })?;
             self.store.flushed().await?;
         }

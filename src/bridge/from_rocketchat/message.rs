@@ -163,7 +163,8 @@ impl Bridge {
         let is_real = !self.config.is_ours(&known.sender);
         let sender = sender.filter(|_| !is_real || is_own_doing(message));
         let Some(ghost) = sender else {
-            if !is_real && !(is_elsewhere && is_anothers) {
+            let says_who = is_real || (is_elsewhere && is_anothers);
+            if !says_who {
                 // Of somebody else's words.
                 return Ok(());
             }
