@@ -483,10 +483,38 @@ async fn what_a_linked_person_said_there_loses_nothing_there_by_what_happens_her
         .wait_for_message(channel, "both files and the words", is_whole)
         .await?;
 
+    // What became several events and is shorter now loses one of them here only.
+    let admin = two.world.rocket_admin();
+    admin
+        .set_setting("Message_MaxAllowedSize", json!(60_000))
+        .await?;
+    let long = format!("{}the middle{}", "long ".repeat(4_400), " text".repeat(400));
+    let id = alicia.send(channel, &long).await?;
+    let parts = bob
+        .wait_until(room, "both parts", |events| {
+            let parts = events.iter().filter(|event| {
+                let body = event.body();
+                body.starts_with("long long") || body.ends_with("text text")
+            });
+            let parts: Vec<_> = parts.map(|event| event.event_id.clone()).collect();
+            (parts.len() == 2).then_some(parts)
+        })
+        .await?;
+    alicia.edit(channel, &id, "short").await?;
+    bob.wait_for_shown(room, &parts[0], "short").await?;
+    bob.wait_for_redaction(room, &parts[1]).await?;
+    alice.send_text(room, "after the edit").await?;
+    carol.wait_for_text(channel, "after the edit").await?;
+    let left = carol.room_messages(channel).await?;
+    assert!(
+        left.iter().any(|message| message.text == "short"),
+        "{left:?}"
+    );
+
     // Files that are thrown away there go here, by her own hand, which deletes nothing
     // there; also when the bridge is killed before that is over.
     let before = carol.room_messages(channel).await?.len();
-    two.world.rocket_admin().clean_files(channel).await?;
+    admin.clean_files(channel).await?;
     bob.wait_for_redaction(room, &first.event_id).await?;
     two.world.bridge.kill_and_restart().await?;
     bob.wait_for_redaction(room, &other.event_id).await?;

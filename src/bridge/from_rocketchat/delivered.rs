@@ -169,6 +169,7 @@ impl Bridge {
                 // Of an edit that is still to come nobody has been notified.
                 if revision(message) == stored.revision {
                     stored.mentions = content.mentions.users;
+                    stored.quoted_links = content.quoted_links;
                 }
             })?;
         let completed = self.store.message(&known.portal_id(), &known.id)?;
