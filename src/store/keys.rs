@@ -538,6 +538,22 @@ pub(super) fn declined(room: &RoomId, rid: &RocketRoomId, side: &str) -> Key {
 /// All of them.
 pub(super) const DECLINED: &[u8] = b"^";
 
+/// How a proposal to join two rooms ended, by the digest of its code.
+pub(super) fn over_proposal(digest: &str) -> Key {
+    key(b'|', &[digest])
+}
+
+/// All of them.
+pub(super) const OVER_PROPOSALS: &[u8] = b"|";
+
+/// That the bot is in a room, or comes into it, only in order to ask there.
+pub(super) fn entered_room(room: &RoomId) -> Key {
+    key(b'%', &[room.as_str()])
+}
+
+/// All of them.
+pub(super) const ENTERED_ROOMS: &[u8] = b"%";
+
 /// What somebody has tried lately in order to join rooms.
 pub(super) fn tries(who: &str) -> Key {
     key(b'=', &[who])
