@@ -19,13 +19,23 @@ const PREFIX: &str = "!rc";
 /// The answer to a command, on its way.
 pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send + 'a>>;
 
+/// A command, as the doors need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// Its name.
+    pub name: &'static str,
+    /// It changes something, and what stands behind it is no secret: it may be written down
+    /// before it is done.
+    pub changes: bool,
+}
+
 /// The commands, as the bridge needs them.
 pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String;
 
-    /// Whether others may read what the words are answered with.
-    fn may_be_overheard(&self, words: &str) -> bool;
+    /// The command that words give, if there is one of that name.
+    fn given_by(&self, words: &str) -> Option<Given>;
 
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.

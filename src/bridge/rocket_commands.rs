@@ -17,7 +17,7 @@ use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{Message as RocketMessage, RoomType, Timestamp};
+use crate::rocketchat::documents::{Message as RocketMessage, RoomType, Timestamp, User};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{ASKED_REMEMBERED_FOR, Asked, Portal};
@@ -34,6 +34,15 @@ const OLD_MS: i64 = 60_000;
 
 /// How far before the last look is looked again, in ms: clocks differ.
 const OVERLAP_MS: i64 = 10 * 60 * 1000;
+
+/// What is said where others read it to somebody whom the bridge cannot answer.
+const UNTOLD: &str = "I have dealt with that. What I answer is for you alone, and I cannot write to you: unblock me, or open a direct message with me, and ask me there.";
+
+/// The same, of what was not dealt with.
+const UNTOLD_AND_UNDONE: &str = "That is not done. Why is for you alone, and I cannot write to you: unblock me, or open a direct message with me, and ask me there.";
+
+/// Why somebody is not heard whose account is switched off.
+const INACTIVE: &str = "This account on Rocket.Chat is switched off.";
 
 /// What somebody wants, if the text starts with the prefix.
 fn after_prefix(text: &str) -> Option<&str> {
@@ -244,20 +253,21 @@ impl Bridge {
         if is_program && !asked.prefixed {
             return Ok(());
         }
+        let context = Context {
+            who: Who::of_account(&account),
+            door: Door::Text,
+            room: None,
+            rid: (!asked.to_bot).then(|| asked.rid.clone()),
+            id: asked.message.to_string(),
+            event: None,
+            prefix: if asked.to_bot { "" } else { PREFIXES[0] },
+        };
+        if self.refuse_inactive(&context, &account, &asked.words).is_err() {
+            return Ok(());
+        }
         let outcome = match instead {
             Some(why) => Outcome::Answered(why.to_owned()),
-            None => {
-                let context = Context {
-                    who: Who::of_account(&account),
-                    door: Door::Text,
-                    room: None,
-                    rid: (!asked.to_bot).then(|| asked.rid.clone()),
-                    id: asked.message.to_string(),
-                    event: None,
-                    prefix: if asked.to_bot { "" } else { PREFIXES[0] },
-                };
-                self.carry_out(&context, &asked.words, asked.at).await?
-            }
+            None => self.carry_out(&context, &asked.words, asked.at).await?,
         };
         // What was too many is not taken away: it can be given again.
         let (answer, is_dealt_with) = match outcome {
@@ -271,17 +281,17 @@ impl Bridge {
         };
         let text = to_rocketchat::plain_with_code(&text);
         match self.tell_directly(&asked.by, &id, &text).await {
-            // Blocked, or direct messages are switched off: where it was asked, then.
+            // Blocked, or direct messages are switched off: said where it was asked, then.
             Err(failure) if failure.is_permanent() && !asked.to_bot => {
-                let text = match self.commands.may_be_overheard(&asked.words) {
-                    true => text,
-                    false => "What I answer to that is for you alone, and I cannot write to you: open a direct message with me."
-                        .to_owned(),
+                // Never the answer: a code in it would be whoever's enters it first.
+                let text = match is_dealt_with {
+                    true => UNTOLD,
+                    false => UNTOLD_AND_UNDONE,
                 };
                 let message = OutgoingMessage {
                     id: &id,
                     rid: &asked.rid,
-                    msg: &text,
+                    msg: text,
                     tmid: Some(&asked.message),
                     alias: None,
                     avatar: None,
@@ -297,6 +307,27 @@ impl Bridge {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a command of somebody whose account is switched off, which keeps its roles,
+    /// and notes that.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for such an account.
+    pub(super) fn refuse_inactive(
+        &self,
+        context: &Context,
+        account: &User,
+        words: &str,
+    ) -> Result<(), Failure> {
+        if account.active {
+            return Ok(());
+        }
+        let refused = Err(Failure::Refused(INACTIVE.into()));
+        if let Some(given) = self.commands.given_by(words) {
+            self.audit(context, given.name, "", &refused);
+        }
+        refused
     }
 
     /// Takes a command away from a room where others read it, where the bridge's account
