@@ -43,6 +43,7 @@ mod loops;
 mod marker;
 mod membership;
 mod mirrored_rooms;
+mod missed_commands;
 mod openings;
 mod pace;
 mod perseverance;

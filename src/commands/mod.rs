@@ -177,6 +177,7 @@ mod tests {
             id: String::new(),
             event: None,
             prefix,
+            unplaced: Vec::new(),
         };
         let alone = context(Who::Matrix(user_id!("@a:b.org").to_owned()), "");
         assert!(unknown_command("brigde", &alone).contains("`bridge`"));

@@ -234,9 +234,15 @@ async fn a_command_is_answered_once_whatever_happens_to_the_bridge() -> Result<(
     let admin = world.rocket_admin();
     admin.post("users.update", administrator).await?;
     let dans = Desk::of(&dan).await?;
-    dans.ask("whoami", "dan").await?;
+    dans.ask("whoami", "You administer the bridge").await?;
+    let elsewhere = carol.create_channel("elsewhere", &[]).await?;
+    let group = carol
+        .create_group("aside", &[&world.rocket_bot.username])
+        .await?;
     world.bridge.stop().await?;
-    carol.send(&desk.rid, "whoami").await?;
+    for (rid, words) in [(&elsewhere, "help dm"), (&group, "help search")] {
+        carol.send(rid, &format!("!matrix {words}")).await?;
+    }
     dan.send(&dans.rid, "unbridge general").await?;
     carol.send(&desk.rid, "search nobody at all").await?;
     let off = json!({ "userId": dan.id, "activeStatus": false, "confirmRelinquish": true });
@@ -244,6 +250,9 @@ async fn a_command_is_answered_once_whatever_happens_to_the_bridge() -> Result<(
     world.bridge.start()?;
     world.bridge.ready().await?;
     desk.wait_for_answer(6, "search").await?;
+    // Also where nothing is mirrored: in a channel that the bridge is not in, and a group.
+    desk.wait_for_answer(6, "To `help dm`").await?;
+    desk.wait_for_answer(6, "To `help search`").await?;
     world.bridge.stop().await?;
     let account = format!("rocketchat:{}", dan.id);
     change_store(&world, |store| {

@@ -382,6 +382,7 @@ impl Bridge {
             id: String::new(),
             event: None,
             prefix: "",
+            unplaced: Vec::new(),
         };
         Ok(self
             .rule_for(&context, "join")
