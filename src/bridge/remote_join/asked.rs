@@ -55,7 +55,7 @@ impl Bridge {
     }
 
     /// An invitation was revoked: nobody tries to follow it any more.
-    pub(in crate::bridge) fn invitation_ended(
+    pub(in crate::bridge) async fn invitation_ended(
         &self,
         user: &UserId,
         room: &RoomId,
@@ -64,7 +64,7 @@ impl Bridge {
         if let Some(join) = self.store.remote_join(user, target)?
             && matches!(join.asked, JoinAsked::Invitation(_))
         {
-            self.withdraw_join(user, target)?;
+            self.withdraw_join(user, target).await?;
         }
         Ok(())
     }
@@ -73,10 +73,16 @@ impl Bridge {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn withdraw_join(&self, user: &UserId, target: &RoomOrAliasId) -> Result<bool, Failure> {
+    pub async fn withdraw_join(
+        &self,
+        user: &UserId,
+        target: &RoomOrAliasId,
+    ) -> Result<bool, Failure> {
         let known = self.store.remote_join(user, target)?.is_some();
         if known {
             self.store.change().no_remote_join(user, target).commit()?;
+            // Whoever took it back is told so, and hears no more of it.
+            self.store.flushed().await?;
             tracing::info!(%user, %target, "a room elsewhere is not to be entered any more");
         }
         Ok(known)
@@ -123,7 +129,7 @@ impl Bridge {
 
     /// An event was redacted: if it was a command to join, that is taken back by whoever
     /// gave it.
-    pub(in crate::bridge) fn join_unsaid(
+    pub(in crate::bridge) async fn join_unsaid(
         &self,
         by: &UserId,
         redacted: &EventId,
@@ -139,9 +145,30 @@ impl Bridge {
                 && event == redacted
                 && caller == by
             {
-                self.withdraw_join(&join.user, &join.target)?;
+                self.withdraw_join(&join.user, &join.target).await?;
             }
         }
         Ok(())
+    }
+    /// Whether whoever gave the command to join has redacted it; that may have happened while
+    /// the bridge was away, and it is told of it later.
+    pub(super) async fn is_unsaid(&self, asked: &JoinAsked) -> Result<bool, Failure> {
+        let JoinAsked::Command {
+            caller,
+            room,
+            event,
+        } = asked
+        else {
+            return Ok(false);
+        };
+        let found = match self.matrix.bot().event(room, event).await {
+            // The bot is not there any more.
+            Err(error) if error.is_forbidden() => return Ok(false),
+            found => found?,
+        };
+        let by = found
+            .as_ref()
+            .and_then(|found| found.json.pointer("/unsigned/redacted_because/sender"));
+        Ok(by.and_then(serde_json::Value::as_str) == Some(caller.as_str()))
     }
 }

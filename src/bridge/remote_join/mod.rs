@@ -265,6 +265,9 @@ impl Bridge {
         let Some(join) = self.still_asked(&join)? else {
             return Ok(());
         };
+        if self.is_unsaid(&join.asked).await? {
+            return self.withdraw_join(&join.user, &join.target).await.map(drop);
+        }
         // Whoever gave the command could do so then.
         let outcome = match self.may_still_ask(&join.asked).await? {
             true => self.enter_elsewhere(&join).await,
