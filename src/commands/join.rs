@@ -88,7 +88,7 @@ async fn leave(
         (named, _) => target_in(named)?.0,
     };
     let bot = &bridge.config().appservice.bot;
-    let was_waiting = bridge.withdraw_join(bot, &target)?;
+    let was_waiting = bridge.withdraw_join(bot, &target).await?;
     let was_inside = bridge.leave_room(&target, &event).await?;
     Ok(match (was_waiting, was_inside) {
         (_, true) => format!("I have left {target}."),
