@@ -555,11 +555,11 @@ pub(super) const DECLINED: &[u8] = b"^";
 
 /// How a proposal to join two rooms ended, by the digest of its code.
 pub(super) fn over_proposal(digest: &str) -> Key {
-    key(b'|', &[digest])
+    key(b'?', &[digest])
 }
 
 /// All of them.
-pub(super) const OVER_PROPOSALS: &[u8] = b"|";
+pub(super) const OVER_PROPOSALS: &[u8] = b"?";
 
 /// That the bot is in a room, or comes into it, only in order to ask there.
 pub(super) fn entered_room(room: &RoomId) -> Key {
