@@ -586,10 +586,7 @@ async fn join_hall_with_group(
         .ask_in(group, &format!("!matrix bridge {room}"), "--confirm")
         .await?;
     let (_, confirmed) = answer.split_once("--confirm ").context("no word")?;
-    let word: String = confirmed
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == ',')
-        .collect();
+    let word: String = confirmed.chars().take_while(|c| *c != '`').collect();
     let bridge = format!("!matrix bridge {room} --confirm {word}");
     office.ask_in(group, &bridge, "Proposed").await?;
     let notice = wait_for_notice(user, &room, "proposes to join").await?;
