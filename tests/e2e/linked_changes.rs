@@ -531,7 +531,10 @@ async fn what_a_linked_person_said_there_loses_nothing_there_by_what_happens_her
 
 /// Changes what the bridge, which does not run, has in its store: in a copy, so that nothing
 /// of this process holds the store when the bridge opens it.
-async fn change_store(world: &World, change: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+pub(crate) async fn change_store(
+    world: &World,
+    change: impl FnOnce(&Store) -> Result<()>,
+) -> Result<()> {
     let config = world.bridge.config()?;
     let path = config["store"]["path"].as_str().context("no path")?;
     let path = world.bridge.directory().join(path);

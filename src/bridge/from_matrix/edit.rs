@@ -39,8 +39,7 @@ impl Bridge {
         let known = self.store.message_of_event(&portal.room_id, original)?;
         let Some(known) = known.filter(|known| !known.pending) else {
             // Commands are not mirrored, nor are they given by correcting them.
-            let body = new.get("body").and_then(Value::as_str).unwrap_or_default();
-            if self.command_in(event, body, true)?.is_some() {
+            if self.command_in(event, new, true)?.is_some() {
                 return Ok(Done::default());
             }
             return self

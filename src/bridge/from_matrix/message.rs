@@ -76,9 +76,9 @@ impl Bridge {
         let is_said = content.get("msgtype").and_then(Value::as_str) == Some("m.text");
         if is_said
             && original.is_none()
-            && let Some(command) = self.command_in(event, body, portal.is_some())?
+            && let Some(command) = self.command_in(event, content, portal.is_some())?
         {
-            self.run_command(event, &command).await?;
+            self.run_command(event, command).await?;
             return Ok(Done::default());
         }
         let Some(portal) = portal else {

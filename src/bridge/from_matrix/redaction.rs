@@ -20,7 +20,7 @@ impl Bridge {
         let Some(redacted) = redacted_by(json, content) else {
             return Ok(());
         };
-        self.join_unsaid(&event.sender, &redacted)?;
+        self.join_unsaid(&event.sender, &redacted).await?;
         let Some(portal) = self.portal_of_room_or_earlier(&event.room_id)? else {
             return Ok(());
         };
