@@ -137,6 +137,18 @@ impl Store {
         }
     }
 
+    /// The ends of a Rocket.Chat room's portals that are under way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn endings_of(&self, rid: &RocketRoomId) -> Result<Vec<Ending>, StoreError> {
+        let mut endings: Vec<Ending> = self.ending(&PortalId::own(rid))?.into_iter().collect();
+        for item in self.scan::<Ending>(&keys::further_endings(rid)) {
+            endings.push(item?.1);
+        }
+        Ok(endings)
+    }
+
     /// Every end of a portal that is under way.
     pub fn endings(&self) -> Vec<Ending> {
         self.scan(keys::ENDINGS)
