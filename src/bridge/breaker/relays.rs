@@ -11,7 +11,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Gist, MOST_PASSES, Passing, REMEMBERED, STOPPED_FOR, Verdict, WITHIN, letters};
+use super::{
+    FEW_LETTERS, Gist, MOST_PASSES, Passing, REMEMBERED, STOPPED_FOR, Verdict, WITHIN, letters,
+};
 
 /// How often somebody's words may come back to them, one time in another: ten rounds.
 const MOST_ROUNDS: u32 = MOST_PASSES / 2;
@@ -38,6 +40,13 @@ struct Names {
 impl Names {
     fn of(sender: &str, words: &str) -> Self {
         let own = letters(sender);
+        if own.chars().count() < FEW_LETTERS {
+            // It may stand in any text.
+            return Self {
+                count: 0,
+                are_regular: false,
+            };
+        }
         let parts: Vec<_> = words.split(&*own).take(REGULAR + 1).collect();
         let count = parts.len() - 1;
         let between = parts.get(1..REGULAR).unwrap_or_default();
