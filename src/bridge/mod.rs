@@ -346,6 +346,7 @@ impl Bridge {
         }
         tokio::spawn(Arc::clone(self).watch_rocket());
         tokio::spawn(Arc::clone(self).tell_of_ended_links());
+        tokio::spawn(Arc::clone(self).look_after_leavers());
         self.look_after_faces();
         self.look_after_ephemerals();
         self.look_after_members();

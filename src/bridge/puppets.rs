@@ -13,7 +13,7 @@ use super::{Bridge, Failure, derived};
 use crate::rocketchat::documents::{User, UserRef};
 use crate::rocketchat::rest::{Credentials, NewUser, Session, UserChanges};
 use crate::rocketchat::{self, RocketUserId, Username};
-use crate::store::{Link, Message, Portal, PortalKind, Puppet, StoreError};
+use crate::store::{Link, Message, Origin, Portal, PortalKind, Puppet, StoreError};
 
 impl Bridge {
     /// The account that acts for a Matrix user: their own where they have linked it, else
@@ -109,20 +109,37 @@ impl Bridge {
     }
 
     /// The account that posted what a Matrix user wrote, and so has to edit and delete it
-    /// (`Message::posted_by`).
+    /// (`Message::posted_by`). None is made for what was written on Rocket.Chat, whose author
+    /// has one there.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when that account is not theirs any more.
     pub(super) async fn poster_of(&self, known: &Message) -> Result<Puppet, Failure> {
         let user = &known.sender;
-        if let Some(by) = &known.posted_by {
-            let now = self.puppet_of(user).await?;
-            if now.credentials.user_id == *by {
-                return Ok(now);
-            }
-            let was_theirs = self.store.was_account_of(by)?.is_some_and(|of| of == *user);
-            if was_theirs {
-                return Err(Failure::Refused(
-                    "It was written with an account on Rocket.Chat that is no longer linked to yours: change it there.".into(),
-                ));
-            }
+        let by = known.posted_by.as_ref();
+        let now = match known.origin {
+            Origin::Matrix if by.is_some() => Some(self.puppet_of(user).await?),
+            Origin::Matrix => None,
+            Origin::RocketChat => self.store.puppet(user)?.filter(|now| now.own),
+        };
+        let is_theirs = |now: &Puppet| match by {
+            Some(by) => now.credentials.user_id == *by,
+            // The record was made of its events alone.
+            None => known.origin == Origin::RocketChat,
+        };
+        if let Some(now) = now.filter(is_theirs) {
+            return Ok(now);
+        }
+        let was_of = by.map(|by| self.store.was_account_of(by)).transpose()?;
+        if was_of.flatten().is_some_and(|of| of == *user) {
+            return Err(Failure::Refused(
+                "It was written with an account on Rocket.Chat that is no longer linked to yours: change it there.".into(),
+            ));
+        }
+        if known.origin == Origin::RocketChat {
+            return Err(Failure::Refused(
+                "It was written on Rocket.Chat, with another account than yours there: change it there.".into(),
+            ));
         }
         // It may have got another account.
         self.made_puppet_of(user).await

@@ -406,9 +406,18 @@ pub(super) fn parted(portal: &PortalId, user: &UserId) -> Key {
     key(b'-', &[portal.as_str(), user.as_str()])
 }
 
+/// That somebody has left a portal's Matrix room, and perhaps its room on Rocket.Chat with
+/// their own account.
+pub(super) fn leaving(portal: &PortalId, user: &UserId) -> Key {
+    key(b'|', &[portal.as_str(), user.as_str()])
+}
+
+/// All of them.
+pub(super) const LEAVING: &[u8] = b"|";
+
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 15] = *b"cPSMVkmoatF56-+";
+const OF_PORTALS: [u8; 16] = *b"cPSMVkmoatF56-+|";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 8] = *b"jeyxqwDH";

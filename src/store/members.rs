@@ -74,6 +74,9 @@ pub struct RoomRights {
     /// How often somebody's account went out of the room and people were told that they are
     /// in the Matrix room still.
     pub went: u64,
+    /// Who was told that their own account is not in the room, and the proof of the link that
+    /// was then.
+    pub told_outside: BTreeMap<OwnedUserId, String>,
     /// What the bot was last found to lack in the Matrix room.
     pub lacking: Vec<String>,
 }

@@ -155,7 +155,7 @@ async fn visibility(reader: &MatrixUser, room: &str) -> Result<String> {
 }
 
 /// Lets an administrator of the homeserver close a room, and remove all that was in it.
-async fn close(operator: &MatrixUser, room: &str, purge: bool) -> Result<()> {
+pub(crate) async fn close(operator: &MatrixUser, room: &str, purge: bool) -> Result<()> {
     let path = format!("/_synapse/admin/v1/rooms/{}", room.replace('!', "%21"));
     let body = json!({ "block": true, "purge": purge });
     let answer = operator.request("DELETE", &path, Some(&body)).await?;
@@ -173,7 +173,7 @@ async fn made_by(operator: &MatrixUser, user: &str) -> Result<usize> {
 }
 
 /// Waits until a portal has ended whose room nobody of the bridge can say it in.
-async fn wait_until_ended(world: &World, room: &str) -> Result<()> {
+pub(crate) async fn wait_until_ended(world: &World, room: &str) -> Result<()> {
     world
         .eventually("the end of the portal", async || {
             let logs = world.bridge.logs();

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
 use matrix_appservice_rocketchat::clock::now_ms;
-use matrix_appservice_rocketchat::store::{LoginCode, Rest, Store};
+use matrix_appservice_rocketchat::rocketchat::{RocketMessageId, RocketRoomId};
+use matrix_appservice_rocketchat::store::{LoginCode, PortalId, Rest, Store};
 use rand::RngExt as _;
 use ruma::UserId;
 use serde_json::json;
@@ -334,6 +335,36 @@ async fn what_a_linked_person_takes_back_or_others_take_from_them_stays_gone() -
     carol.wait_for_text(channel, "marker").await?;
     assert_eq!(two.count("also on Matrix").await?, (0, 0));
     assert_eq!(two.count("also there").await?, (0, 0));
+
+    // What a kill left without a record was found again in the room, and is hers to change.
+    let mut found = Vec::new();
+    for text in ["found again", "found and regretted"] {
+        let id = alicia.send(channel, text).await?;
+        found.push((bob.wait_for_text(room, text).await?.event_id, id));
+    }
+    two.world.bridge.stop().await?;
+    change_store(&two.world, |store| {
+        let portal = PortalId::own(&RocketRoomId::new(channel));
+        for (_, id) in &found {
+            let is_known = store.amend_message(&portal, &RocketMessageId::new(id), |known| {
+                known.posted_by = None;
+                known.sent_at = 0;
+            })?;
+            assert!(is_known, "{id}");
+        }
+        Ok(())
+    })
+    .await?;
+    two.world.bridge.start()?;
+    two.world.bridge.ready().await?;
+    alice
+        .edit_text(room, &found[0].0, "found again, and edited")
+        .await?;
+    carol
+        .wait_for_words(channel, &found[0].1, "found again, and edited")
+        .await?;
+    alice.redact(room, &found[1].0).await?;
+    carol.wait_until_gone(channel, &found[1].1).await?;
     Ok(())
 }
 

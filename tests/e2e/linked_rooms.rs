@@ -7,6 +7,7 @@ use testbed::{MatrixUser, RocketUser, World, WorldOptions};
 
 use crate::BRIDGE;
 use crate::commands::Desk;
+use crate::endings::{close, wait_until_ended};
 use crate::linking::{ask, desk_of, granted, link};
 use crate::membership::{wait_for_level, wait_for_member, wait_for_membership, wait_for_notice};
 use crate::rocketchat_app::App;
@@ -150,7 +151,9 @@ async fn whose_own_account_left_or_was_removed_stays_out_until_they_come_anew() 
 
     // What power somebody has left behind in a room they are not in, their account has not.
     bea.set_power(&hall, &alice.user_id, 100).await?;
+    // Who leaves does so on both sides, also across a kill.
     alice.leave(&hall).await?;
+    kill(&world).await?;
     wait_for_member(&world, &carol, &tea, "alicia", false).await?;
     alicia.join_channel("tea").await?;
     carol.make_moderator(&tea, &alicia.id).await?;
@@ -219,6 +222,26 @@ async fn who_is_banned_from_one_of_two_rooms_is_not_heard_there_by_the_other_acc
 
     let insult = alicia.send(&tea, "an insult").await?;
     let said = bea.wait_for_text(&hall, "an insult").await?.event_id;
+
+    // Nor is who is muted there, and she is told.
+    bea.set_power(&hall, &alice.user_id, -1).await?;
+    for text in ["a muted word", "another muted word"] {
+        alicia.send(&tea, text).await?;
+        alice.wait_for_text(&here, text).await?;
+    }
+    let desk_there = Desk::of(&alicia).await?;
+    desk_there
+        .wait_for_answer(0, "is muted in the room")
+        .await?;
+    bea.set_power(&hall, &alice.user_id, 0).await?;
+    alicia.send(&tea, "may speak again").await?;
+    bea.wait_for_text(&hall, "may speak again").await?;
+    let texts = bea.room_texts(&hall).await?;
+    let is_heard = texts.iter().any(|one| one.contains("muted word"));
+    assert!(!is_heard, "{texts:?}");
+    let told = desk_there.answers().await?;
+    let told = told.iter().filter(|one| one.text.contains("is muted in"));
+    assert_eq!(told.count(), 1);
 
     bea.ban(&hall, &alice.user_id, "enough").await?;
     alice.send_text(&here, "from the other room").await?;
@@ -530,5 +553,93 @@ async fn who_declines_an_invitation_stays_where_their_own_account_is() -> Result
     wait_for_member(&world, &carol, &tea, "alicia", true).await?;
     let invites = alice.invites().await?;
     assert!(invites.is_empty(), "she is asked once: {invites:?}");
+    Ok(())
+}
+
+/// A homeserver lets people leave rooms "by themselves" when it removes the room or their
+/// account.
+#[tokio::test]
+async fn whom_the_homeserver_takes_out_of_a_room_stays_where_their_own_account_is() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let operator = world.synapse.register_admin("operator").await?;
+    let (alice, bea) = (
+        world.matrix_user("alice").await?,
+        world.matrix_user("bea").await?,
+    );
+    let (alicia, beate, carol) = (
+        world.rocket_user("alicia").await?,
+        world.rocket_user("beate").await?,
+        world.rocket_user("carol").await?,
+    );
+    let general = carol.join_channel("general").await?;
+    let tea = carol.create_channel("tea", &[]).await?;
+    let desk = desk_of(&world, &alice).await?;
+    link(&alice, &desk, &alicia).await?;
+    let beas = desk_of(&world, &bea).await?;
+    link(&bea, &beas, &beate).await?;
+    let room = alice.join(&world.alias("general")).await?;
+    let tea_room = alice.join(&world.alias("tea")).await?;
+    for (room, rid, text) in [(&room, &general, "in general"), (&tea_room, &tea, "in tea")] {
+        bea.join(room).await?;
+        for (user, name) in [(&alice, "alicia"), (&bea, "beate")] {
+            user.send_text(room, text).await?;
+            wait_for_member(&world, &carol, rid, name, true).await?;
+        }
+    }
+
+    // The room is removed.
+    close(&operator, &tea_room, true).await?;
+    wait_until_ended(&world, &tea_room).await?;
+    let there = carol.channel_members(&tea).await?;
+    for name in ["alicia", "beate"] {
+        assert!(there.iter().any(|one| one == name), "{name}: {there:?}");
+    }
+
+    // Who has neither name nor picture has no profile, and is there all the same.
+    bea.set_display_name("").await?;
+    // Synapse carries it into the rooms in its own time, and that is a join.
+    world
+        .eventually("her empty profile in the room", async || {
+            let member = bea
+                .state_content(&room, "m.room.member", &bea.user_id)
+                .await?;
+            let member = member.context("she is not in the room")?;
+            Ok(member["displayname"].is_null().then_some(()))
+        })
+        .await?;
+    bea.leave(&room).await?;
+    let office = Desk::of(&beate).await?;
+    office
+        .wait_for_answer(0, "cannot tell whether you left")
+        .await?;
+    wait_for_member(&world, &carol, &general, "beate", true).await?;
+    let said = ask(&bea, &beas, "whoami").await?;
+    assert!(said.contains("are linked"), "{said}");
+
+    // The account is deactivated, and not erased.
+    let path = format!("/_synapse/admin/v1/deactivate/{}", alice.user_id);
+    let body = json!({ "erase": false });
+    let answer = operator.request("POST", &path, Some(&body)).await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let office = Desk::of(&alicia).await?;
+    office
+        .wait_for_answer(0, "cannot tell whether you left")
+        .await?;
+    wait_for_member(&world, &carol, &general, "alicia", true).await?;
+    // Once, also after a kill, and a round over the members.
+    kill(&world).await?;
+    alicia.send(&general, "still here").await?;
+    let watcher = world.matrix_user("watcher").await?;
+    watcher.join(&room).await?;
+    alicia.send(&general, "and now").await?;
+    watcher.wait_for_text(&room, "and now").await?;
+    wait_for_member(&world, &carol, &general, "alicia", true).await?;
+    let told = office.answers().await?;
+    let told = told
+        .iter()
+        .filter(|one| one.text.contains("cannot tell whether"));
+    assert_eq!(told.count(), 1);
     Ok(())
 }

@@ -574,5 +574,27 @@ async fn direct_messages_of_a_linked_person_are_their_own() -> Result<()> {
     for text in ["and from there", "to yourself"] {
         assert_eq!(there.iter().filter(|one| *one == text).count(), 1);
     }
+
+    // Whose account on Matrix is deactivated is there on Rocket.Chat only, where they are.
+    two.wait_for_members(&["alicia"], &[]).await?;
+    let body = json!({
+        "auth": {
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": "alice" },
+            "password": alice.password,
+        },
+    });
+    let path = "/_matrix/client/v3/account/deactivate";
+    let answer = alice.request("POST", path, Some(&body)).await?;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    alicia
+        .wait_for_message(&two.rocket_desk, "the end of the link", |message| {
+            message.text.contains("The account on Matrix is gone")
+        })
+        .await?;
+    alicia.send(&two.channel, "a ghost now").await?;
+    let said = two.bob.wait_for_text(&two.room, "a ghost now").await?;
+    assert_eq!(said.sender, two.world.ghost("alicia"));
+    two.wait_for_members(&["alicia"], &[]).await?;
     Ok(())
 }

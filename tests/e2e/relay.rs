@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{MatrixUser, RocketMessage, RocketUser, Rule, Sample, World, WorldOptions};
 
+use crate::linking::{ask, desk_of, link};
 use crate::membership::{id_of, wait_for_level, wait_for_member, wait_for_membership};
 use crate::upgrades::upgrade;
 use crate::{BRIDGE, General, general_in, in_general, open_group};
@@ -657,6 +658,53 @@ async fn a_private_group_is_entered_without_an_account_only_by_right() -> Result
     ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
     let members = carol.group_members(&group).await?;
     ensure!(!members.contains(&world.puppet("eve")), "{members:?}");
+
+    // Who links an account that is no member goes on as before, and is told how it comes in.
+    let evan = world.rocket_user("evan").await?;
+    let desk = desk_of(&world, &eve).await?;
+    link(&eve, &desk, &evan).await?;
+    eve.wait_for_message(&desk, "how it comes in", |event| {
+        event.body().contains("only somebody there can add it")
+    })
+    .await?;
+    eve.send_text(&inner, "still without").await?;
+    let said = carol.wait_for_text(&group, "still without").await?;
+    ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
+    let body = json!({ "roomId": group, "userId": evan.id });
+    carol.post("groups.invite", body).await?;
+    let mut number = 0;
+    loop {
+        number += 1;
+        ensure!(number < 50, "her account speaks not although it is there");
+        let text = format!("by myself {number}");
+        eve.send_text(&inner, &text).await?;
+        let said = carol.wait_for_text(&group, &text).await?;
+        if said.username == "evan" {
+            break;
+        }
+    }
+    // And who ends that is as before, whether there is a seat for an account or not.
+    let full = Rule::on("/api/v1/users.create")
+        .username(World::ROCKET_BOT)
+        .status_with(400, json!({}), NO_SEAT);
+    world.rocketchat.control().add_rule(full).await?;
+    for relay in ["on", "default"] {
+        boss.send_text(&inner, &format!("!rc relay {relay}"))
+            .await?;
+        let ended = ask(&eve, &desk, "logout").await?;
+        ensure!(ended.contains("no longer linked"), "{ended}");
+        let text = format!("as before, relay {relay}");
+        eve.send_text(&inner, &text).await?;
+        let said = carol.wait_for_text(&group, &text).await?;
+        ensure!(said.username == World::ROCKET_BOT, "{:?}", said.document);
+        link(&eve, &desk, &evan).await?;
+    }
+    let ended = ask(&eve, &desk, "logout").await?;
+    ensure!(ended.contains("no longer linked"), "{ended}");
+    ensure!(carol.find_user(&world.puppet("eve")).await?.is_none());
+    world.rocketchat.control().clear_rules().await?;
+    boss.send_text(&inner, "!rc relay on").await?;
+    wait_for_notice(&boss, &inner, "So it was set for this room").await?;
 
     // By who may not: although the Matrix room would let them.
     let bots = world.matrix_bot()?;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use ruma::RoomId;
 use serde_json::Value;
 
-pub(super) use rooms::Rounds;
+pub(super) use rooms::{Rounds, is_out};
 
 use super::from_matrix::is_for_people;
 use super::{Bridge, Failure};

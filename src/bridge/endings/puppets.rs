@@ -102,17 +102,26 @@ impl Bridge {
                 return Ok(false);
             }
         }
+        Ok(self.is_deactivated(user).await? == Some(true))
+    }
+
+    /// Whether the account of somebody, as whom the bridge may act, is deactivated: the
+    /// homeserver is asked only where they are logged in nowhere. None where it does not say.
+    pub(in crate::bridge) async fn is_deactivated(
+        &self,
+        user: &UserId,
+    ) -> Result<Option<bool>, Failure> {
         let person = self.acting(user);
         self.persevere(async |_| {
             let asked =
                 async { Ok(!person.has_devices().await? && person.is_deactivated().await?) };
             match asked.await {
-                Ok(is_deactivated) => Ok(is_deactivated),
+                Ok(is_deactivated) => Ok(Some(is_deactivated)),
                 Err(error) => {
                     let error: matrix::Error = error;
                     match error.advice() {
                         // It is not for the bridge to know.
-                        Advice::GiveUp => Ok(false),
+                        Advice::GiveUp => Ok(None),
                         Advice::Retry { .. } => Err(error.into()),
                     }
                 }
@@ -122,7 +131,7 @@ impl Bridge {
     }
 
     /// Whether the homeserver says that it has no profile of one of its own users.
-    async fn has_no_profile(&self, user: &UserId) -> Result<bool, Failure> {
+    pub(in crate::bridge) async fn has_no_profile(&self, user: &UserId) -> Result<bool, Failure> {
         self.persevere(async |_| match self.matrix.bot().has_profile(user).await {
             Ok(there) => Ok(!there),
             // It does not tell.

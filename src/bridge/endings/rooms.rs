@@ -83,7 +83,7 @@ enum Found {
 }
 
 /// Whether a user of ours is out of a room, by the membership that it has there.
-async fn is_out(intent: &Intent, room: &RoomId) -> Result<bool, Failure> {
+pub(in crate::bridge) async fn is_out(intent: &Intent, room: &RoomId) -> Result<bool, Failure> {
     let own = intent
         .state(room, "m.room.member", intent.user_id().as_str())
         .await;

@@ -147,6 +147,40 @@ impl Bridge {
         Ok(delivered)
     }
 
+    /// Completes the record of a message that was made of its events alone, from the message
+    /// as it is now: with which account it was posted, and so is edited and deleted, its
+    /// thread, whom it mentions.
+    pub(super) async fn complete_adopted(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        known: Message,
+    ) -> Result<Message, Failure> {
+        if known.origin != Origin::RocketChat || known.posted_by.is_some() || known.deleted {
+            return Ok(known);
+        }
+        let content = self.content_of(portal, message).await?;
+        let place = self.placement_of(portal, message, &content.quoted)?;
+        self.store
+            .amend_message(&known.portal_id(), &known.id, |stored| {
+                stored.posted_by = Some(message.u.id.clone());
+                stored.sent_at = message.ts.0;
+                stored.thread = message.tmid.clone();
+                // Of an edit that is still to come nobody has been notified.
+                if revision(message) == stored.revision {
+                    stored.mentions = content.mentions.users;
+                }
+            })?;
+        let completed = self.store.message(&known.portal_id(), &known.id)?;
+        let completed = completed.unwrap_or(known);
+        // Others may have followed in its thread since.
+        if place.begins_old_thread() && completed.room_id == portal.room_id {
+            let change = self.store.change();
+            place.note(portal, &completed, change).commit()?;
+        }
+        Ok(completed)
+    }
+
     /// Notes an edit that had been delivered; whether that was news. Of what is in
     /// several events only the sender knows whether all are edited.
     fn adopt_edit(&self, portal: &Portal, marker: &Marker) -> Result<bool, Failure> {

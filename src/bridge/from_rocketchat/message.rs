@@ -481,7 +481,11 @@ impl Bridge {
             let sent = self.acting(user).send(room, kind, &sealed, txn, at).await;
             return match sent {
                 Err(error) if error.is_forbidden() || error.is_unknown_token() => {
-                    self.note_unfit(room, user);
+                    // Where they are muted nobody speaks for them: it is tried again, and
+                    // seen before that they are.
+                    if !self.is_muted_here(portal, user, kind).await? {
+                        self.note_unfit(room, user);
+                    }
                     Err(Failure::NotYet("their ghost to speak"))
                 }
                 outcome => Ok(outcome?),

@@ -264,6 +264,7 @@ impl Bridge {
         let known = match self.store.message(&portal.id, &message.id)? {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
+                let known = self.complete_adopted(portal, message, known).await?;
                 let known = self.mirror_pruned_files(portal, message, known).await?;
                 // What others do to it comes all the same.
                 let is_left_out = is_kept_out && !is_edited_by_another(message);

@@ -224,7 +224,10 @@ impl Bridge {
         if user.federated {
             return Ok(Who::Nobody);
         }
-        if self.is_linked_and_banned(portal, &user.id).await? {
+        if self
+            .is_linked_and_silenced(portal, &user.id, "m.reaction")
+            .await?
+        {
             return Ok(Who::Banned);
         }
         let speaker = self.says_as(portal, &UserRef::from(&user)).await?;

@@ -1,6 +1,7 @@
 //! Acting as somebody's own account on Rocket.Chat.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ruma::UserId;
 
@@ -10,7 +11,11 @@ use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::RocketUserId;
 use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
-use crate::store::{EndedLink, Link, Puppet, SealedToken, TokenFrom};
+use crate::store::{EndedLink, Link, Portal, Puppet, SealedToken, TokenFrom};
+
+/// How long the account of a link that has ended lets the puppet in. Whoever asked for the end
+/// waits for an answer.
+const LETTING_IN: Duration = Duration::from_secs(10);
 
 impl Bridge {
     fn sealed_for(user: &UserId, id: &RocketUserId) -> String {
@@ -147,16 +152,61 @@ impl Bridge {
     /// Two accounts are no longer one person's: puppet and ghost are as before. Both are
     /// told soon. The lock for that must be held.
     pub(super) async fn end_link(&self, link: &Link, why: &str) -> Result<(), Failure> {
+        self.note_end(link, why, &[]).await?;
+        self.link_has_ended(link);
+        Ok(())
+    }
+
+    /// As [`Bridge::end_link`], at the wish of one of them: whoever is in a private room by
+    /// their own account stays there. It depends on nothing that the link is over; what is done
+    /// for the puppet besides is done as far as it goes, and in some seconds. The token is to be
+    /// revoked afterwards.
+    pub(super) async fn end_link_kindly(
+        &self,
+        link: &Link,
+        own: Option<&Puppet>,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let rooms = match link.token {
+            Some(_) => self.closed_rooms_of(link)?,
+            // It stood for nobody yet.
+            None => Vec::new(),
+        };
+        self.note_end(link, why, &rooms).await?;
+        if let Some(own) = own {
+            let let_in = self.leave_puppet_in(own, &rooms);
+            match tokio::time::timeout(LETTING_IN, let_in).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    tracing::info!(user = %link.matrix_id, %failure, "their puppet could not be let into all rooms");
+                }
+                Err(_) => {
+                    tracing::info!(user = %link.matrix_id, "letting their puppet into all rooms takes too long");
+                }
+            }
+        }
+        self.link_has_ended(link);
+        Ok(())
+    }
+
+    /// Notes that a link is over, and in which rooms its Matrix user is by right.
+    async fn note_end(&self, link: &Link, why: &str, rooms: &[Portal]) -> Result<(), Failure> {
         tracing::info!(user = %link.matrix_id, account = %link.rocket_id, why, "a link of two accounts ends");
         let ended = EndedLink {
             link: link.clone(),
             why: why.to_owned(),
         };
-        self.store.change().end_link(&ended).commit()?;
-        self.store.flushed().await?;
+        let mut change = self.store.change().end_link(&ended);
+        for portal in rooms {
+            change = change.admitted(&portal.id, &link.matrix_id);
+        }
+        change.commit()?;
+        Ok(self.store.flushed().await?)
+    }
+
+    fn link_has_ended(&self, link: &Link) {
         self.accounts_changed(link);
         self.linking.ended.notify_one();
-        Ok(())
     }
 
     /// Tells people of links that have ended, also in an earlier run, for as long as the

@@ -8,6 +8,7 @@
 //! * [`doubles`]: acting as somebody's own Matrix user, where that is granted, and knowing
 //!   again what was done so.
 //! * [`hands`]: who they are in a Matrix room, and what they do there to others.
+//! * [`leaving`]: whether who is out of a Matrix room meant to leave it.
 //! * [`rooms`]: the puppet and the ghost that they had leave where they are themselves.
 //! * [`telling`]: what they are told in private.
 //!
@@ -20,6 +21,7 @@ mod account;
 mod bans;
 mod doubles;
 mod hands;
+mod leaving;
 mod proof;
 mod rooms;
 mod sealed;
@@ -56,12 +58,15 @@ pub(super) struct Linking {
     present: Mutex<HashSet<(OwnedRoomId, OwnedUserId)>>,
     /// Rooms in which their own user was refused something that their ghost may do.
     unfit: Mutex<HashSet<(OwnedRoomId, OwnedUserId)>>,
-    /// Bans of which those whom they keep out have been told in this run.
-    told_bans: Mutex<HashSet<OwnedEventId>>,
+    /// Bans, and rights that mute, of which those whom they keep out have been told in this
+    /// run.
+    told_bans: Mutex<HashSet<(OwnedEventId, OwnedUserId)>>,
     /// Held while a link is made or ended, and while a code is entered.
     changing: tokio::sync::Mutex<()>,
     /// Wakes the task that tells of ends.
     ended: tokio::sync::Notify,
+    /// Wakes the task that looks whether people meant to leave.
+    left: tokio::sync::Notify,
 }
 
 impl Linking {

@@ -111,13 +111,13 @@ impl Bridge {
         let Some(link) = link else {
             return Ok("Your account is linked to none on the other side.".into());
         };
-        self.leave_puppet_in(&link).await?;
         let from = link.token.as_ref().map(|token| token.from);
         let own = match self.store.puppet(&link.matrix_id)?.filter(|own| own.own) {
             Some(own) => Some(self.with_token(&own)?),
             None => None,
         };
-        self.end_link(&link, "One of them asked for it.").await?;
+        self.end_link_kindly(&link, own.as_ref(), "One of them asked for it.")
+            .await?;
         if let Some(own) = own.filter(|_| from == Some(TokenFrom::Server)) {
             let rocket = self.rocket().await;
             self.revoke(&rocket, &own).await;

@@ -18,7 +18,7 @@ use crate::bridge::{Bridge, Failure};
 use crate::matrix::TimelineEvent;
 use crate::rocketchat::RocketUserId;
 use crate::rocketchat::documents::RoomType;
-use crate::store::{Link, Portal, Puppet};
+use crate::store::{Link, Portal, PortalKind, Puppet, StoreError};
 
 impl Bridge {
     /// Another account acts for somebody from now on: rooms are looked at, those first in
@@ -29,7 +29,9 @@ impl Bridge {
         locked(&self.linking.present).retain(|(_, of)| of != user);
         locked(&self.linking.unfit).retain(|(_, of)| of != user);
         for portal in self.store.portals() {
-            if matches!(self.store.has_puppet_note(&portal.id, user), Ok(true)) {
+            if matches!(self.store.has_puppet_note(&portal.id, user), Ok(true))
+                || matches!(self.store.is_admitted(&portal.id, user), Ok(true))
+            {
                 self.compare_members(&portal.id);
             }
         }
@@ -37,34 +39,53 @@ impl Bridge {
         self.direct_rooms_changed();
     }
 
-    /// Where a linked person is in a private group, their own account lets their puppet in
-    /// before the link ends, with its own rights. Where it may not, who invited them on
-    /// Matrix does later, or they have to go.
-    pub(super) async fn leave_puppet_in(&self, link: &Link) -> Result<(), Failure> {
-        let Some(own) = self
-            .store
-            .puppet(&link.matrix_id)?
-            .filter(|puppet| puppet.own)
-        else {
+    /// The private rooms in which a linked person is by their own account.
+    pub(super) fn closed_rooms_of(&self, link: &Link) -> Result<Vec<Portal>, StoreError> {
+        let mut rooms = Vec::new();
+        for portal in self.store.portals() {
+            if room_type(&portal).is_some()
+                && self.is_private(&portal)?
+                && self.store.is_puppet_in_room(&portal.id, &link.matrix_id)?
+            {
+                rooms.push(portal);
+            }
+        }
+        Ok(rooms)
+    }
+
+    /// The account of a link that has ended lets the puppet of its person into private rooms,
+    /// with its own rights, where there is one and it speaks there. Until then, and where there
+    /// is none, they are there by right. Where it may not, who invited them on Matrix does
+    /// later, or they have to go.
+    pub(super) async fn leave_puppet_in(
+        &self,
+        own: &Puppet,
+        rooms: &[Portal],
+    ) -> Result<(), Failure> {
+        let user = &own.matrix_id;
+        let Some(made) = self.store.made_puppet(user)? else {
             return Ok(());
         };
-        let own = self.with_token(&own)?;
-        let session = self.rocket().await.client.session(own.credentials);
-        for portal in self.store.portals() {
-            if room_type(&portal) != Some(RoomType::Group)
-                || !self.store.is_puppet_in_room(&portal.id, &link.matrix_id)?
-            {
+        let id = &made.credentials.user_id;
+        let session = self.rocket().await.client.session(own.credentials.clone());
+        for portal in rooms {
+            if self.is_relayed(portal, user)? {
                 continue;
             }
-            let made = self.made_puppet_of(&link.matrix_id).await?;
-            let id = &made.credentials.user_id;
-            let invited = session.invite(&portal.rid, &RoomType::Group, id).await;
-            match invited.map_err(Failure::from) {
-                Err(failure) if failure.is_permanent() => {
-                    tracing::info!(rid = %portal.rid, user = %link.matrix_id, %failure, "their account cannot let their puppet in");
+            let kind = room_type(portal).unwrap_or_default();
+            match session.invite(&portal.rid, &kind, id).await {
+                Ok(()) => {}
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    tracing::info!(rid = %portal.rid, %user, %failure, "their account cannot let their puppet in");
+                    if !failure.is_permanent() {
+                        // The puppet comes as who is there by right.
+                        return Err(failure);
+                    }
                 }
-                invited => invited.map(drop)?,
             }
+            let change = self.store.change();
+            change.not_admitted(&portal.id, user).commit()?;
         }
         Ok(())
     }
@@ -87,20 +108,6 @@ impl Bridge {
             // Who has left on Matrix, and then came on Rocket.Chat, comes back.
             return Ok(matches!(why, Why::News { .. }));
         }
-        // Whose account on Matrix is gone did not mean to leave on Rocket.Chat.
-        match self.matrix.bot().has_profile(user).await {
-            Ok(false) => {
-                if let Some(link) = self.store.linked_user(user)? {
-                    let _alone = self.linking.changing.lock().await;
-                    self.end_link(&link, "The account on Matrix is gone.")
-                        .await?;
-                }
-                return Ok(false);
-            }
-            Ok(true) => {}
-            Err(error) if error.status().is_some() => {}
-            Err(error) => return Err(error.into()),
-        }
         // Who declines an invitation stays where they are there, and their ghost speaks.
         // Where it cannot be found out they stay as well.
         let bot = self.matrix.bot();
@@ -113,7 +120,13 @@ impl Bridge {
             let membership = before.content.get("membership")?;
             membership.as_str()
         });
-        Ok(before == Some("join"))
+        if before != Some("join") {
+            return Ok(false);
+        }
+        match seat.by_another() {
+            Some(_) => Ok(true),
+            None => self.leaves_there(portal, &user.to_owned(), &event.event_id),
+        }
     }
 
     /// Somebody was invited because their account is in the room on Rocket.Chat: a linked
@@ -183,20 +196,60 @@ impl Bridge {
         let Some(made) = self.store.made_puppet(user)? else {
             return Ok(None);
         };
-        if let Some(link) = self.store.linked_user(user)? {
-            let text = format!(
-                "In the private group {} your account {} on Rocket.Chat is no member, and only somebody there can add it: until then {} speaks for you in it.",
-                portal.name, link.username, made.username
-            );
-            let told = self.tell_on_matrix(&link, portal.id.as_str(), &text).await;
-            if let Err(failure) = told {
-                if !failure.is_permanent() {
-                    return Err(failure);
-                }
-                tracing::warn!(%user, %failure, "somebody could not be told about a group");
-            }
-        }
+        let instead = format!("{} speaks", made.username);
+        self.tell_of_stand_in(portal, user, &instead).await?;
         Ok(Some(made))
+    }
+
+    /// Says to a linked person for whom the bridge's account speaks in a room, once, why.
+    pub(in crate::bridge) async fn tell_of_relay(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<(), Failure> {
+        match self.speaks_as_before(portal, user)? {
+            true => {
+                self.tell_of_stand_in(portal, user, "the bridge's account speaks")
+                    .await
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Says to a linked person, once for each room and link, that their own account is not in
+    /// a private room and what speaks for them instead.
+    async fn tell_of_stand_in(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        instead: &str,
+    ) -> Result<(), Failure> {
+        let Some(link) = self.store.linked_user(user)? else {
+            return Ok(());
+        };
+        let known = self.store.room_rights(&portal.id)?;
+        if known.told_outside.get(user) == Some(&link.proof) {
+            return Ok(());
+        }
+        let kind = match portal.kind {
+            PortalKind::Group => "private group",
+            _ => "private channel",
+        };
+        let text = format!(
+            "In the {kind} {} your account {} on Rocket.Chat is no member, and only somebody there can add it: until then {instead} for you in it.",
+            portal.name, link.username
+        );
+        match self.tell_on_matrix(&link, portal.id.as_str(), &text).await {
+            Err(failure) if failure.is_permanent() => {
+                tracing::warn!(%user, %failure, "somebody could not be told about a room");
+            }
+            told => told?,
+        }
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
+            rights
+                .told_outside
+                .insert(user.to_owned(), link.proof.clone());
+        })?)
     }
 
     /// Somebody on Matrix has removed a linked person, and Rocket.Chat refuses to: they come

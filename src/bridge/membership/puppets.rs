@@ -17,7 +17,7 @@ impl Bridge {
     /// Makes it the same on both sides whether a Matrix user is in a portal. What they
     /// did on Matrix and Rocket.Chat refuses is taken back; who was removed or added on
     /// Rocket.Chat is removed or invited here.
-    pub(super) async fn settle_puppet(
+    pub(in crate::bridge) async fn settle_puppet(
         &self,
         portal: &Portal,
         user: &UserId,
@@ -73,6 +73,10 @@ impl Bridge {
         let is_out = seat.event.is_some() && !matches!(seat.membership(), "join" | "invite");
         if is_member || is_out {
             self.no_longer_parted(portal, user)?;
+        }
+        if !(is_member && is_out) && self.store.leaving(&portal.id, user)?.is_some() {
+            let change = self.store.change();
+            change.not_leaving(&portal.id, user).commit()?;
         }
 
         if portal.plumbed
@@ -443,7 +447,8 @@ impl Bridge {
             // Nobody is to be seen there, and nothing is said of it: their words tell.
             Voice::Relay(_) => {
                 self.must_not_be_open(portal).await?;
-                self.admit_without_account(portal, user, seat).await
+                self.admit_without_account(portal, user, seat).await?;
+                self.tell_of_relay(portal, user).await
             }
         }
     }

@@ -216,6 +216,8 @@ impl Bridge {
                 && self.is_relayed(portal, &user)?
                 && (!is_private || self.store.is_admitted(&portal.id, &user)?)
             {
+                self.persevere(|_| self.tell_of_relay(portal, &user))
+                    .await?;
                 continue;
             }
             self.persevere(|_| self.settle_puppet(portal, &user, Why::Look))

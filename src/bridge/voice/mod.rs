@@ -26,7 +26,7 @@ use crate::config::Relaying;
 use crate::rocketchat::rest::{Credentials, Session};
 use crate::rocketchat::{self, RocketUserId};
 use crate::secret::Secret;
-use crate::store::{InboxEvent, Message, Portal, Puppet, Rest, StoreError};
+use crate::store::{InboxEvent, Message, Portal, PortalKind, Puppet, Rest, StoreError};
 pub(super) use seats::is_no_seat;
 pub use setting::RelayStatus;
 pub(super) use shown::Shown;
@@ -149,12 +149,39 @@ impl Bridge {
             return Ok(Rule::Account);
         }
         // Who has an account of their own, and has proved it, speaks with that.
-        if self.store.linked_user(user)?.is_some() {
+        if self.store.linked_user(user)?.is_some() && !self.speaks_as_before(portal, user)? {
             return Ok(Rule::Account);
         }
+        self.rule_without_link(portal, user)
+    }
+
+    fn rule_without_link(&self, portal: &Portal, user: &UserId) -> Result<Rule, StoreError> {
         let set = self.store.room_relay(&portal.id)?.set;
         let is_own = user.server_name() == self.config.homeserver.server_name;
         Ok(rule(set, self.config.bridge.relay, is_own))
+    }
+
+    /// Whether somebody who has linked an account speaks in a room as if they had not: a
+    /// private one in which they are by right, and in which that account is no member. Only
+    /// somebody on Rocket.Chat can add it there.
+    pub(in crate::bridge) fn speaks_as_before(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+    ) -> Result<bool, StoreError> {
+        let is_closed = portal.kind == PortalKind::Group || self.is_private(portal)?;
+        if !is_closed
+            || self.store.linked_user(user)?.is_none()
+            || self.store.is_puppet_in_room(&portal.id, user)?
+        {
+            return Ok(false);
+        }
+        match portal.plumbed {
+            // Whose right it is to be there is for the people of both rooms; an account that
+            // the bridge makes comes in only for those who have none.
+            true => Ok(self.rule_without_link(portal, user)? == Rule::Relay),
+            false => self.store.is_admitted(&portal.id, user),
+        }
     }
 
     /// Whether the bridge's account speaks for somebody in a room by configuration or
@@ -180,17 +207,29 @@ impl Bridge {
         if rule == Rule::Relay {
             return self.relay_for(user).await;
         }
+        let as_before = self.speaks_as_before(portal, user)?;
         if rule == Rule::Account {
-            return Ok(Voice::Puppet(self.puppet_in(portal, user).await?));
+            return Ok(Voice::Puppet(match as_before {
+                true => self.made_puppet_of(user).await?,
+                false => self.puppet_in(portal, user).await?,
+            }));
         }
         let rests = self.store.rest(user)? == Some(Rest::Resting);
         let is_gone = self.voices.gone().contains(user);
-        let is_there = self.store.puppet(user)?.is_some() && !rests && !is_gone;
+        let known = match as_before {
+            true => self.store.made_puppet(user)?,
+            false => self.store.puppet(user)?,
+        };
+        let is_there = known.is_some() && !rests && !is_gone;
         if !is_there && (rests || self.voices.seats.are_taken()) {
             self.tell_of_seats(portal).await?;
             return self.relay_for(user).await;
         }
-        match self.puppet_of(user).await {
+        let puppet = match as_before {
+            true => self.made_puppet_of(user).await,
+            false => self.puppet_of(user).await,
+        };
+        match puppet {
             Ok(puppet) => {
                 if !is_there {
                     self.no_longer_told_of_seats(portal)?;
@@ -230,8 +269,9 @@ impl Bridge {
             }
             // Who uploaded a file has to post it; words find what another account posted.
             Some(account) if !self.voices.gone().contains(&event.sender) => {
+                let by_made = moves_file || self.speaks_as_before(portal, &event.sender)?;
                 match self.store.made_puppet(&event.sender)? {
-                    Some(made) if moves_file && made.credentials.user_id == account => {
+                    Some(made) if by_made && made.credentials.user_id == account => {
                         Ok(Voice::Puppet(made))
                     }
                     _ => Ok(Voice::Puppet(self.puppet_in(portal, &event.sender).await?)),
