@@ -474,8 +474,7 @@ impl Store {
         Ok(own == self.linked_user(user)?.map(|link| link.rocket_id))
     }
 
-    /// The same, by any portal of the room but this one, where one is given. Whom a portal
-    /// that ends has brought is taken out with it, and is nobody new.
+    /// The same, by any portal of the room but this one, where one is given.
     ///
     /// # Errors
     /// When the store fails.
@@ -485,9 +484,7 @@ impl Store {
         but: Option<&PortalId>,
         user: &UserId,
     ) -> Result<bool, StoreError> {
-        let ending = self.endings_of(rid)?.into_iter();
-        let portals = self.portals_of(rid)?.into_iter();
-        for portal in portals.chain(ending.map(|ending| ending.portal)) {
+        for portal in self.portals_of(rid)? {
             if Some(&portal.id) != but && self.is_puppet_in_room(&portal.id, user)? {
                 return Ok(true);
             }
