@@ -3,6 +3,10 @@
 //! Who asks, and where, is the App's word: it is believed because each call is signed with a
 //! secret that only the App and the bridge have, over its time and its body. A call that
 //! comes again is answered as the first time and not carried out a second time.
+//!
+//! A command that changes something is written down before it is begun, and any other one
+//! before its giver is told that the answer comes later: a kill delays it then, and loses
+//! nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -18,8 +22,10 @@ use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::matrix::listener::{AppAnswer, AppCall};
 use crate::retry::{Advice, Retryable as _};
+use crate::rocketchat::documents::User;
 use crate::rocketchat::{RocketRoomId, RocketUserId};
 use crate::secret::Secret;
+use crate::store::Asked as AskedCommand;
 
 /// What people write before a command that the App brings.
 const PREFIX: &str = "/matrix";
@@ -152,65 +158,96 @@ impl Bridge {
             Turn::Answered(answer) => return answer,
             Turn::UnderWay => return AppAnswer::Said(UNDER_WAY.to_owned()),
         }
+        let noted = self.noted(&asked, now);
+        match self.store.is_asked(&noted.message) {
+            Ok(false) => {}
+            // An earlier run was given it.
+            Ok(true) => return AppAnswer::Said(UNDER_WAY.to_owned()),
+            Err(error) => {
+                tracing::error!(%error, "whether a command was given before is not known")
+            }
+        }
         let (tell, told) = oneshot::channel();
-        let bridge = Arc::clone(self);
+        let (bridge, by_worker) = (Arc::clone(self), noted.clone());
         tokio::spawn(async move {
-            let answer = bridge.work_call(&asked).await;
-            bridge.answered.end(&asked.id, &answer);
-            if let Err(AppAnswer::Said(late)) = tell.send(answer) {
-                bridge.tell_late(&asked, &late).await;
+            let noted = by_worker;
+            let (answer, is_noted) = bridge.work_call(&noted).await;
+            let said = match &answer {
+                Ok(answer) => AppAnswer::Said(to_rocketchat::plain_with_code(answer)),
+                Err(too_many) => AppAnswer::TooMany(too_many.clone()),
+            };
+            bridge.answered.end(&asked.id, &said);
+            let is_late = tell.send(said).is_err();
+            if let (true, Ok(answer)) = (is_late, &answer) {
+                bridge.tell_late(&noted, answer).await;
+            }
+            if (is_late || is_noted)
+                && let Err(error) = bridge.store.note_answered(&noted, now_ms())
+            {
+                tracing::error!(%error, "it is not noted that a command was answered");
             }
         });
         match tokio::time::timeout(PATIENCE, told).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => AppAnswer::NotNow,
-            Err(_) => AppAnswer::Said(UNDER_WAY.to_owned()),
+            Err(_) => {
+                // What is promised here is kept across a kill.
+                self.note_call(&noted).await;
+                AppAnswer::Said(UNDER_WAY.to_owned())
+            }
         }
     }
 
-    /// What came of a command, in words.
-    async fn work_call(self: &Arc<Self>, asked: &Asked) -> AppAnswer {
-        let caller = Who::account_id(&asked.user_id);
-        if self.pace(&caller, &asked.id) != Pace::Go {
+    /// A call as a command that is remembered until it is answered.
+    fn noted(&self, asked: &Asked, now: i64) -> AskedCommand {
+        AskedCommand {
+            message: derived::late_answer_id(&self.registration.as_token, &asked.id),
+            rid: (asked.room_id.clone()).unwrap_or_else(|| RocketRoomId::new("")),
+            by: asked.user_id.clone(),
+            words: asked.words.trim().to_owned(),
+            at: now,
+            to_bot: asked.room_id.is_none(),
+            prefixed: true,
+            call: Some(asked.id.clone()),
+        }
+    }
+
+    /// Writes a call down, so that it is taken up again after a kill.
+    async fn note_call(&self, noted: &AskedCommand) {
+        let written = match self.store.take_asked(noted) {
+            Ok(_) => self.store.flushed().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "a command that is under way is not written down");
+        }
+    }
+
+    /// What came of a command, in words, or that it was one too many; and whether it is
+    /// written down.
+    async fn work_call(self: &Arc<Self>, noted: &AskedCommand) -> (Result<String, String>, bool) {
+        let caller = Who::account_id(&noted.by);
+        let call = noted.call.as_deref().unwrap_or_default();
+        if self.pace(&caller, call) != Pace::Go {
             // Each call is answered: the App waits for it.
-            return AppAnswer::TooMany(self.too_many_commands(Pace::TooMany));
+            return (Err(self.too_many_commands(Pace::TooMany)), false);
+        }
+        // What changes something is not left half done by a kill.
+        let is_noted = (self.commands.given_by(&noted.words)).is_some_and(|given| given.changes);
+        if is_noted {
+            self.note_call(noted).await;
         }
         let done = self
             .persevere(async |_| {
-                // A puppet's user has the door on Matrix.
-                if self.store.behind_made_puppet(&asked.user_id)?.is_some() {
-                    return Err(Failure::Refused(
-                        "This account belongs to somebody on Matrix.".into(),
-                    ));
-                }
                 let rocket = self.rocket().await;
-                let Some(account) = rocket.bot.user_by_id(&asked.user_id).await? else {
+                let Some(account) = rocket.bot.user_by_id(&noted.by).await? else {
                     return Err(Failure::Refused(
                         "You have no account here any more.".into(),
                     ));
                 };
-                // Not that with the bridge's account, which is nobody else's. A client may name
-                // any room.
-                let to_bot = super::direct::direct_id(rocket.bot.user_id(), &asked.user_id);
-                let rid = match asked.room_id.clone().filter(|rid| *rid != to_bot) {
-                    Some(rid) => match rocket.bot.is_member(&rid, &asked.user_id).await {
-                        Ok(is_member) => is_member.then_some(rid),
-                        // One that the bridge's account does not see.
-                        Err(error) if matches!(error.advice(), Advice::GiveUp) => None,
-                        Err(error) => return Err(error.into()),
-                    },
-                    None => None,
-                };
-                let context = Context {
-                    who: Who::of_account(&account),
-                    door: Door::App,
-                    room: None,
-                    rid,
-                    id: asked.id.clone(),
-                    event: None,
-                    prefix: PREFIX,
-                };
-                self.commands.run(self, &context, asked.words.trim()).await
+                let context = self.context_of_call(noted, &account).await?;
+                self.refuse_inactive(&context, &account, &noted.words)?;
+                self.commands.run(self, &context, &noted.words).await
             })
             .await;
         let answer = match done {
@@ -221,14 +258,54 @@ impl Bridge {
                 failure.person_text()
             }
         };
-        AppAnswer::Said(to_rocketchat::plain_with_code(&answer))
+        (Ok(answer), is_noted)
+    }
+
+    /// Who asks by a call, and where.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with what to tell them when they may not.
+    pub(super) async fn context_of_call(
+        &self,
+        noted: &AskedCommand,
+        account: &User,
+    ) -> Result<Context, Failure> {
+        // A puppet's user has the door on Matrix.
+        if self.store.behind_made_puppet(&noted.by)?.is_some() {
+            return Err(Failure::Refused(
+                "This account belongs to somebody on Matrix.".into(),
+            ));
+        }
+        let rocket = self.rocket().await;
+        // Not that with the bridge's account, which is nobody else's. A client may name
+        // any room.
+        let to_bot = super::direct::direct_id(rocket.bot.user_id(), &noted.by);
+        let named = (!noted.to_bot && noted.rid != to_bot).then(|| noted.rid.clone());
+        let rid = match named {
+            Some(rid) => match rocket.bot.is_member(&rid, &noted.by).await {
+                Ok(is_member) => is_member.then_some(rid),
+                // One that the bridge's account does not see.
+                Err(error) if matches!(error.advice(), Advice::GiveUp) => None,
+                Err(error) => return Err(error.into()),
+            },
+            None => None,
+        };
+        Ok(Context {
+            who: Who::of_account(account),
+            door: Door::App,
+            room: None,
+            rid,
+            id: noted.call.clone().unwrap_or_default(),
+            event: None,
+            prefix: PREFIX,
+            unplaced: Vec::new(),
+        })
     }
 
     /// Brings an answer that the App did not wait for.
-    async fn tell_late(&self, asked: &Asked, answer: &str) {
-        let id = derived::late_answer_id(&self.registration.as_token, &asked.id);
+    async fn tell_late(&self, noted: &AskedCommand, answer: &str) {
         let told = self
-            .persevere(async |_| self.tell_directly(&asked.user_id, &id, answer).await)
+            .persevere(async |_| self.tell_answer(noted, answer, true).await)
             .await;
         if let Err(failure) = told {
             tracing::error!(%failure, "nobody could be told what came of a command");

@@ -5,12 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ruma::UserId;
+use ruma::{EventId, OwnedUserId, UserId};
+use serde_json::Value;
 
 use super::context::{Context, Door, Who};
 use super::pace::Outcome;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
+use crate::convert::to_rocketchat::{self, ToBridge};
 use crate::store::InboxEvent;
 
 /// What makes a message a command outside the bot's own rooms.
@@ -19,13 +21,23 @@ const PREFIX: &str = "!rc";
 /// The answer to a command, on its way.
 pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send + 'a>>;
 
+/// A command, as the doors need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// Its name.
+    pub name: &'static str,
+    /// It changes something, and what stands behind it is no secret: it may be written down
+    /// before it is done.
+    pub changes: bool,
+}
+
 /// The commands, as the bridge needs them.
 pub trait CommandLine: Send + Sync + 'static {
     /// What the bot says when somebody invites it.
     fn greeting(&self, bridge: &Bridge, inviter: &UserId) -> String;
 
-    /// Whether others may read what the words are answered with.
-    fn may_be_overheard(&self, words: &str) -> bool;
+    /// The command that words give, if there is one of that name.
+    fn given_by(&self, words: &str) -> Option<Given>;
 
     /// Does what the words ask for and says what came of it. A failure that may
     /// pass makes the command be given again: doing it twice must be as once.
@@ -43,29 +55,58 @@ impl Bridge {
     pub(super) fn command_in(
         &self,
         event: &InboxEvent,
-        body: &str,
+        content: &Value,
         in_portal: bool,
-    ) -> Result<Option<String>, Failure> {
-        let body = body.trim();
-        let after_prefix = body
+    ) -> Result<Option<ToBridge>, Failure> {
+        let is_bot_room = !in_portal && self.store.is_bot_room(&event.room_id)?;
+        let body = content.get("body").and_then(Value::as_str);
+        // Most of what is said is no command, and not worth the reading.
+        if !is_bot_room && !body.is_some_and(|body| body.contains(PREFIX)) {
+            return Ok(None);
+        }
+        let ToBridge { words, unplaced } = to_rocketchat::to_bridge(content);
+        let after_prefix = words
             .strip_prefix(PREFIX)
             .filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
-        if let Some(words) = after_prefix {
-            return Ok(Some(words.trim().to_owned()));
-        }
-        if !in_portal && self.store.is_bot_room(&event.room_id)? {
-            return Ok(Some(body.to_owned()));
-        }
-        Ok(None)
+        let words = match after_prefix {
+            Some(words) => words.trim().to_owned(),
+            None if is_bot_room => words,
+            None => return Ok(None),
+        };
+        let answered = self.answered_by(event, content)?;
+        let unplaced = unplaced.into_iter();
+        Ok(Some(ToBridge {
+            words,
+            unplaced: unplaced
+                .filter(|user| {
+                    *user != self.config.appservice.bot && Some(user) != answered.as_ref()
+                })
+                .collect(),
+        }))
+    }
+
+    /// Who wrote what a message answers, as far as that is known: clients mention them
+    /// without a word of it.
+    fn answered_by(
+        &self,
+        event: &InboxEvent,
+        content: &Value,
+    ) -> Result<Option<OwnedUserId>, Failure> {
+        let id = content.pointer("/m.relates_to/m.in_reply_to/event_id");
+        let Some(id) = id.and_then(|id| EventId::parse(id.as_str()?).ok()) else {
+            return Ok(None);
+        };
+        let known = self.store.message_of_event(&event.room_id, &id)?;
+        Ok(known.map(|known| known.sender))
     }
 
     /// Runs a command and answers in the same room.
     pub(super) async fn run_command(
         self: &Arc<Self>,
         event: &InboxEvent,
-        words: &str,
+        said: ToBridge,
     ) -> Result<(), Failure> {
-        let json: serde_json::Value = serde_json::from_str(event.json.get()).unwrap_or_default();
+        let json: Value = serde_json::from_str(event.json.get()).unwrap_or_default();
         let given_at = json.get("origin_server_ts").and_then(|at| at.as_i64());
         let given_at = given_at.unwrap_or_else(now_ms);
         let is_in_portal = self.store.portal_of_room(&event.room_id)?.is_some();
@@ -78,8 +119,9 @@ impl Bridge {
             id: event.event_id.to_string(),
             event: Some(event.event_id.clone()),
             prefix: if needs_prefix { PREFIX } else { "" },
+            unplaced: said.unplaced,
         };
-        let answer = match self.carry_out(&context, words, given_at).await? {
+        let answer = match self.carry_out(&context, &said.words, given_at).await? {
             Outcome::Answered(answer) | Outcome::TooMany(answer) => answer,
             Outcome::Silent => return Ok(()),
         };

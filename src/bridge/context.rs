@@ -101,6 +101,8 @@ pub struct Context {
     /// What stands before a command where it was given: nothing in a room with the bridge
     /// alone.
     pub prefix: &'static str,
+    /// Who is mentioned with the command, where in its words is not known.
+    pub unplaced: Vec<OwnedUserId>,
 }
 
 impl Context {
@@ -109,6 +111,20 @@ impl Context {
         match self.prefix {
             "" => command.to_owned(),
             prefix => format!("{prefix} {command}"),
+        }
+    }
+
+    /// Makes sure that a name in a command is not what somebody else calls themselves whom
+    /// the message mentions.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] where that could be.
+    pub fn must_be_sure_of(&self, name: &str) -> Result<(), Failure> {
+        match self.unplaced.first() {
+            None => Ok(()),
+            Some(user) => Err(Failure::Refused(format!(
+                "Your message mentions `{user}`, and I cannot tell whether {name} is what they are called or a user name on Rocket.Chat. Write the full Matrix id of whom you mean; that of somebody on Rocket.Chat stands in their profile here."
+            ))),
         }
     }
 

@@ -43,6 +43,7 @@ mod loops;
 mod marker;
 mod membership;
 mod mirrored_rooms;
+mod missed_commands;
 mod openings;
 mod pace;
 mod perseverance;
@@ -83,7 +84,7 @@ use crate::store::{PortalId, Store};
 
 pub use abilities::Abilities;
 pub use app_door::secret as app_secret;
-pub use command_line::{CommandLine, Reply};
+pub use command_line::{CommandLine, Given, Reply};
 pub use context::{Context, Door, Who};
 pub use direct::{Named, OpenedDirect};
 pub use failure::Failure;

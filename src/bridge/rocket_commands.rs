@@ -13,11 +13,12 @@ use std::sync::Arc;
 use super::context::{Context, Door, Who};
 use super::lane::Place;
 use super::pace::Outcome;
+use super::states::one_line;
 use super::{Bridge, Failure, derived};
 use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::retry::Retryable as _;
-use crate::rocketchat::documents::{Message as RocketMessage, RoomType, Timestamp};
+use crate::rocketchat::documents::{Message as RocketMessage, User};
 use crate::rocketchat::rest::OutgoingMessage;
 use crate::rocketchat::{RocketMessageId, RocketUserId};
 use crate::store::{ASKED_REMEMBERED_FOR, Asked, Portal};
@@ -28,12 +29,24 @@ const PREFIXES: [&str; 2] = ["!matrix", "/matrix"];
 /// How much of a command is read, in characters.
 const LONGEST: usize = 2000;
 
+/// How much of it is repeated with its answer.
+const LONGEST_SHOWN: usize = 300;
+
 /// From what age on (ms) it is looked whether a command was answered by a bridge that has
 /// forgotten it.
 const OLD_MS: i64 = 60_000;
 
 /// How far before the last look is looked again, in ms: clocks differ.
-const OVERLAP_MS: i64 = 10 * 60 * 1000;
+pub(super) const OVERLAP_MS: i64 = 10 * 60 * 1000;
+
+/// What is said where others read it to somebody whom the bridge cannot answer.
+const UNTOLD: &str = "I have dealt with that. What I answer is for you alone, and I cannot write to you: unblock me, or open a direct message with me, and ask me there.";
+
+/// The same, of what was not dealt with.
+const UNTOLD_AND_UNDONE: &str = "That is not done. Why is for you alone, and I cannot write to you: unblock me, or open a direct message with me, and ask me there.";
+
+/// Why somebody is not heard whose account is switched off.
+const INACTIVE: &str = "This account on Rocket.Chat is switched off.";
 
 /// What somebody wants, if the text starts with the prefix.
 fn after_prefix(text: &str) -> Option<&str> {
@@ -77,7 +90,7 @@ impl Bridge {
             return;
         };
         let to_bot = is_to_bot(&message, rocket.bot.user_id());
-        if !to_bot && (after_prefix(&message.msg).is_none() || message.edited_at.is_some()) {
+        if !may_be_command(&message, to_bot) {
             return;
         }
         let bridge = Arc::clone(self);
@@ -98,7 +111,7 @@ impl Bridge {
 
     /// Takes a message of somebody of Rocket.Chat for a command if it is one. `true` when
     /// it is, or was before it was edited.
-    fn take_command(
+    pub(super) fn take_command(
         self: &Arc<Self>,
         message: &RocketMessage,
         to_bot: bool,
@@ -131,6 +144,7 @@ impl Bridge {
             at: message.ts.0,
             to_bot,
             prefixed: prefixed.is_some(),
+            call: None,
         };
         if self.store.take_asked(&asked)? {
             self.enqueue_asked(&asked);
@@ -155,52 +169,6 @@ impl Bridge {
         for asked in self.store.all_asked() {
             self.enqueue_asked(&asked);
         }
-    }
-
-    /// Finds commands that were given while nobody listened, in direct messages with the
-    /// bridge's account. Mirrored rooms are read back anyway.
-    pub(super) async fn look_for_commands(self: &Arc<Self>) {
-        let now = now_ms();
-        let looked = match self.store.commands_seen() {
-            Ok(Some(since)) => {
-                self.persevere(|_| self.commands_since(since - OVERLAP_MS))
-                    .await
-            }
-            // Nobody has been promised anything yet.
-            Ok(None) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-        match looked {
-            Ok(()) => {
-                if let Err(error) = self.store.note_commands_seen(now) {
-                    tracing::warn!(%error, "it is not noted up to when commands were looked for");
-                }
-            }
-            Err(failure) => tracing::error!(%failure, "commands cannot be looked for"),
-        }
-    }
-
-    async fn commands_since(self: &Arc<Self>, since: i64) -> Result<(), Failure> {
-        let rocket = self.rocket().await;
-        let rooms = rocket.bot.rooms_get(Some(Timestamp(since))).await?;
-        for room in rooms.updated {
-            if room.t != RoomType::Direct || self.store.is_mirrored(&room.id)? {
-                continue;
-            }
-            let mut said = rocket
-                .bot
-                .sync_messages(&room.id, Timestamp(since))
-                .await?
-                .updated;
-            said.sort_by_key(|message| message.ts);
-            for message in said {
-                if self.is_for_matrix(&message).await? {
-                    let to_bot = is_to_bot(&message, rocket.bot.user_id());
-                    self.take_command(&message, to_bot)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Does what a command asks for, and answers.
@@ -233,7 +201,7 @@ impl Bridge {
     /// Answers a command: with what came of it, or `instead` with that.
     async fn answer(self: &Arc<Self>, asked: &Asked, instead: Option<&str>) -> Result<(), Failure> {
         let rocket = self.rocket().await;
-        let id = derived::answer_id(&self.registration.as_token, &asked.message);
+        let id = self.id_of_answer(asked);
         if asked.at < now_ms() - OLD_MS && rocket.bot.get_message(&id).await?.is_some() {
             return Ok(());
         }
@@ -245,20 +213,28 @@ impl Bridge {
         if is_program && !asked.prefixed {
             return Ok(());
         }
+        let context = match &asked.call {
+            Some(_) => self.context_of_call(asked, &account).await?,
+            None => Context {
+                who: Who::of_account(&account),
+                door: Door::Text,
+                room: None,
+                rid: (!asked.to_bot).then(|| asked.rid.clone()),
+                id: asked.message.to_string(),
+                event: None,
+                prefix: if asked.to_bot { "" } else { PREFIXES[0] },
+                unplaced: Vec::new(),
+            },
+        };
+        if self
+            .refuse_inactive(&context, &account, &asked.words)
+            .is_err()
+        {
+            return Ok(());
+        }
         let outcome = match instead {
             Some(why) => Outcome::Answered(why.to_owned()),
-            None => {
-                let context = Context {
-                    who: Who::of_account(&account),
-                    door: Door::Text,
-                    room: None,
-                    rid: (!asked.to_bot).then(|| asked.rid.clone()),
-                    id: asked.message.to_string(),
-                    event: None,
-                    prefix: if asked.to_bot { "" } else { PREFIXES[0] },
-                };
-                self.carry_out(&context, &asked.words, asked.at).await?
-            }
+            None => self.carry_out(&context, &asked.words, asked.at).await?,
         };
         // What was too many is not taken away: it can be given again.
         let (answer, is_dealt_with) = match outcome {
@@ -266,44 +242,105 @@ impl Bridge {
             Outcome::TooMany(answer) => (answer, false),
             Outcome::Silent => return Ok(()),
         };
-        let text = match asked.to_bot {
-            true => answer,
-            false => format!("To `{}`: {answer}", asked.words.replace('`', "'")),
+        if self.tell_answer(asked, &answer, is_dealt_with).await? && is_dealt_with {
+            self.clear_away(asked).await?;
+        }
+        Ok(())
+    }
+
+    fn id_of_answer(&self, asked: &Asked) -> RocketMessageId {
+        match asked.call {
+            Some(_) => asked.message.clone(),
+            None => derived::answer_id(&self.registration.as_token, &asked.message),
+        }
+    }
+
+    /// Tells somebody in their direct message with the bridge what came of their command; or,
+    /// where that cannot be, in the room where they gave it that it cannot. `true` when they
+    /// have the answer.
+    ///
+    /// # Errors
+    /// When they can be told neither way.
+    pub(super) async fn tell_answer(
+        &self,
+        asked: &Asked,
+        answer: &str,
+        is_dealt_with: bool,
+    ) -> Result<bool, Failure> {
+        let id = self.id_of_answer(asked);
+        let text = match asked.to_bot && asked.call.is_none() {
+            true => answer.to_owned(),
+            false => {
+                let words = one_line(&asked.words.replace('`', "'"), LONGEST_SHOWN);
+                format!("To `{words}`: {answer}")
+            }
         };
         let text = to_rocketchat::plain_with_code(&text);
         match self.tell_directly(&asked.by, &id, &text).await {
-            // Blocked, or direct messages are switched off: where it was asked, then.
+            // Blocked, or direct messages are switched off.
             Err(failure) if failure.is_permanent() && !asked.to_bot => {
-                let text = match self.commands.may_be_overheard(&asked.words) {
-                    true => text,
-                    false => "What I answer to that is for you alone, and I cannot write to you: open a direct message with me."
-                        .to_owned(),
-                };
-                let message = OutgoingMessage {
-                    id: &id,
-                    rid: &asked.rid,
-                    msg: &text,
-                    tmid: Some(&asked.message),
-                    alias: None,
-                    avatar: None,
-                    emoji: None,
-                };
-                rocket.bot.send_message(&message).await?;
+                tracing::debug!(%failure, "somebody cannot be written to");
             }
-            outcome => {
-                outcome?;
-                if is_dealt_with {
-                    self.clear_away(asked).await?;
-                }
-            }
+            outcome => return outcome.map(|()| true),
         }
-        Ok(())
+        // Never the answer: a code in it would be whoever's enters it first.
+        let text = match is_dealt_with {
+            true => UNTOLD,
+            false => UNTOLD_AND_UNDONE,
+        };
+        let rocket = self.rocket().await;
+        // Nothing that they wrote shows who it is for, where the App brought it.
+        let (text, thread) = match asked.call {
+            None => (text.to_owned(), Some(&asked.message)),
+            Some(_) => {
+                if !rocket.bot.is_member(&asked.rid, &asked.by).await? {
+                    return Ok(false);
+                }
+                let account = rocket.bot.user_by_id(&asked.by).await?;
+                let Some(name) = account.and_then(|account| account.username) else {
+                    return Ok(false);
+                };
+                (format!("@{name} {text}"), None)
+            }
+        };
+        let message = OutgoingMessage {
+            id: &id,
+            rid: &asked.rid,
+            msg: &text,
+            tmid: thread,
+            alias: None,
+            avatar: None,
+            emoji: None,
+        };
+        rocket.bot.send_message(&message).await?;
+        Ok(false)
+    }
+
+    /// Refuses a command of somebody whose account is switched off, which keeps its roles,
+    /// and notes that.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for such an account.
+    pub(super) fn refuse_inactive(
+        &self,
+        context: &Context,
+        account: &User,
+        words: &str,
+    ) -> Result<(), Failure> {
+        if account.active {
+            return Ok(());
+        }
+        let refused = Err(Failure::Refused(INACTIVE.into()));
+        if let Some(given) = self.commands.given_by(words) {
+            self.audit(context, given.name, "", &refused);
+        }
+        refused
     }
 
     /// Takes a command away from a room where others read it, where the bridge's account
     /// may.
     async fn clear_away(&self, asked: &Asked) -> Result<(), Failure> {
-        if asked.to_bot {
+        if asked.to_bot || asked.call.is_some() {
             return Ok(());
         }
         let rocket = self.rocket().await;
@@ -321,8 +358,14 @@ impl Bridge {
     }
 }
 
+/// Whether a message of a room that is not mirrored may be a command. What was one before it
+/// was edited has been taken.
+pub(super) fn may_be_command(message: &RocketMessage, to_bot: bool) -> bool {
+    to_bot || (after_prefix(&message.msg).is_some() && message.edited_at.is_none())
+}
+
 /// Whether it was written in the direct message of its author with the bridge's account.
-fn is_to_bot(message: &RocketMessage, bot: &RocketUserId) -> bool {
+pub(super) fn is_to_bot(message: &RocketMessage, bot: &RocketUserId) -> bool {
     message.rid == super::direct::direct_id(bot, &message.u.id)
 }
 

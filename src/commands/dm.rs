@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ruma::{OwnedUserId, UserId};
 
-use super::people::user_in;
+use super::people::{named, user_in};
 use super::table::{Audit, Command, Needs, Usage};
-use crate::bridge::{Bridge, Context, Failure, Who};
+use crate::bridge::{Bridge, Context, Failure, Named, Who};
 use crate::rocketchat::RocketUserId;
 
 pub(super) const DM: Command = Command {
@@ -42,13 +42,18 @@ async fn with_people_of_rocketchat(
     user: &UserId,
     arguments: &str,
 ) -> Result<String, Failure> {
-    let usernames = usernames_in(arguments);
-    if usernames.is_empty() {
+    let words = people_in(arguments);
+    if words.is_empty() {
         return Err(Failure::Refused(format!(
             "With whom? Give their user name on Rocket.Chat, for example: `{}`",
             context.written("dm carol")
         )));
     }
+    let mut usernames = Vec::new();
+    for word in words {
+        usernames.push(username_of(bridge, context, word).await?);
+    }
+    let usernames: Vec<&str> = usernames.iter().map(String::as_str).collect();
     let portal = bridge.open_direct_with(user, &usernames).await?;
     Ok(format!(
         "Your direct message with {} is https://matrix.to/#/{}; you are invited there if you are not in it.",
@@ -56,14 +61,30 @@ async fn with_people_of_rocketchat(
     ))
 }
 
-/// The people of Rocket.Chat who are named.
-pub(super) fn usernames_in(arguments: &str) -> Vec<&str> {
+/// The words by which people are named.
+pub(super) fn people_in(arguments: &str) -> Vec<&str> {
     let names = arguments.split(|c: char| c.is_whitespace() || c == ',');
-    // As people are mentioned there.
-    names
-        .map(|name| name.trim_start_matches('@'))
-        .filter(|name| !name.is_empty())
-        .collect()
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The user name on Rocket.Chat of somebody who is named by it, or by who they are on
+/// Matrix.
+async fn username_of(bridge: &Bridge, context: &Context, word: &str) -> Result<String, Failure> {
+    match named(word) {
+        Some(Named::OnRocketChat(name)) => {
+            context.must_be_sure_of(&name)?;
+            Ok(name)
+        }
+        Some(user) => match bridge.whom(user).await? {
+            Named::OnRocketChat(name) => Ok(name),
+            Named::OnMatrix(user) => Err(Failure::Refused(format!(
+                "`{user}` is not somebody of Rocket.Chat: write to them with your own client."
+            ))),
+        },
+        None => Err(Failure::Refused(format!(
+            "{word} is no user name on Rocket.Chat. That is what stands after the @ there."
+        ))),
+    }
 }
 
 async fn with_people_of_matrix(

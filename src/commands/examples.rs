@@ -9,7 +9,7 @@ use super::{dm, join, people, plumbing, relay, resend};
 fn is_understood(name: &str, on_matrix: bool, words: &str) -> bool {
     match name {
         "help" => named(words).is_some(),
-        "dm" if on_matrix => !dm::usernames_in(words).is_empty(),
+        "dm" if on_matrix => !dm::people_in(words).is_empty(),
         "dm" => dm::users_in(words).is_ok(),
         "search" => !words.is_empty(),
         "invite" | "kick" | "ban" | "unban" => {

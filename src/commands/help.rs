@@ -43,6 +43,7 @@ pub(super) fn greeting(bridge: &Bridge, inviter: &UserId) -> String {
         id: String::new(),
         event: None,
         prefix: "",
+        unplaced: Vec::new(),
     };
     // Which rooms they administer is not asked before anybody wants to know.
     let administers_bridge = bridge.is_admin(&context);

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use ruma::matrix_uri::MatrixId;
-use ruma::{
-    EventId, MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName,
-    RoomOrAliasId, ServerName,
-};
+use ruma::{EventId, OwnedEventId, OwnedRoomOrAliasId, OwnedServerName, RoomOrAliasId, ServerName};
 
 use super::table::{Audit, Command, Needs, Usage};
 use crate::bridge::{Bridge, Context, Failure, Who, in_words};
+use crate::convert::to_rocketchat::matrix_link;
 use crate::store::{JoinAsked, RemoteJoin};
 
 pub(super) const JOIN: Command = Command {
@@ -90,7 +88,7 @@ async fn leave(
         (named, _) => target_in(named)?.0,
     };
     let bot = &bridge.config().appservice.bot;
-    let was_waiting = bridge.withdraw_join(bot, &target)?;
+    let was_waiting = bridge.withdraw_join(bot, &target).await?;
     let was_inside = bridge.leave_room(&target, &event).await?;
     Ok(match (was_waiting, was_inside) {
         (_, true) => format!("I have left {target}."),
@@ -181,13 +179,7 @@ pub(super) fn target_in(
 
 /// The room of a `https://matrix.to` or `matrix:` link.
 fn linked(text: &str) -> Option<(OwnedRoomOrAliasId, Vec<OwnedServerName>)> {
-    let (id, via) = match MatrixToUri::parse(text) {
-        Ok(link) => (link.id().clone(), link.via().to_vec()),
-        Err(_) => {
-            let link = MatrixUri::parse(text).ok()?;
-            (link.id().clone(), link.via().to_vec())
-        }
-    };
+    let (id, via) = matrix_link(text)?;
     let target = match id {
         MatrixId::Room(room) => room.into(),
         MatrixId::Event(room, _) => room,
@@ -244,6 +236,7 @@ mod tests {
             "hall",
             "@u:a.org",
             "https://matrix.to/#/@u:a.org",
+            "https://matrix.to/#//",
             "!r:a.org not/a",
         ] {
             assert!(target_in(words).is_err(), "{words}");

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use ruma::UserId;
 
-use crate::bridge::{Bridge, CommandLine, Context, Failure, Reply};
+use crate::bridge::{Bridge, CommandLine, Context, Failure, Given, Reply};
 use crate::config::Config;
 use table::{Audit, COMMANDS, Command, Needs};
 
@@ -54,9 +54,13 @@ impl CommandLine for Commands {
         help::greeting(bridge, inviter)
     }
 
-    fn may_be_overheard(&self, words: &str) -> bool {
-        let name = words.split_whitespace().next().unwrap_or_default();
-        table::named(&name.to_lowercase()).is_none_or(|command| !command.private)
+    fn given_by(&self, words: &str) -> Option<Given> {
+        let name = words.split_whitespace().next().unwrap_or(help::HELP.name);
+        let command = table::named(&name.to_lowercase())?;
+        Some(Given {
+            name: command.name,
+            changes: command.audit == Audit::Words,
+        })
     }
 
     fn run<'a>(
@@ -173,6 +177,7 @@ mod tests {
             id: String::new(),
             event: None,
             prefix,
+            unplaced: Vec::new(),
         };
         let alone = context(Who::Matrix(user_id!("@a:b.org").to_owned()), "");
         assert!(unknown_command("brigde", &alone).contains("`bridge`"));

@@ -98,6 +98,9 @@ async fn whom<'a>(
             context.written(&format!("{command} {somebody}"))
         ))
     })?;
+    if let Named::OnRocketChat(name) = &named {
+        context.must_be_sure_of(name)?;
+    }
     Ok((bridge.whom(named).await?, rest.trim()))
 }
 

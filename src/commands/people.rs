@@ -1,9 +1,10 @@
 //! How people are named in commands.
 
 use ruma::matrix_uri::MatrixId;
-use ruma::{MatrixToUri, MatrixUri, OwnedUserId, UserId};
+use ruma::{OwnedUserId, UserId};
 
 use crate::bridge::Named;
+use crate::convert::to_rocketchat::matrix_link;
 
 /// Somebody of Matrix by their id, or by a link of matrix.to or `matrix:`.
 pub(super) fn user_in(word: &str) -> Option<OwnedUserId> {
@@ -13,12 +14,8 @@ pub(super) fn user_in(word: &str) -> Option<OwnedUserId> {
     if let Ok(user) = UserId::parse(word) {
         return Some(user);
     }
-    let id = match MatrixToUri::parse(word) {
-        Ok(link) => link.id().clone(),
-        Err(_) => MatrixUri::parse(word).ok()?.id().clone(),
-    };
-    match id {
-        MatrixId::User(user) => Some(user),
+    match matrix_link(word)? {
+        (MatrixId::User(user), _) => Some(user),
         _ => None,
     }
 }
@@ -59,7 +56,14 @@ mod tests {
                 "{word}"
             );
         }
-        for word in ["", "@", "alice:b.org", "https://b.org", "#room:b.org"] {
+        for word in [
+            "",
+            "@",
+            "alice:b.org",
+            "https://b.org",
+            "#room:b.org",
+            "https://matrix.to/#//",
+        ] {
             assert_eq!(named(word), None, "{word}");
         }
     }

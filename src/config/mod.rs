@@ -6,12 +6,13 @@
 mod api;
 mod commands;
 mod environment;
+mod file;
 mod problem;
 mod registration;
 
 use std::path::{Path, PathBuf};
 
-use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+use ruma::{OwnedServerName, OwnedUserId, UserId};
 use serde::Deserialize;
 use url::Url;
 
@@ -22,6 +23,7 @@ pub use problem::ConfigProblem;
 pub use registration::{PROTOCOL, Registration, RegistrationProblem};
 
 use crate::secret::Secret;
+use file::File;
 
 /// The whole configuration, checked: whoever holds one need not look again.
 #[derive(Debug, Clone)]
@@ -252,169 +254,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The file as written, before it is checked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    homeserver: HomeserverSection,
-    #[serde(default)]
-    appservice: AppserviceSection,
-    rocketchat: RocketChatSection,
-    #[serde(default)]
-    bridge: BridgeSection,
-    #[serde(default)]
-    commands: commands::CommandsSection,
-    #[serde(default)]
-    api: api::ApiSection,
-    #[serde(default)]
-    media: MediaSection,
-    #[serde(default)]
-    store: StoreSection,
-    #[serde(default)]
-    log: LogSection,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HomeserverSection {
-    url: String,
-    server_name: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AppserviceSection {
-    registration: PathBuf,
-    listen: String,
-    url: String,
-    id: String,
-    bot_localpart: String,
-    ghost_prefix: String,
-    double_puppet_token: Secret,
-}
-
-impl Default for AppserviceSection {
-    fn default() -> Self {
-        Self {
-            registration: "registration.yaml".into(),
-            listen: "127.0.0.1:29330".into(),
-            url: "http://localhost:29330".into(),
-            id: "rocketchat".into(),
-            bot_localpart: "rocketchatbot".into(),
-            ghost_prefix: "_rocketchat_".into(),
-            double_puppet_token: Secret::none(),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RocketChatSection {
-    url: String,
-    #[serde(default)]
-    user_id: String,
-    #[serde(default = "Secret::none")]
-    token: Secret,
-    #[serde(default)]
-    username: String,
-    #[serde(default = "Secret::none")]
-    password: Secret,
-    #[serde(default = "default_puppet_prefix")]
-    puppet_prefix: String,
-    #[serde(default = "Secret::none")]
-    create_token_secret: Secret,
-}
-
-fn default_puppet_prefix() -> String {
-    "mx_".into()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BridgeSection {
-    admins: Vec<String>,
-    channels: Vec<String>,
-    open_by_alias: bool,
-    federate: bool,
-    join_all_up_to: u64,
-    publish: bool,
-    late_after_seconds: u64,
-    proposals_hold_seconds: u64,
-    relay: Relaying,
-    typing: Direction,
-    presence: Direction,
-    receipts: Direction,
-}
-
-impl Default for BridgeSection {
-    fn default() -> Self {
-        Self {
-            admins: Vec::new(),
-            channels: Vec::new(),
-            open_by_alias: true,
-            federate: true,
-            join_all_up_to: 100,
-            publish: false,
-            late_after_seconds: 60,
-            proposals_hold_seconds: 72 * 3600,
-            relay: Relaying::NoSeat,
-            typing: Direction::Both,
-            presence: Direction::Off,
-            receipts: Direction::Off,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct MediaSection {
-    public_url: String,
-    links: bool,
-    link_days: u64,
-}
-
-impl Default for MediaSection {
-    fn default() -> Self {
-        Self {
-            public_url: String::new(),
-            links: true,
-            link_days: 30,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StoreSection {
-    path: PathBuf,
-    cache_mib: u64,
-}
-
-impl Default for StoreSection {
-    fn default() -> Self {
-        Self {
-            path: "data".into(),
-            cache_mib: 32,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LogSection {
-    level: String,
-    format: LogFormat,
-}
-
-impl Default for LogSection {
-    fn default() -> Self {
-        Self {
-            level: "info".into(),
-            format: LogFormat::Text,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks the file at `path`, with the secrets of `environment`.
     ///
@@ -439,33 +278,19 @@ impl Config {
     ) -> Result<Self, ConfigProblem> {
         let file: File =
             serde_saphyr::from_str(text).map_err(|error| ConfigProblem::from_yaml(&error, text))?;
-        let server_name = ServerName::parse(&file.homeserver.server_name).map_err(|_| {
-            ConfigProblem::value(
-                "homeserver.server_name",
-                &file.homeserver.server_name,
-                "the part after the colon in your users' ids, such as example.org",
-            )
-        })?;
-        let homeserver = Homeserver {
-            url: server_url("homeserver.url", &file.homeserver.url)?,
-            server_name,
-        };
-        let appservice = appservice(file.appservice, &homeserver.server_name, base, environment)?;
+        let homeserver = file.homeserver.checked()?;
+        let appservice = file
+            .appservice
+            .checked(&homeserver.server_name, base, environment)?;
         Ok(Self {
-            media: media(file.media, &appservice.url)?,
+            media: file.media.checked(&appservice.url)?,
             appservice,
-            rocketchat: rocketchat(file.rocketchat, environment)?,
-            bridge: bridge(file.bridge)?,
+            rocketchat: file.rocketchat.checked(environment)?,
+            bridge: file.bridge.checked()?,
             commands: commands::commands(file.commands)?,
             api: api::api(file.api, environment)?,
-            store: StoreOptions {
-                path: base.join(file.store.path),
-                cache_bytes: cache_bytes(file.store.cache_mib)?,
-            },
-            log: LogOptions {
-                level: log_level(file.log.level)?,
-                format: file.log.format,
-            },
+            store: file.store.checked(base)?,
+            log: file.log.checked()?,
             homeserver,
         })
     }
@@ -480,232 +305,6 @@ impl Config {
     pub fn is_ours(&self, user: &UserId) -> bool {
         *user == *self.appservice.bot || self.is_ghost(user)
     }
-}
-
-fn appservice(
-    section: AppserviceSection,
-    server_name: &ServerName,
-    base: &Path,
-    environment: &Environment,
-) -> Result<Appservice, ConfigProblem> {
-    let bot = UserId::parse(format!("@{}:{server_name}", section.bot_localpart))
-        .ok()
-        .filter(|_| is_plain_localpart(&section.bot_localpart))
-        .ok_or_else(|| {
-            ConfigProblem::value(
-                "appservice.bot_localpart",
-                &section.bot_localpart,
-                "lower-case letters, digits and . _ - only",
-            )
-        })?;
-    if !is_plain_localpart(&section.ghost_prefix) || section.ghost_prefix.len() < 2 {
-        return Err(ConfigProblem::value(
-            "appservice.ghost_prefix",
-            &section.ghost_prefix,
-            "at least two of: lower-case letters, digits and . _ -",
-        ));
-    }
-    if section.bot_localpart.starts_with(&section.ghost_prefix) {
-        return Err(ConfigProblem::value(
-            "appservice.bot_localpart",
-            &section.bot_localpart,
-            "a name that does not start with appservice.ghost_prefix, or it could be taken for a ghost",
-        ));
-    }
-    if section.id.is_empty() {
-        return Err(ConfigProblem::value(
-            "appservice.id",
-            &section.id,
-            "any short name, such as rocketchat",
-        ));
-    }
-    let host_and_port = section.listen.rsplit_once(':');
-    if !host_and_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
-        return Err(ConfigProblem::value(
-            "appservice.listen",
-            &section.listen,
-            "an address and a port, such as 127.0.0.1:29330",
-        ));
-    }
-    let double_puppet_token = environment
-        .secret("DOUBLE_PUPPET_TOKEN")?
-        .unwrap_or(section.double_puppet_token);
-    Ok(Appservice {
-        registration: base.join(section.registration),
-        listen: section.listen,
-        url: server_url("appservice.url", &section.url)?,
-        id: section.id,
-        bot,
-        ghost_prefix: section.ghost_prefix,
-        as_token: environment.secret("AS_TOKEN")?,
-        hs_token: environment.secret("HS_TOKEN")?,
-        double_puppet_token: Some(double_puppet_token).filter(|token| !token.is_empty()),
-    })
-}
-
-fn rocketchat(
-    section: RocketChatSection,
-    environment: &Environment,
-) -> Result<RocketChat, ConfigProblem> {
-    let token = environment
-        .secret("ROCKETCHAT_TOKEN")?
-        .unwrap_or(section.token);
-    let password = environment
-        .secret("ROCKETCHAT_PASSWORD")?
-        .unwrap_or(section.password);
-    let create_token_secret = environment
-        .secret("CREATE_TOKEN_SECRET")?
-        .unwrap_or(section.create_token_secret);
-    let login = if !token.is_empty() {
-        if section.user_id.is_empty() {
-            return Err(ConfigProblem::missing(
-                "rocketchat.user_id",
-                "the _id of the bridge's account, which Rocket.Chat shows beside the token",
-            ));
-        }
-        RocketLogin::Token {
-            user_id: section.user_id,
-            token,
-        }
-    } else if !section.username.is_empty() && !password.is_empty() {
-        RocketLogin::Password {
-            username: section.username,
-            password,
-        }
-    } else {
-        return Err(ConfigProblem::missing(
-            "rocketchat.token",
-            "a personal access token with rocketchat.user_id, or rocketchat.username with rocketchat.password",
-        ));
-    };
-    if section.puppet_prefix.is_empty()
-        || !section
-            .puppet_prefix
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    {
-        return Err(ConfigProblem::value(
-            "rocketchat.puppet_prefix",
-            &section.puppet_prefix,
-            "letters, digits and . _ - only, such as mx_",
-        ));
-    }
-    Ok(RocketChat {
-        url: server_url("rocketchat.url", &section.url)?,
-        login,
-        puppet_prefix: section.puppet_prefix,
-        create_token_secret: Some(create_token_secret).filter(|secret| !secret.is_empty()),
-    })
-}
-
-fn bridge(section: BridgeSection) -> Result<BridgeOptions, ConfigProblem> {
-    let admins = section
-        .admins
-        .iter()
-        .map(|admin| {
-            UserId::parse(admin).map_err(|_| {
-                ConfigProblem::value(
-                    "bridge.admins",
-                    admin,
-                    "full Matrix user ids, such as \"@admin:example.org\"",
-                )
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    for name in &section.channels {
-        if name.trim().is_empty() || name.starts_with('#') {
-            return Err(ConfigProblem::value(
-                "bridge.channels",
-                name,
-                "the channel's name without #, such as general",
-            ));
-        }
-    }
-    Ok(BridgeOptions {
-        admins,
-        channels: section.channels,
-        open_by_alias: section.open_by_alias,
-        federate: section.federate,
-        join_all_up_to: section.join_all_up_to,
-        publish: section.publish,
-        late_after: std::time::Duration::from_secs(section.late_after_seconds),
-        proposals_hold: std::time::Duration::from_secs(section.proposals_hold_seconds),
-        relay: section.relay,
-        typing: section.typing,
-        presence: section.presence,
-        receipts: section.receipts,
-    })
-}
-
-fn media(section: MediaSection, listener: &Url) -> Result<MediaOptions, ConfigProblem> {
-    let public_url = match section.public_url.as_str() {
-        "" => listener.clone(),
-        url => server_url("media.public_url", url)?,
-    };
-    if !(1..=3650).contains(&section.link_days) {
-        return Err(ConfigProblem::value(
-            "media.link_days",
-            &section.link_days.to_string(),
-            "a number of days from 1 to 3650; to have no links, set media.links to false",
-        ));
-    }
-    Ok(MediaOptions {
-        has_public_url: !section.public_url.is_empty(),
-        public_url,
-        links: section.links,
-        link_lifetime: std::time::Duration::from_secs(section.link_days * 24 * 3600),
-    })
-}
-
-fn cache_bytes(mib: u64) -> Result<u64, ConfigProblem> {
-    if !(1..=65_536).contains(&mib) {
-        return Err(ConfigProblem::value(
-            "store.cache_mib",
-            &mib.to_string(),
-            "a number of MiB from 1 to 65536",
-        ));
-    }
-    Ok(mib * 1024 * 1024)
-}
-
-fn log_level(level: String) -> Result<String, ConfigProblem> {
-    match tracing_subscriber::EnvFilter::try_new(&level) {
-        Ok(_) => Ok(level),
-        Err(_) => Err(ConfigProblem::value(
-            "log.level",
-            &level,
-            "trace, debug, info, warn or error, or a filter such as info,matrix_appservice_rocketchat=debug",
-        )),
-    }
-}
-
-fn is_plain_localpart(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
-}
-
-/// A URL of a server: http or https, without account, query or fragment, since
-/// paths are appended to it.
-fn server_url(key: &'static str, text: &str) -> Result<Url, ConfigProblem> {
-    let wrong = |why| ConfigProblem::value(key, text, why);
-    let url =
-        Url::parse(text).map_err(|_| wrong("a full URL, such as https://chat.example.org"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("a URL that starts with http:// or https://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(ConfigProblem::value(
-            key,
-            "a URL with an account in it",
-            "a URL without user name and password",
-        ));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("a URL without ? and #"));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]

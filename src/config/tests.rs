@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::file::*;
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../config.yaml.example");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::records::{Number, Record};
-use super::{Store, StoreError, keys, readable};
+use super::{PortalId, Store, StoreError, keys, readable};
 use crate::rocketchat::{RocketMessageId, RocketRoomId, RocketUserId};
 
 /// How long it is remembered which commands were answered. Older messages are no commands
@@ -15,12 +15,12 @@ pub const REMEMBERED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 /// What the moment is called up to which commands were looked for.
 const MOMENT: &str = "commands";
 
-/// A command that somebody gave on Rocket.Chat.
+/// A command that somebody gave on Rocket.Chat: in a message, or through the App.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The message that it stands in.
+    /// The message that it stands in; of one that the App brought, that which answers it.
     pub message: RocketMessageId,
-    /// Where that was written.
+    /// Where that was written, or what whoever gave it had before them.
     pub rid: RocketRoomId,
     /// By whom.
     pub by: RocketUserId,
@@ -28,10 +28,13 @@ pub struct Asked {
     pub words: String,
     /// When (ms, Rocket.Chat's clock).
     pub at: i64,
-    /// It was written in the direct message with the bridge's account.
+    /// It was written in the direct message with the bridge's account, or in no room.
     pub to_bot: bool,
     /// It began with the prefix.
     pub prefixed: bool,
+    /// The App brought it, by the call with this id.
+    #[serde(default)]
+    pub call: Option<String>,
 }
 
 impl Record for Asked {
@@ -96,6 +99,32 @@ impl Store {
             .commit()
     }
 
+    /// Notes that a command begins to change who is in a portal's room: whoever finds it half
+    /// done knows it for its own.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn begin_removal(
+        &self,
+        portal: &PortalId,
+        command: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let change = self.change();
+        change
+            .set(keys::removal_begun(portal, command), &Number(now))
+            .commit()?;
+        self.flushed().await
+    }
+
+    /// Whether a command has begun to change who is in a portal's room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_begun_removal(&self, portal: &PortalId, command: &str) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::removal_begun(portal, command))?)
+    }
+
     /// Forgets what was answered before that moment (ms).
     ///
     /// # Errors
@@ -146,6 +175,7 @@ mod tests {
             at,
             to_bot: true,
             prefixed: false,
+            call: None,
         };
         let (later, earlier) = (asked("a", 20), asked("b", 10));
         assert!(store.take_asked(&later).unwrap());
@@ -157,5 +187,13 @@ mod tests {
         assert!(!store.take_asked(&earlier).unwrap(), "answered already");
         store.forget_answered(101).unwrap();
         assert!(!store.is_asked(&earlier.message).unwrap());
+
+        let portal = PortalId::own(&RocketRoomId::new("r"));
+        assert!(!store.has_begun_removal(&portal, "$e").unwrap());
+        store.begin_removal(&portal, "$e", 200).await.unwrap();
+        assert!(store.has_begun_removal(&portal, "$e").unwrap());
+        assert!(!store.has_begun_removal(&portal, "$f").unwrap());
+        store.forget_answered(201).unwrap();
+        assert!(!store.has_begun_removal(&portal, "$e").unwrap());
     }
 }

@@ -472,7 +472,13 @@ pub(super) fn answered(message: &RocketMessageId) -> Key {
     key(b'K', &[message.as_str()])
 }
 
-/// All of them.
+/// That a command has begun to remove somebody from a portal's room, by what the command is
+/// known by. It is forgotten with what was answered.
+pub(super) fn removal_begun(portal: &PortalId, command: &str) -> Key {
+    key(b'K', &["removal", &portal.to_string(), command])
+}
+
+/// All of both.
 pub(super) const ANSWERED: &[u8] = b"K";
 
 /// That a Matrix user's account says that a room is a direct message.

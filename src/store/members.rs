@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use ruma::{OwnedEventId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
@@ -59,6 +59,10 @@ pub enum Stand {
 pub struct RoomRights {
     /// Of everybody who is not a mere member, by their id on Rocket.Chat.
     pub stands: BTreeMap<RocketUserId, Stand>,
+    /// Who each of these was on Matrix then: whose level it is. Somebody who links accounts,
+    /// or ends that, is another from then on, with whom nothing is agreed yet. Absent where
+    /// an earlier program wrote it, which knew of no others.
+    pub stood_as: BTreeMap<RocketUserId, OwnedUserId>,
     /// What somebody on Matrix did to whose rights, and could neither be carried over
     /// nor be put back: not tried again.
     pub given_up: BTreeMap<RocketUserId, OwnedEventId>,
@@ -83,6 +87,34 @@ pub struct RoomRights {
 
 impl Record for RoomRights {
     const NAME: &'static str = "rights in a room";
+}
+
+impl RoomRights {
+    /// What was agreed last of somebody who is `user` on Matrix now; none when it was agreed
+    /// of them as another Matrix user, which says nothing about this one.
+    pub fn stand_of(&self, id: &RocketUserId, user: &UserId) -> Option<Stand> {
+        let stand = self.stands.get(id).copied().unwrap_or_default();
+        let is_theirs = self.stood_as.get(id).is_none_or(|of| of == user);
+        is_theirs.then_some(stand)
+    }
+
+    /// Notes what is agreed now of somebody who is `user` on Matrix.
+    pub fn agree(&mut self, id: &RocketUserId, user: &UserId, stand: Stand) {
+        match stand {
+            Stand::Member => self.forget(id),
+            other => {
+                self.stands.insert(id.clone(), other);
+                self.stood_as.insert(id.clone(), user.to_owned());
+            }
+        }
+        self.given_up.remove(id);
+    }
+
+    /// Forgets what was agreed of somebody.
+    pub fn forget(&mut self, id: &RocketUserId) {
+        self.stands.remove(id);
+        self.stood_as.remove(id);
+    }
 }
 
 impl Store {
@@ -170,5 +202,27 @@ mod tests {
         assert!(store.standing(&rid, &user).unwrap().is_member);
         set(false);
         assert!(!store.db.contains_key(keys::standing(&rid, &user)).unwrap());
+    }
+
+    #[test]
+    fn what_was_agreed_of_somebody_as_another_says_nothing() {
+        let id = RocketUserId::new("a");
+        let (ghost, alice) = (
+            ruma::user_id!("@_rc_a:example.org"),
+            ruma::user_id!("@alice:example.org"),
+        );
+        let mut rights = RoomRights::default();
+        assert_eq!(rights.stand_of(&id, alice), Some(Stand::Member));
+        rights.agree(&id, ghost, Stand::Owner);
+        assert_eq!(rights.stand_of(&id, ghost), Some(Stand::Owner));
+        assert_eq!(rights.stand_of(&id, alice), None);
+        rights.agree(&id, alice, Stand::Owner);
+        assert_eq!(rights.stand_of(&id, ghost), None);
+        rights.agree(&id, alice, Stand::Member);
+        assert_eq!(rights, RoomRights::default(), "nothing is left");
+        // As an earlier program wrote it.
+        let old: RoomRights =
+            serde_json::from_value(serde_json::json!({ "stands": { "a": "owner" } })).unwrap();
+        assert_eq!(old.stand_of(&id, alice), Some(Stand::Owner));
     }
 }

@@ -362,6 +362,10 @@ pub struct Message {
     /// Pieces that it has no longer, and that must be deleted on Rocket.Chat.
     #[serde(default)]
     pub surplus: Vec<RocketMessageId>,
+    /// Events that it has no longer, and that must be redacted on Matrix. They lead to it
+    /// for ever, so that their redactions are known for what they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<OwnedEventId>,
     /// What follows `id` on Rocket.Chat where the text was too long for one
     /// message there.
     #[serde(default)]
@@ -372,6 +376,10 @@ pub struct Message {
     /// Which message it quotes, where the bridge wrote the quote.
     #[serde(default)]
     pub quote: Option<RocketMessageId>,
+    /// The addresses of what it quotes, where it was written on Rocket.Chat: they are in
+    /// its text there, and not in what is said of it on Matrix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quoted_links: Vec<String>,
     /// When it was written (ms); 0 if unknown.
     #[serde(default)]
     pub sent_at: i64,
@@ -433,9 +441,11 @@ impl Message {
             pending: false,
             begun_at: 0,
             surplus: Vec::new(),
+            leaving: Vec::new(),
             more: Vec::new(),
             thread: None,
             quote: None,
+            quoted_links: Vec::new(),
             sent_at: 0,
             foreign_revision: 0,
             mentions: Vec::new(),

@@ -1,8 +1,11 @@
 //! Commands that people give on Rocket.Chat.
 
 use anyhow::Result;
+use matrix_appservice_rocketchat::store::AuditEntry;
+use serde_json::json;
 use testbed::{RocketMessage, RocketUser, World, WorldOptions};
 
+use crate::linked_changes::change_store;
 use crate::{BRIDGE, General, in_general, world_with_general};
 
 /// Carol's direct message with the bridge's account.
@@ -224,6 +227,45 @@ async fn a_command_is_answered_once_whatever_happens_to_the_bridge() -> Result<(
     let texts: Vec<_> = answers.iter().map(|answer| &answer.text).collect();
     assert_eq!(texts.len(), 6, "{texts:#?}");
     assert_eq!(alice.invites().await?.len(), 1);
+
+    // Whose account was switched off since is not heard, whatever roles it keeps.
+    let dan = world.rocket_user("dan").await?;
+    let administrator = json!({ "userId": dan.id, "data": { "roles": ["user", "admin"] } });
+    let admin = world.rocket_admin();
+    admin.post("users.update", administrator).await?;
+    let dans = Desk::of(&dan).await?;
+    dans.ask("whoami", "You administer the bridge").await?;
+    let elsewhere = carol.create_channel("elsewhere", &[]).await?;
+    let group = carol
+        .create_group("aside", &[&world.rocket_bot.username])
+        .await?;
+    world.bridge.stop().await?;
+    for (rid, words) in [(&elsewhere, "help dm"), (&group, "help search")] {
+        carol.send(rid, &format!("!matrix {words}")).await?;
+    }
+    dan.send(&dans.rid, "unbridge general").await?;
+    carol.send(&desk.rid, "search nobody at all").await?;
+    let off = json!({ "userId": dan.id, "activeStatus": false, "confirmRelinquish": true });
+    admin.post("users.setActiveStatus", off).await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    desk.wait_for_answer(6, "search").await?;
+    // Also where nothing is mirrored: in a channel that the bridge is not in, and a group.
+    desk.wait_for_answer(6, "To `help dm`").await?;
+    desk.wait_for_answer(6, "To `help search`").await?;
+    world.bridge.stop().await?;
+    let account = format!("rocketchat:{}", dan.id);
+    change_store(&world, |store| {
+        let refused: Vec<_> = store.audit(true).map(|(_, entry)| entry).collect();
+        let is_noted = |entry: &AuditEntry| entry.who == account && entry.command == "unbridge";
+        assert!(refused.iter().any(is_noted), "{refused:#?}");
+        assert!(store.audit(false).all(|(_, entry)| entry.who != account));
+        Ok(())
+    })
+    .await?;
+    let said = world.rocket_bot.room_messages(&dans.rid).await?;
+    let by_bot = |one: &&RocketMessage| one.username == World::ROCKET_BOT;
+    assert_eq!(said.iter().filter(by_bot).count(), 1, "nothing is answered");
     Ok(())
 }
 

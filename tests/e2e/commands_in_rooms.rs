@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use testbed::{Event, MatrixUser, RocketUser, World};
+use testbed::{Event, MatrixUser, RocketUser, Rule, World};
 
 use crate::commands::Desk;
 use crate::rocketchat_app::App;
@@ -12,10 +12,13 @@ use crate::{General, in_general, office};
 /// Gives a command on Matrix; what it is answered with.
 async fn ask(user: &MatrixUser, room: &str, command: &str) -> Result<String> {
     let said = user.send_text(room, command).await?;
-    let what = format!("the answer to {command:?}");
+    answer_to(user, room, &said).await
+}
+
+async fn answer_to(user: &MatrixUser, room: &str, said: &str) -> Result<String> {
     let answer = user
-        .wait_for_message(room, &what, |event: &Event| {
-            event.in_reply_to() == Some(&said)
+        .wait_for_message(room, "the answer", |event: &Event| {
+            event.in_reply_to() == Some(said)
         })
         .await?;
     Ok(answer.body().to_owned())
@@ -145,9 +148,52 @@ async fn people_are_brought_in_removed_and_kept_out_by_those_who_may_on_both_sid
     ask_for(alice, room, "!rc kick", "Whom?").await?;
     let own = format!("!rc kick {}", bob.user_id);
     ask_for(alice, room, &own, "with your own client").await?;
-    ask_for(alice, room, "!rc kick dave calm down", "is removed").await?;
+    // Who is picked is meant, and not who has the name that they call themselves.
+    bob.set_display_name("dave").await?;
+    let link = |id: &str| format!("<a href=\"https://matrix.to/#/{id}\">dave</a>");
+    let picked = format!("!rc kick {} at once", link(&bob.user_id));
+    let said = alice
+        .send_html(room, "!rc kick dave at once", &picked)
+        .await?;
+    let answer = answer_to(alice, room, &said).await?;
+    assert!(answer.contains("with your own client"), "{answer}");
+    let unclear = json!({
+        "msgtype": "m.text", "body": "!rc kick dave at once",
+        "m.mentions": { "user_ids": [bob.user_id] },
+    });
+    let said = alice.send_event(room, "m.room.message", unclear).await?;
+    let answer = answer_to(alice, room, &said).await?;
+    assert!(answer.contains("I cannot tell whether dave"), "{answer}");
+    assert_eq!(membership(alice, room, &bob.user_id).await?, "join");
+    let members = carol.channel_members(channel).await?;
+    assert!(members.iter().any(|name| name == "dave"), "{members:?}");
+
+    // In a reply, by the ghost that stands for him, and although Rocket.Chat's answer is lost.
+    let control = world.rocketchat.control();
+    let lost = Rule::on("/api/v1/channels.kick")
+        .times(1)
+        .do_without_answering();
+    control.add_rule(lost).await?;
+    let heard = alice.wait_for_text(room, "dave is here").await?;
+    let kick = json!({
+        "msgtype": "m.text",
+        "body": format!("> <{ghost}> dave is here\n\n!rc kick dave calm down"),
+        "format": "org.matrix.custom.html",
+        "formatted_body": format!(
+            "<mx-reply><blockquote>dave is here</blockquote></mx-reply>!rc kick {} calm down",
+            link(&ghost),
+        ),
+        "m.mentions": { "user_ids": [ghost] },
+        "m.relates_to": { "m.in_reply_to": { "event_id": heard.event_id } },
+    });
+    let said = alice.send_event(room, "m.room.message", kick).await?;
+    let answer = answer_to(alice, room, &said).await?;
+    assert!(answer.contains("is removed"), "{answer}");
     wait_until_member(world, carol, channel, "dave", false).await?;
     wait_for_membership(world, alice, room, &ghost, "leave").await?;
+    let seat = alice.state_content(room, "m.room.member", &ghost).await?;
+    let seat = seat.unwrap_or_default();
+    assert_eq!(seat["reason"], "calm down", "{seat}");
     dave.join_channel("general").await?;
     wait_for_membership(world, alice, room, &ghost, "join").await?;
     ask_for(alice, room, "!rc ban dave spam", "kept out").await?;
@@ -165,6 +211,10 @@ async fn people_are_brought_in_removed_and_kept_out_by_those_who_may_on_both_sid
     // From Rocket.Chat.
     let desk = Desk::of(carol).await?;
     let puppet = world.puppet("bob");
+    let lost = Rule::on("/api/v1/channels.kick")
+        .times(1)
+        .do_without_answering();
+    control.add_rule(lost).await?;
     let kick = format!("!matrix kick {} calm down", bob.user_id);
     desk.ask_in(channel, &kick, "is removed").await?;
     wait_for_membership(world, alice, room, &bob.user_id, "leave").await?;

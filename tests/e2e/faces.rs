@@ -143,7 +143,7 @@ async fn puppet_called(general: &General, username: &str, name: &str) -> Result<
 }
 
 /// How often the bridge, or anybody, has called an endpoint of Rocket.Chat.
-async fn calls(world: &World, endpoint: &str) -> Result<u64> {
+pub(crate) async fn calls(world: &World, endpoint: &str) -> Result<u64> {
     let stats = world.rocketchat.control().stats().await?;
     let counts = stats["requests"].as_object().context("no counts")?;
     let matching = counts

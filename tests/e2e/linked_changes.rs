@@ -368,9 +368,145 @@ async fn what_a_linked_person_takes_back_or_others_take_from_them_stays_gone() -
     Ok(())
 }
 
+#[tokio::test]
+async fn what_a_linked_person_said_there_loses_nothing_there_by_what_happens_here() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let two = Two::in_world(granted(directory.path())?).await?;
+    two.link().await?;
+    let (alice, bob, alicia, carol) = (&two.alice, &two.bob, &two.alicia, &two.carol);
+    let (room, channel) = (two.room.as_str(), two.channel.as_str());
+    let named = |name: &str| Sample::png(1, 30, 20).map(|sample| sample.named(name));
+    let shown = async |name: &str| {
+        bob.wait_for_message(room, name, |event| event.text("/filename") == name)
+            .await
+    };
+
+    // What she quotes is quoted still when she edits her words here.
+    let original = carol.send(channel, "the original").await?;
+    bob.wait_for_text(room, "the original").await?;
+    let second = carol.send(channel, "another original").await?;
+    bob.wait_for_text(room, "another original").await?;
+    let quote = alicia
+        .quote(channel, &[&original, &second], "my answer")
+        .await?;
+    let said = bob
+        .wait_for_message(room, "the answer", |event| {
+            event.body().ends_with("my answer")
+        })
+        .await?;
+    assert_eq!(said.sender, alice.user_id);
+    alice
+        .edit_text(room, &said.event_id, "my better answer")
+        .await?;
+    carol
+        .wait_for_message(channel, "the edit, with what it quotes", |message| {
+            let attachments = message.document["attachments"].as_array();
+            let quotes = attachments.into_iter().flatten();
+            let quotes = quotes.filter(|one| one["message_link"].is_string());
+            message.id == quote && message.text.ends_with("my better answer") && quotes.count() == 2
+        })
+        .await?;
+
+    // What she says beside a file, in both forms in which servers keep that.
+    for (name, text, description) in [
+        ("text.png", Some("beside"), None),
+        ("description.png", None, Some("beside")),
+    ] {
+        let file = testbed::NewFile {
+            text: text.map(str::to_owned),
+            description: description.map(str::to_owned),
+            ..named(name)?.into()
+        };
+        let id = alicia.upload_file(channel, file).await?;
+        let said = shown(name).await?;
+        assert_eq!(
+            (said.sender.as_str(), said.body()),
+            (&*alice.user_id, "beside")
+        );
+        let mut new = said.content.clone();
+        new["body"] = json!("beside it");
+        alice
+            .edit_content(room, &said.event_id, new, json!({}))
+            .await?;
+        let edited = carol
+            .wait_for_message(channel, "the caption", |message| {
+                let kept = message.document["attachments"][0]["description"].as_str();
+                message.id == id && (message.text == "beside it" || kept == Some("beside it"))
+            })
+            .await?;
+        assert_eq!(edited.document["file"]["name"], name);
+        // Nobody says it again: what came after it shows only her own edit.
+        alicia.send(channel, &format!("after {name}")).await?;
+        bob.wait_for_text(room, &format!("after {name}")).await?;
+        let edits = bob
+            .room_events(room)
+            .await?
+            .into_iter()
+            .filter(|event| event.relation() == Some(("m.replace", said.event_id.as_str())));
+        assert_eq!(edits.count(), 1, "{name}");
+        // Back to what it was, from there.
+        alicia.edit(channel, &id, "beside").await?;
+        bob.wait_for_shown(room, &said.event_id, "beside").await?;
+    }
+
+    // Of several files one has the words; the others cannot be edited from here.
+    let id = alicia
+        .post_files(
+            channel,
+            "both of these",
+            &[named("a.png")?.into(), named("b.png")?.into()],
+        )
+        .await?;
+    let (first, other) = (shown("a.png").await?, shown("b.png").await?);
+    let mut new = other.content.clone();
+    new["body"] = json!("the second");
+    let refused = alice
+        .edit_content(room, &other.event_id, new, json!({}))
+        .await?;
+    alice
+        .wait_for_message(room, "why not", |event| {
+            event.in_reply_to() == Some(&refused) && event.body().contains("edited there")
+        })
+        .await?;
+    let mut new = first.content.clone();
+    new["body"] = json!("both of them");
+    alice
+        .edit_content(room, &first.event_id, new, json!({}))
+        .await?;
+    let is_whole = |message: &testbed::RocketMessage| {
+        let attachments = message.document["attachments"].as_array();
+        message.id == id
+            && message.text == "both of them"
+            && attachments.is_some_and(|all| all.len() == 2)
+    };
+    carol
+        .wait_for_message(channel, "both files and the words", is_whole)
+        .await?;
+
+    // Files that are thrown away there go here, by her own hand, which deletes nothing
+    // there; also when the bridge is killed before that is over.
+    let before = carol.room_messages(channel).await?.len();
+    two.world.rocket_admin().clean_files(channel).await?;
+    bob.wait_for_redaction(room, &first.event_id).await?;
+    two.world.bridge.kill_and_restart().await?;
+    bob.wait_for_redaction(room, &other.event_id).await?;
+    alice.send_text(room, "the end").await?;
+    carol.wait_for_text(channel, "the end").await?;
+    let after = carol.room_messages(channel).await?;
+    assert_eq!(after.len(), before + 1, "{after:?}");
+    assert!(after.iter().any(|message| message.text == "both of them"));
+    let told = alice.room_texts(room).await?;
+    let refusals = told.iter().filter(|text| text.contains("did not reach"));
+    assert_eq!(refusals.count(), 1, "of the edit alone: {told:?}");
+    Ok(())
+}
+
 /// Changes what the bridge, which does not run, has in its store: in a copy, so that nothing
 /// of this process holds the store when the bridge opens it.
-async fn change_store(world: &World, change: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+pub(crate) async fn change_store(
+    world: &World,
+    change: impl FnOnce(&Store) -> Result<()>,
+) -> Result<()> {
     let config = world.bridge.config()?;
     let path = config["store"]["path"].as_str().context("no path")?;
     let path = world.bridge.directory().join(path);

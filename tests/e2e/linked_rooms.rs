@@ -9,7 +9,10 @@ use crate::BRIDGE;
 use crate::commands::Desk;
 use crate::endings::{close, wait_until_ended};
 use crate::linking::{ask, desk_of, granted, link};
-use crate::membership::{wait_for_level, wait_for_member, wait_for_membership, wait_for_notice};
+use crate::membership::{
+    id_of, role, set_level, wait_for_level, wait_for_member, wait_for_membership, wait_for_notice,
+    wait_for_role,
+};
 use crate::rocketchat_app::App;
 use crate::several_rooms::join_hall;
 
@@ -390,6 +393,51 @@ async fn an_owner_who_is_linked_keeps_her_commands() -> Result<()> {
 async fn an_owner_as_whom_the_bridge_may_act_keeps_her_commands() -> Result<()> {
     let directory = tempfile::tempdir()?;
     an_owner_keeps_what_she_may_do(granted(directory.path())?).await
+}
+
+#[tokio::test]
+async fn rights_are_those_of_the_account_while_it_is_linked_and_no_longer() -> Result<()> {
+    let mut options = WorldOptions::new(BRIDGE);
+    options.channels = vec!["general".into()];
+    let world = World::start(options).await?;
+    let (oona, bea) = (
+        world.matrix_user("oona").await?,
+        world.matrix_user("bea").await?,
+    );
+    let olga = world.rocket_user("olga").await?;
+    let club = olga.create_channel("club", &[]).await?;
+    let room = oona.join(&world.alias("club")).await?;
+    bea.join(&room).await?;
+    for user in [&oona, &bea] {
+        user.send_text(&room, "as a puppet").await?;
+    }
+    // Another owner has given her less on Matrix, by her puppet, than she is on Rocket.Chat.
+    let (oonas, beas) = (world.puppet("oona"), world.puppet("bea"));
+    for puppet in [&oonas, &beas] {
+        wait_for_member(&world, &olga, &club, puppet, true).await?;
+    }
+    role(&olga, "addOwner", &club, &id_of(&olga, &beas).await?).await?;
+    wait_for_level(&world, &bea, &room, &bea.user_id, Some(100)).await?;
+    set_level(&bea, &room, &oona.user_id, Some(50)).await?;
+    wait_for_role(&world, &olga, &club, &oonas, "moderator", true).await?;
+    let desk = desk_of(&world, &oona).await?;
+    link(&oona, &desk, &olga).await?;
+    wait_for_level(&world, &bea, &room, &oona.user_id, Some(100)).await?;
+    wait_for_role(&world, &olga, &club, "olga", "owner", true).await?;
+
+    // Who is not on Rocket.Chat herself any more has nothing of what her account may do.
+    let answer = ask(&oona, &room, "!rc relay on").await?;
+    assert!(answer.contains("bridge's account"), "{answer}");
+    let answer = ask(&oona, &desk, "logout").await?;
+    assert!(answer.contains("no longer linked"), "{answer}");
+    wait_for_level(&world, &bea, &room, &oona.user_id, None).await?;
+    wait_for_level(&world, &bea, &room, &world.ghost("olga"), Some(100)).await?;
+    wait_for_level(&world, &bea, &room, &bea.user_id, Some(100)).await?;
+    wait_for_role(&world, &olga, &club, "olga", "owner", true).await?;
+    let said = bea.room_texts(&room).await?;
+    let is_odd = said.iter().any(|text| text.contains("did not change"));
+    assert!(!is_odd, "{said:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -376,6 +376,35 @@ async fn only_who_has_both_accounts_can_link_them() -> Result<()> {
     let spent = two.ask_there(alicia, &format!("login {code}")).await?;
     assert!(spent.contains("no such code"), "{spent}");
 
+    // Nor is a code given where others read it, also when there is no other way to somebody.
+    two.ask_there(alicia, "whoami").await?;
+    let bots = alicia.find_user(World::ROCKET_BOT).await?;
+    let bots = bots.context("the bridge's account")?["_id"].clone();
+    let bots = bots.as_str().context("its id")?;
+    let asked = alicia.send(channel, "!matrix login").await?;
+    alicia
+        .wait_for_message(&two.rocket_desk, "the refusal", |message| {
+            message.text.contains("A code is for you alone")
+        })
+        .await?;
+    carol.wait_until_gone(channel, &asked).await?;
+    alicia.set_blocked(&two.rocket_desk, bots, true).await?;
+    for (n, words) in ["login", "whoami", "status"].into_iter().enumerate() {
+        let asked = alicia.send(channel, &format!("!matrix {words}")).await?;
+        let said = carol
+            .wait_until(channel, "that the bridge cannot answer", |messages| {
+                let to_that = |one: &&RocketMessage| one.document["tmid"] == asked.as_str();
+                messages.iter().find(to_that).map(|one| one.text.clone())
+            })
+            .await?;
+        let expected = "I cannot write to you";
+        assert!(said.contains(expected), "{n}: {said}");
+        for word in ["login ", &two.world.puppet("alice"), "alicia", "general"] {
+            assert!(!said.contains(word), "{n}: {said}");
+        }
+    }
+    alicia.set_blocked(&two.rocket_desk, bots, false).await?;
+
     // A code is for whoever enters it first, and asks whether it is meant.
     let code = two.code().await?;
     let first = two

@@ -240,7 +240,7 @@ async fn reactions_of_relayed_people_are_one_and_say_who_is_behind() -> Result<(
         .wait_for_reactions(&channel, &id, &[(":heart:", bot)])
         .await?;
     world.bridge.kill_and_restart().await?;
-    carol
+    let line = carol
         .wait_for_message(&channel, "who reacted after the kill", |message| {
             message.document["tmid"] == id.as_str() && strip(&message.text).contains(&alice_id)
         })
@@ -248,6 +248,11 @@ async fn reactions_of_relayed_people_are_one_and_say_who_is_behind() -> Result<(
     carol
         .wait_for_reactions(&channel, &id, &[(":heart:", bot)])
         .await?;
+
+    // And not beneath what its author has deleted there.
+    carol.delete(&channel, &id).await?;
+    alice.wait_for_redaction(&room, &event).await?;
+    carol.wait_until_gone(&channel, &line.id).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use matrix_appservice_rocketchat::bridge::app_secret;
 use matrix_appservice_rocketchat::secret::Secret;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use testbed::{RocketUser, Rule, World, WorldOptions};
 
+use crate::commands::Desk;
+use crate::faces::calls;
 use crate::{BRIDGE, world_with_general};
 
 /// What the App of this world does when somebody writes `/matrix …`.
@@ -137,6 +139,35 @@ async fn the_app_brings_commands_and_is_answered() -> Result<()> {
     );
     let refused = app.answer(&carol, "dm alice", "5").await?;
     assert!(refused.contains("full Matrix id"), "{refused}");
+
+    // Killed while it is under way: it is done all the same, and answered where that can be.
+    let bob = world.matrix_user("bob").await?;
+    let control = world.rocketchat.control();
+    let before = calls(&world, "users.info").await?;
+    control
+        .add_rule(Rule::on("/api/v1/users.info").answer_after_delay(60_000))
+        .await?;
+    let call = app.call(&carol, &format!("dm {}", bob.user_id), "6")?;
+    let begun = world.eventually("that it has begun", async || {
+        let now = calls(&world, "users.info").await?;
+        Ok((now > before).then_some(()))
+    });
+    tokio::select! {
+        answer = app.make(&call) => bail!("answered already: {answer:?}"),
+        begun = begun => begun?,
+    }
+    world.bridge.kill().await?;
+    control.clear_rules().await?;
+    world.bridge.start()?;
+    world.bridge.ready().await?;
+    let desk = Desk::of(&carol).await?;
+    desk.wait_for_answer(0, "/direct/").await?;
+    bob.wait_for_invite("the room", |invite| invite.sender == ghost)
+        .await?;
+    let (_, again) = app.make(&call).await?;
+    let again = again.to_string();
+    assert!(again.contains("in our direct message"), "{again}");
+    assert_eq!(desk.answers().await?.len(), 1, "it is done once");
     Ok(())
 }
 

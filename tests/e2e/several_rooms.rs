@@ -137,6 +137,25 @@ async fn two_rooms_and_their_channel_hear_each_other_once() -> Result<()> {
     })
     .await?;
 
+    // What a moderator of Rocket.Chat makes of it is in nobody else's mouth.
+    carol.edit(channel, &hello_there.id, "no, I resign").await?;
+    let ghost = world.ghost("carol");
+    for (user, room, said) in [(alice, here, &hello), (bea, hall, &in_hall.event_id)] {
+        let told = user
+            .wait_for_message(room, "whose edit it is", |event| {
+                event.body().contains("no, I resign")
+            })
+            .await?;
+        assert_eq!(told.sender, ghost, "{}", told.body());
+        assert!(
+            told.body().contains("edited this message"),
+            "{}",
+            told.body()
+        );
+        assert!(!told.body().contains("alice"), "{}", told.body());
+        assert_eq!(told.in_reply_to(), Some(&**said));
+    }
+
     // An answer refers to the same message everywhere.
     bea.reply(hall, &in_hall.event_id, "hello Alice").await?;
     let answer = said_as(world, alice, here, bea, "hello Alice").await?;
@@ -205,6 +224,10 @@ async fn two_rooms_and_their_channel_hear_each_other_once() -> Result<()> {
     carol.send(channel, "the end").await?;
     alice.wait_for_text(here, "the end").await?;
     bea.wait_for_text(hall, "the end").await?;
+    for event in bea.room_events(hall).await? {
+        let resigns = event.new_body().contains("resign") || event.body().contains("resign");
+        assert!(!resigns || event.sender == ghost, "{event:?}");
+    }
     for (user, room) in [(alice, here), (bea, hall)] {
         let texts = user.room_texts(room).await?;
         for text in ["hello Alice", "in it", "as well", "a thread", "the end"] {

@@ -58,7 +58,7 @@ impl Bridge {
             Named::OnRocketChat(name) => {
                 let rocket = self.rocket().await;
                 let account = match Username::parse(&name) {
-                    Ok(username) => rocket.bot.user_by_username(&username).await?,
+                    Ok(username) => rocket.bot.user_named(&username).await?,
                     Err(_) => None,
                 };
                 let behind = match account {
@@ -279,7 +279,7 @@ impl Bridge {
         let Ok(username) = Username::parse(name.trim_start_matches('@')) else {
             return refused(unknown());
         };
-        let Some(person) = rocket.bot.user_by_username(&username).await? else {
+        let Some(person) = rocket.bot.user_named(&username).await? else {
             return refused(unknown());
         };
         if person.id == *rocket.bot.user_id() {

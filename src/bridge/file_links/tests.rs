@@ -4,7 +4,7 @@ use ruma::{event_id, owned_user_id, room_id};
 use serde_json::json;
 
 use super::*;
-use crate::bridge::{BridgeHandler, CommandLine, Context, Reply};
+use crate::bridge::{BridgeHandler, CommandLine, Context, Given, Reply};
 use crate::config::{Config, Environment, Registration};
 use crate::matrix::testing::{FakeHomeserver, Seen, answer_with, json_answer};
 use crate::matrix::{ListenerConfig, RunningListener, listener};
@@ -112,8 +112,8 @@ impl CommandLine for NoCommands {
         String::new()
     }
 
-    fn may_be_overheard(&self, _: &str) -> bool {
-        true
+    fn given_by(&self, _: &str) -> Option<Given> {
+        None
     }
 
     fn run<'a>(&'a self, _: &'a Arc<Bridge>, _: &'a Context, _: &'a str) -> Reply<'a> {

@@ -6,7 +6,7 @@ use ruma::EventId;
 use serde_json::Value;
 
 use super::Done;
-use super::file::Attached;
+use super::file::{Attached, file_address};
 use super::message::says_nothing;
 use super::post::Speaker;
 use crate::bridge::from_rocketchat::gone;
@@ -39,8 +39,7 @@ impl Bridge {
         let known = self.store.message_of_event(&portal.room_id, original)?;
         let Some(known) = known.filter(|known| !known.pending) else {
             // Commands are not mirrored, nor are they given by correcting them.
-            let body = new.get("body").and_then(Value::as_str).unwrap_or_default();
-            if self.command_in(event, body, true)?.is_some() {
+            if self.command_in(event, new, true)?.is_some() {
                 return Ok(Done::default());
             }
             return self
@@ -57,6 +56,11 @@ impl Bridge {
         if known.sender != event.sender || known.deleted || at < revision {
             tracing::debug!(event = %event.event_id, "an edit that counts for nothing");
             return Ok(Done::default());
+        }
+        if !carries_text(&known, original) {
+            return Err(Failure::Refused(
+                "On Rocket.Chat it is one message with others here, and its whole text is not in this one. It can be edited there.".into(),
+            ));
         }
         let voice = self.voice_of(&known).await?;
         if voice.is_relay() {
@@ -104,7 +108,10 @@ impl Bridge {
                 limit.unwrap_or_default()
             )));
         }
-        let pieces = self.pieces_of(portal, &words, known.quote.as_ref()).await?;
+        let pieces = match known.quoted_links.as_slice() {
+            [] => self.pieces_of(portal, &words, known.quote.as_ref()).await?,
+            links => self.pieces_quoting(&words, links).await?,
+        };
         if known.rid != portal.rid && pieces.len() > known.rocket_ids().count() {
             return Err(Failure::Refused(
                 "It has become too long for one message of the direct message that it was written in.".into(),
@@ -119,6 +126,10 @@ impl Bridge {
                     stored.written.extend(written);
                     let too_many = stored.written.len().saturating_sub(MOST_WRITTEN);
                     stored.written.drain(..too_many);
+                    // What is said of a file is not what Rocket.Chat said last.
+                    for file in &mut stored.files {
+                        file.said.clear();
+                    }
                 })?;
             self.store.flushed().await?;
         }
@@ -272,6 +283,23 @@ impl Bridge {
     }
 }
 
+/// Whether an edit of that event says all that the message says on Rocket.Chat. Of what was
+/// written there the first event has the text; not all of it where it became several, and
+/// with other words where it stands for a file that could not be brought.
+fn carries_text(known: &Message, event: &EventId) -> bool {
+    if known.origin == Origin::Matrix {
+        return true;
+    }
+    let Some((first, others)) = known.events.split_first() else {
+        return false;
+    };
+    let is_whole = match known.file_of(first) {
+        Some(file) => file_address(&file.content).is_some(),
+        None => true,
+    };
+    first == event && is_whole && others.iter().all(|other| known.file_of(other).is_some())
+}
+
 /// Whether something of that time (ms) is older than so many minutes.
 pub(super) fn is_past(minutes: Option<u64>, sent_at: i64) -> bool {
     let Some(minutes) = minutes.and_then(|minutes| i64::try_from(minutes).ok()) else {
@@ -283,6 +311,58 @@ pub(super) fn is_past(minutes: Option<u64>, sent_at: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_edits_the_whole_text_edits_it() {
+        let portal = Portal::own(
+            crate::rocketchat::RocketRoomId::new("r"),
+            ruma::owned_room_id!("!r:example.org"),
+            crate::store::PortalKind::Channel,
+            String::new(),
+            0,
+        );
+        let (a, b) = (
+            ruma::owned_event_id!("$a:example.org"),
+            ruma::owned_event_id!("$b:example.org"),
+        );
+        // What each event brings: nothing, a file, or words for one.
+        let known = |brought: &[Option<Value>]| {
+            let events = [a.clone(), b.clone()];
+            let files = brought.iter().zip(&events).filter_map(|(content, event)| {
+                Some(crate::store::MirroredFile {
+                    id: crate::rocketchat::FileId::new("f"),
+                    event: event.clone(),
+                    content: content.clone()?,
+                    said: String::new(),
+                })
+            });
+            Message {
+                files: files.collect(),
+                ..Message::new(
+                    &portal,
+                    crate::rocketchat::RocketMessageId::new("m"),
+                    events[..brought.len()].to_vec(),
+                    ruma::owned_user_id!("@alice:example.org"),
+                    Origin::RocketChat,
+                )
+            }
+        };
+        let file = || Some(serde_json::json!({ "url": "mxc://example.org/x" }));
+        let words = || Some(serde_json::json!({ "body": "a file" }));
+        let table = [
+            (known(&[None]), true, false),
+            (known(&[file()]), true, false),
+            (known(&[words()]), false, false),
+            (known(&[file(), file()]), true, false),
+            // A text in several pieces, or behind a file.
+            (known(&[None, None]), false, false),
+            (known(&[file(), None]), false, false),
+        ];
+        for (known, first, second) in table {
+            assert_eq!(carries_text(&known, &a), first, "{known:?}");
+            assert_eq!(carries_text(&known, &b), second, "{known:?}");
+        }
+    }
 
     #[test]
     fn a_limit_counts_from_when_it_was_written() {

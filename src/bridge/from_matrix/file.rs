@@ -34,12 +34,8 @@ impl<'a> Attached<'a> {
             ),
             _ => false,
         };
-        let address = content
-            .pointer("/file/url")
-            .or_else(|| content.get("url"))
-            .and_then(Value::as_str)?;
-        let mxc = <&MxcUri>::from(address);
-        (brings && mxc.is_valid()).then_some(Self { kind, content, mxc })
+        let mxc = file_address(content)?;
+        brings.then_some(Self { kind, content, mxc })
     }
 
     /// How it is encrypted, if it is.
@@ -221,10 +217,17 @@ impl Bridge {
         known: &Message,
         file: &Attached<'_>,
     ) -> Result<String, Failure> {
-        let why = match known.media.as_deref() {
-            Some(there) if there == file.mxc => return Ok(self.caption_of(file, false)),
-            Some(_) => "It takes the place of the file that was sent here.",
-            None => "It is not on Rocket.Chat.",
+        let brought = known.files.iter();
+        let there: Vec<_> = brought
+            .filter_map(|brought| file_address(&brought.content))
+            .chain(known.media.as_deref())
+            .collect();
+        if there.contains(&file.mxc) {
+            return Ok(self.caption_of(file, false));
+        }
+        let why = match there.is_empty() {
+            false => "It takes the place of the file that was sent here.",
+            true => "It is not on Rocket.Chat.",
         };
         let instead = Instead::not_taken(Why::Other(why), Known::default());
         let said = self
@@ -232,6 +235,16 @@ impl Bridge {
             .await?;
         Ok(said.words)
     }
+}
+
+/// Where the file in the content of an event is on the homeserver.
+pub(super) fn file_address(content: &Value) -> Option<&MxcUri> {
+    let address = content
+        .pointer("/file/url")
+        .or_else(|| content.get("url"))
+        .and_then(Value::as_str)?;
+    let mxc = <&MxcUri>::from(address);
+    mxc.is_valid().then_some(mxc)
 }
 
 /// Whether an event, or the newer form in it, brings a file.

@@ -76,9 +76,9 @@ impl Bridge {
         let is_said = content.get("msgtype").and_then(Value::as_str) == Some("m.text");
         if is_said
             && original.is_none()
-            && let Some(command) = self.command_in(event, body, portal.is_some())?
+            && let Some(command) = self.command_in(event, content, portal.is_some())?
         {
-            self.run_command(event, &command).await?;
+            self.run_command(event, command).await?;
             return Ok(Done::default());
         }
         let Some(portal) = portal else {
@@ -284,20 +284,27 @@ impl Bridge {
         words: &str,
         quote: Option<&RocketMessageId>,
     ) -> Result<Vec<String>, Failure> {
+        let settings = self.server_settings().await?;
+        let link =
+            quote.map(|id| settings.permalink(portal, id.as_str(), &self.config.rocketchat.url));
+        self.pieces_quoting(words, link.as_slice()).await
+    }
+
+    /// As [`Bridge::pieces_of`], with the addresses of what is quoted.
+    pub(super) async fn pieces_quoting(
+        &self,
+        words: &str,
+        links: &[String],
+    ) -> Result<Vec<String>, Failure> {
         /// Less is no place for words, whatever the server says.
         const LEAST: usize = 50;
         let settings = self.server_settings().await?;
-        let quote = quote.map(|id| {
-            let link = settings.permalink(portal, id.as_str(), &self.config.rocketchat.url);
-            format!("[ ]({link})\n")
-        });
-        let taken = quote
-            .as_deref()
-            .map_or(0, |quote| quote.encode_utf16().count());
+        let quotes: String = links.iter().map(|link| format!("[ ]({link})\n")).collect();
+        let taken = quotes.encode_utf16().count();
         let room = settings.max_text.saturating_sub(taken).max(LEAST);
         let mut pieces = to_rocketchat::split(words, room);
-        if let (Some(quote), Some(first)) = (quote, pieces.first_mut()) {
-            first.insert_str(0, &quote);
+        if let Some(first) = pieces.first_mut() {
+            first.insert_str(0, &quotes);
         }
         Ok(pieces)
     }

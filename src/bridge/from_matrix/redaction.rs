@@ -20,7 +20,7 @@ impl Bridge {
         let Some(redacted) = redacted_by(json, content) else {
             return Ok(());
         };
-        self.join_unsaid(&event.sender, &redacted)?;
+        self.join_unsaid(&event.sender, &redacted).await?;
         let Some(portal) = self.portal_of_room_or_earlier(&event.room_id)? else {
             return Ok(());
         };
@@ -109,6 +109,10 @@ impl Bridge {
             tracing::info!(event = %event.event_id, "a redaction that counts for nothing");
             return Ok(());
         }
+        if known.origin == Origin::RocketChat && !known.events.iter().any(|one| one == redacted) {
+            // No part of it any more: it is redacted because of what is on Rocket.Chat.
+            return Ok(());
+        }
         // Its content is gone here, whatever becomes of it there.
         self.store.end_file_links(&known.portal_id(), &known.id)?;
         let is_own = known.sender == event.sender;
@@ -147,6 +151,7 @@ impl Bridge {
         // moderators decide.
         let is_relayed = known.origin == Origin::Matrix
             && known.posted_by.as_ref() == Some(self.rocket().await.bot.user_id());
+        self.end_reactions_line(known).await?;
         let deleted = match portal.plumbed && !is_own && !is_relayed {
             // Whoever may delete in one of two rooms that existed may not thereby in both.
             true => self.delete_with_own_rights(portal, event, known).await,
@@ -238,7 +243,6 @@ impl Bridge {
         known: &Message,
         is_own: bool,
     ) -> Result<(), Failure> {
-        self.end_reactions_line(known).await?;
         let rid = &known.rid;
         for id in known.rocket_ids().chain(&known.surplus) {
             if is_own {

@@ -10,10 +10,11 @@ use super::elsewhere::Shown;
 use super::relations::quoted_in;
 use crate::bridge::{Bridge, Failure};
 use crate::convert::to_matrix::{
-    AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, say, split_text, text_of,
+    AttachedFile, Rendered, bytes_in_json, captioned, files_of, fit, leading_permalinks, say,
+    split_text, text_of,
 };
 use crate::rocketchat::RocketMessageId;
-use crate::rocketchat::documents::Message as RocketMessage;
+use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::store::Portal;
 
 /// How much text an event carries, in bytes as JSON, HTML included: an event has at
@@ -36,6 +37,8 @@ pub(super) struct Content {
     pub mentions: Mentions,
     /// Which messages it quotes, in order.
     pub quoted: Vec<RocketMessageId>,
+    /// The addresses of quotes that its text begins with and that are not in what is said.
+    pub quoted_links: Vec<String>,
     /// Under which name it was posted; the first part begins with it.
     alias: Option<Shown>,
 }
@@ -141,6 +144,17 @@ impl Bridge {
         portal: &Portal,
         message: &RocketMessage,
     ) -> Result<Content, Failure> {
+        self.content_by(portal, message, true).await
+    }
+
+    /// As [`Bridge::content_of`]; where `names_author` is not set, without the name of who
+    /// wrote it in another Matrix room: for what somebody else says of it.
+    pub(super) async fn content_by(
+        &self,
+        portal: &Portal,
+        message: &RocketMessage,
+        names_author: bool,
+    ) -> Result<Content, Failure> {
         let settings = self.server_settings().await?;
         let parse = |text: &str| rocketchat_markdown::parse(text, &settings.dialect);
         let tree = message.md.as_ref();
@@ -165,14 +179,28 @@ impl Bridge {
         }
         let files = files_of(message);
         let said = say(message, &blocks, &people, &parse, &quoted, &files);
+        let quoted_links = leading_permalinks(&blocks, &quoted)
+            .into_iter()
+            .filter(|link| !link.contains(|c: char| c.is_whitespace() || c.is_control()))
+            // Parentheses would end the link that it stands in.
+            .map(|link| link.replace('(', "%28").replace(')', "%29"))
+            .collect();
         let hint = self.hint_of(portal, message, &quoted)?;
         let said = match hint {
             Some(hint) => Rendered::join([hint, said]),
             None => said,
         };
-        let alias = match self.elsewhere(portal, message).await? {
-            Some(them) => Some(self.shown_here(&them).await?),
-            None => self.given_profile(message).await?,
+        let (alias, said) = match self.elsewhere(portal, message).await? {
+            Some(_) if !names_author => (None, said),
+            // Nobody's words are put into another's mouth.
+            Some(them) => {
+                let said = match self.foreign_editor(message).await? {
+                    Some(editor) => Rendered::join([edited_by(editor), said]),
+                    None => said,
+                };
+                (Some(self.shown_here(&them).await?), said)
+            }
+            None => (self.given_profile(message).await?, said),
         };
         let mut said = match &alias {
             Some(alias) => said.under_name(&alias.name),
@@ -199,6 +227,7 @@ impl Bridge {
             parts,
             mentions,
             quoted,
+            quoted_links,
             alias,
         })
     }
@@ -256,6 +285,13 @@ fn leading_links(blocks: &[Block]) -> impl Iterator<Item = &str> {
         },
         _ => None,
     })
+}
+
+/// That somebody else has made of it what it says.
+fn edited_by(editor: &UserRef) -> Rendered {
+    let name = editor.username.as_ref().map(|name| name.as_str());
+    let name = name.unwrap_or_else(|| editor.id.as_str());
+    Rendered::of_text(&format!("(as {name} on Rocket.Chat has edited it)"))
 }
 
 /// A second quote: a reply has one target only.

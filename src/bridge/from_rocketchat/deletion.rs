@@ -6,6 +6,12 @@ use crate::rocketchat::RocketMessageId;
 use crate::rocketchat::documents::Message as RocketMessage;
 use crate::store::{Message, Origin, Portal, PortalKind};
 
+/// What is said where nobody may take a file away that is gone on Rocket.Chat.
+const FILE_IS_GONE: &str = "This file was removed on Rocket.Chat.";
+
+/// The same of a part of a message.
+const PART_IS_GONE: &str = "This part of the message was removed on Rocket.Chat.";
+
 impl Bridge {
     pub(in crate::bridge) async fn mirror_deletion(
         &self,
@@ -28,7 +34,7 @@ impl Bridge {
             Origin::RocketChat => self.eraser_of(portal, &known.sender).await?,
             Origin::Matrix => self.reader(portal).await?,
         };
-        for (part, event) in known.events.iter().enumerate() {
+        for (part, event) in known.events.iter().chain(&known.leaving).enumerate() {
             let txn = derived::transaction_id(
                 &portal.id,
                 author.user_id(),
@@ -40,6 +46,8 @@ impl Bridge {
             self.redact_part(portal, &known, event, &author, &txn, text)
                 .await?;
         }
+        // Beneath what is gone nothing shall name people.
+        self.end_reactions_line(&known).await?;
         // What it was split into goes as one.
         for other in known.rocket_ids().filter(|other| *other != id) {
             self.delete_for_bridge(portal, &known, other).await?;
@@ -80,24 +88,68 @@ impl Bridge {
             return Ok(known);
         }
         self.store.end_file_links(&portal.id, &known.id)?;
-        let author = match known.origin {
-            Origin::RocketChat => self.eraser_of(portal, &known.sender).await?,
-            Origin::Matrix => self.reader(portal).await?,
-        };
-        for event in &gone {
-            let txn = derived::notice_id(event, "pruned");
-            let text = "This file was removed on Rocket.Chat.";
-            self.redact_part(portal, &known, event, &author, &txn, text)
-                .await?;
-        }
-        self.store.amend_message(&portal.id, &known.id, |stored| {
+        let amend = |stored: &mut Message| {
             stored.files.retain(|file| !gone.contains(&file.event));
             stored.media = None;
             if stored.origin == Origin::RocketChat {
                 stored.events.retain(|event| !gone.contains(event));
+                stored.leaving.extend(gone.iter().cloned());
             }
-        })?;
+        };
+        if known.origin == Origin::RocketChat {
+            self.store.amend_message(&portal.id, &known.id, amend)?;
+            return self.redact_leaving(portal, known).await;
+        }
+        let author = self.reader(portal).await?;
+        for event in &gone {
+            let txn = derived::notice_id(event, "pruned");
+            self.redact_part(portal, &known, event, &author, &txn, FILE_IS_GONE)
+                .await?;
+        }
+        self.store.amend_message(&portal.id, &known.id, amend)?;
         Ok(self.store.message(&portal.id, &known.id)?.unwrap_or(known))
+    }
+
+    /// Redacts the events that a message has no longer; what is left of the message. What
+    /// is redacted as somebody real comes back as any other redaction of theirs: that it is
+    /// not the message's is on disk before.
+    pub(super) async fn redact_leaving(
+        &self,
+        portal: &Portal,
+        known: Message,
+    ) -> Result<Message, Failure> {
+        let (id, message) = (known.portal_id(), known.id.clone());
+        let known = self.store.message(&id, &message)?.unwrap_or(known);
+        if known.leaving.is_empty() {
+            return Ok(known);
+        }
+        self.store.flushed().await?;
+        let author = self.eraser_of(portal, &known.sender).await?;
+        let redacted = self.redact_parts(portal, &known, &author).await;
+        // What nobody may take away is tried once: it must not stop what follows.
+        if redacted.as_ref().err().is_none_or(Failure::is_permanent) {
+            self.store.amend_message(&id, &message, |stored| {
+                stored
+                    .leaving
+                    .retain(|event| !known.leaving.contains(event));
+            })?;
+        }
+        redacted?;
+        Ok(self.store.message(&id, &message)?.unwrap_or(known))
+    }
+
+    async fn redact_parts(
+        &self,
+        portal: &Portal,
+        known: &Message,
+        author: &Intent,
+    ) -> Result<(), Failure> {
+        for event in &known.leaving {
+            let txn = derived::notice_id(event, "no part any more");
+            self.redact_part(portal, known, event, author, &txn, PART_IS_GONE)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Redacts an event of a message as `author`; where nobody may, `text` is said of it.

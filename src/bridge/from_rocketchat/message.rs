@@ -10,7 +10,7 @@ use super::revision;
 use crate::bridge::marker::{self, Marker};
 use crate::bridge::{Bridge, Failure, derived};
 use crate::rocketchat::FileId;
-use crate::rocketchat::documents::Message as RocketMessage;
+use crate::rocketchat::documents::{Message as RocketMessage, UserRef};
 use crate::store::{Ghost, Message, MirroredFile, Origin, Portal};
 
 /// One of the events that a message becomes.
@@ -102,6 +102,7 @@ impl Bridge {
             thread: message.tmid.clone(),
             sent_at: message.ts.0,
             mentions: content.mentions.users,
+            quoted_links: content.quoted_links,
             files,
             posted_by: Some(message.u.id.clone()),
             ..Message::new(
@@ -139,7 +140,7 @@ impl Bridge {
         if revision(message) <= known.revision {
             return Ok(());
         }
-        let words = derived::written(&message.msg);
+        let words = derived::written(text_of(message));
         if known.written.contains(&words) {
             // The bridge wrote that for them.
             let portal = known.portal_id();
@@ -149,17 +150,21 @@ impl Bridge {
             })?;
             return Ok(());
         }
-        let sender = match self.elsewhere(portal, message).await? {
-            Some(_) => Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender),
-            None if self.is_by_own_hook(message).await => {
+        let is_elsewhere = self.elsewhere(portal, message).await?.is_some();
+        let is_anothers = self.foreign_editor(message).await?.is_some();
+        let sender = match is_elsewhere {
+            true => Some(self.bot_as_ghost().await)
+                .filter(|bot| bot.user_id == known.sender && !is_anothers),
+            false if self.is_by_own_hook(message).await => {
                 Some(self.bot_as_ghost().await).filter(|bot| bot.user_id == known.sender)
             }
-            None => self.sender_of(portal, &known, &message.u).await?,
+            false => self.sender_of(portal, &known, &message.u).await?,
         };
         let is_real = !self.config.is_ours(&known.sender);
         let sender = sender.filter(|_| !is_real || is_own_doing(message));
         let Some(ghost) = sender else {
-            if !is_real {
+            let says_who = is_real || (is_elsewhere && is_anothers);
+            if !says_who {
                 // Of somebody else's words.
                 return Ok(());
             }
@@ -270,32 +275,20 @@ impl Bridge {
             }
             events.push(event);
         }
-        for (number, surplus) in known.events.iter().enumerate() {
-            if events.contains(surplus) {
-                continue;
-            }
-            let txn = derived::transaction_id(
-                &portal.id,
-                &ghost.user_id,
-                &message.id,
-                revision(message),
-                &format!("surplus {number}"),
-            );
-            let intent = self.acting(&ghost.user_id);
-            match intent.redact(&known.room_id, surplus, &txn, None).await {
-                Err(error) if error.is_not_found() => {}
-                outcome => {
-                    outcome?;
-                }
-            }
-        }
+        let surplus: Vec<_> = (known.events.iter())
+            .filter(|event| !events.contains(event))
+            .cloned()
+            .collect();
         self.store.amend_message(&portal.id, &known.id, |stored| {
             stored.revision = revision(message);
             stored.written.clear();
             stored.events = events;
+            stored.leaving.extend(surplus);
             stored.files = files;
             stored.mentions = content.mentions.users;
+            stored.quoted_links = content.quoted_links;
         })?;
+        self.redact_leaving(portal, known).await?;
         Ok(())
     }
 
@@ -313,6 +306,24 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether it is one of the accounts that only the bridge uses.
+    async fn is_by_bridge(&self, account: &UserRef) -> Result<bool, Failure> {
+        Ok(self.store.behind_made_puppet(&account.id)?.is_some()
+            || account.id == *self.rocket().await.bot.user_id())
+    }
+
+    /// Who of Rocket.Chat, and not its author, has made of a message what it says.
+    pub(super) async fn foreign_editor<'a>(
+        &self,
+        message: &'a RocketMessage,
+    ) -> Result<Option<&'a UserRef>, Failure> {
+        let editor = message.edited_by.as_ref();
+        match editor.filter(|editor| editor.id != message.u.id) {
+            Some(editor) if !self.is_by_bridge(editor).await? => Ok(Some(editor)),
+            _ => Ok(None),
+        }
+    }
+
     /// Somebody on Rocket.Chat has edited what a Matrix user wrote. Nobody can
     /// edit another's event: whoever did it says what it says now.
     pub(super) async fn mirror_foreign_edit(
@@ -326,14 +337,13 @@ impl Bridge {
         };
         let (at, original) = (revision(message), known.events.first());
         let is_known = known.origin != Origin::Matrix || known.foreign_revision >= at;
-        let by_bridge = self.store.behind_made_puppet(&editor.id)?.is_some()
-            || editor.id == *self.rocket().await.bot.user_id();
+        let by_bridge = self.is_by_bridge(editor).await?;
         let (false, Some(original)) = (is_known || by_bridge, original) else {
             return Ok(());
         };
         let portal_id = known.portal_id();
         if editor.id == message.u.id {
-            let words = derived::written(&message.msg);
+            let words = derived::written(text_of(message));
             let by_bridge = known.written.contains(&words);
             if by_bridge || self.mirror_own_edit(portal, message, known).await? {
                 self.store.amend_message(&portal_id, &known.id, |stored| {
@@ -388,6 +398,12 @@ impl Bridge {
         };
         let edit = self.send_part(portal, &speaker, message, part).await?;
         self.store.change().edit_event(known, &edit).commit()?;
+        self.store
+            .amend_message(&known.portal_id(), &known.id, |stored| {
+                // What it quotes is what they have left in it.
+                stored.quote = None;
+                stored.quoted_links = content.quoted_links;
+            })?;
         Ok(true)
     }
 
@@ -401,7 +417,9 @@ impl Bridge {
         original: Option<&OwnedEventId>,
     ) -> Result<(), Failure> {
         let at = revision(message);
-        let mut content = self.content_of(portal, message).await?.words();
+        let by_bot = ghost.user_id == self.config.appservice.bot;
+        let content = self.content_by(portal, message, by_bot).await?;
+        let mut content = content.words();
         let first = content["body"].as_str().unwrap_or_default();
         content["body"] = format!("{note}\n{first}").into();
         if let Some(html) = content.get("formatted_body").and_then(Value::as_str) {
@@ -542,6 +560,15 @@ impl Bridge {
 fn is_own_doing(message: &RocketMessage) -> bool {
     let by_another = (message.edited_by.as_ref()).is_some_and(|by| by.id != message.u.id);
     !message.bot && message.alias.is_none() && !message.imported && !by_another
+}
+
+/// The text of a message as a whole: a server that keeps the caption of a file beside the
+/// file has none in the message (6.14).
+fn text_of(message: &RocketMessage) -> &str {
+    let kept = message.attachments.first();
+    let kept = kept.and_then(|first| first.description.as_deref());
+    kept.filter(|_| message.msg.is_empty())
+        .unwrap_or(&message.msg)
 }
 
 /// What the bridge wrote has come back: so has, or never will, what it wrote before.

@@ -264,6 +264,8 @@ impl Bridge {
         let known = match self.store.message(&portal.id, &message.id)? {
             Some(known) if known.deleted => return Ok(()),
             Some(known) => {
+                // An earlier attempt may have got no further.
+                let known = self.redact_leaving(portal, known).await?;
                 let known = self.complete_adopted(portal, message, known).await?;
                 let known = self.mirror_pruned_files(portal, message, known).await?;
                 // What others do to it comes all the same.

@@ -139,6 +139,11 @@ impl Bridge {
                 }
             }
             Who::RocketChat { id, username, .. } => {
+                if context.door == Door::Text && !self.is_private_place(context).await? {
+                    return refused(
+                        "A code is for you alone: write `login` in our direct message, where nobody else reads along.",
+                    );
+                }
                 self.linkable_account(id).await?;
                 Asker::RocketChat {
                     id: id.clone(),
@@ -166,7 +171,7 @@ impl Bridge {
         let minutes = GOOD_FOR.as_secs() / 60;
         Ok(match asker {
             Asker::Matrix { user, .. } => format!(
-                "Write this to the bridge's account on Rocket.Chat, logged in there as yourself, within {minutes} minutes: `login {code}`\nOr, in any room there where that command is known: `/matrix login {code}`\n It makes `{user}` and that account one person. Show the code to nobody."
+                "Write this to the bridge's account on Rocket.Chat, logged in there as yourself, within {minutes} minutes: `login {code}`\nIt makes `{user}` and that account one person. Show the code to nobody."
             ),
             Asker::RocketChat { username, .. } => format!(
                 "Write this to `{}` on Matrix, from your own account there, in a room with nobody else, within {minutes} minutes: `login {code}`\nIt makes `{username}` and that account one person. Show the code to nobody.",

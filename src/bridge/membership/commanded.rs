@@ -11,6 +11,7 @@ use crate::bridge::context::{Context, Who};
 use crate::bridge::direct::Named;
 use crate::bridge::linking::{Hand, at_the_word_of, has_power_over};
 use crate::bridge::{Bridge, Failure};
+use crate::clock::now_ms;
 use crate::matrix::TimelineEvent;
 use crate::rocketchat::RocketUserId;
 use crate::rocketchat::documents::UserRef;
@@ -214,7 +215,7 @@ impl Bridge {
                 if !is_there || !has_power_over(&levels, user, &ghost.user_id, what.level()) {
                     return refused(NO_POWER);
                 }
-                self.remove_from_matrix(portal, user, &ghost, what, reason)
+                self.remove_from_matrix(portal, (user, &context.id), &ghost, what, reason)
                     .await?;
                 Ok(done(what, name))
             }
@@ -244,7 +245,8 @@ impl Bridge {
                 {
                     return refused(BOT_LACKS_POWER);
                 }
-                self.remove_from_rocketchat(portal, (id, &hand), target, what, reason)
+                let by = (id, &hand, context.id.as_str());
+                self.remove_from_rocketchat(portal, by, target, what, reason)
                     .await?;
                 Ok(done(what, &format!("`{target}`")))
             }
@@ -261,32 +263,49 @@ impl Bridge {
     async fn remove_from_matrix(
         &self,
         portal: &Portal,
-        by: &UserId,
+        (by, command): (&UserId, &str),
         ghost: &Ghost,
         what: Removal,
         reason: &str,
     ) -> Result<(), Failure> {
         let (bot, room) = (self.matrix.bot(), &portal.room_id);
         let id = &ghost.rocket_id;
+        // What is half done, or whose answer was lost, is this command's own deed.
+        let has_begun = self.store.has_begun_removal(&portal.id, command)?;
         let is_banned = self.seat(portal, &ghost.user_id).await?.membership() == "ban";
         match what {
             Removal::Unban => {
-                if !is_banned {
+                if !is_banned && !has_begun {
                     return refused("They are not banned from this room.");
                 }
-                match bot.unban(room, &ghost.user_id, some(reason)).await {
-                    Err(error) if error.is_forbidden() => return refused(BOT_LACKS_POWER),
-                    outcome => outcome?,
+                self.begin_removal(portal, command).await?;
+                if is_banned {
+                    match bot.unban(room, &ghost.user_id, some(reason)).await {
+                        Err(error) if error.is_forbidden() => return refused(BOT_LACKS_POWER),
+                        outcome => outcome?,
+                    }
                 }
                 Ok(self
                     .store
                     .amend_standing(&portal.id, id, |standing| standing.ban = None)?)
             }
             Removal::Kick | Removal::Ban => {
-                if what == Removal::Kick && !self.is_member(portal, id).await? {
+                if what == Removal::Kick && !has_begun && !self.is_member(portal, id).await? {
                     return refused("They are not in the room on Rocket.Chat.");
                 }
-                self.kick_as(portal, by, id).await?;
+                self.begin_removal(portal, command).await?;
+                // Both at once: by the news of the one the ghost would leave without the reason.
+                let key = (portal.rid.clone(), id.as_str().to_owned());
+                let alone = self.members.settling.lock(&key).await;
+                match self.kick_as(portal, by, id).await {
+                    // Its answer may have been lost.
+                    Err(failure) if !failure.is_permanent() => {
+                        if self.is_member(portal, id).await? {
+                            return Err(failure);
+                        }
+                    }
+                    outcome => outcome?,
+                }
                 if what == Removal::Ban && !is_banned {
                     let mut content = json!({ "membership": "ban", AT_THE_WORD_OF: by });
                     if !reason.is_empty() {
@@ -307,15 +326,23 @@ impl Bridge {
                         outcome => outcome?,
                     }
                 }
+                drop(alone);
                 self.settle_ghost(portal, id, Why::Look).await
             }
         }
     }
 
+    /// Notes what is about to be done, so that it is not taken for somebody else's deed when
+    /// it is found half done.
+    async fn begin_removal(&self, portal: &Portal, command: &str) -> Result<(), Failure> {
+        let noted = self.store.begin_removal(&portal.id, command, now_ms());
+        Ok(noted.await?)
+    }
+
     async fn remove_from_rocketchat(
         &self,
         portal: &Portal,
-        (by, hand): (&RocketUserId, &Hand),
+        (by, hand, command): (&RocketUserId, &Hand, &str),
         target: &UserId,
         what: Removal,
         reason: &str,
@@ -328,10 +355,15 @@ impl Bridge {
         let reason = reason.as_str();
         let seat = self.seat(portal, target).await?;
         let membership = seat.membership().to_owned();
+        let has_begun = self.store.has_begun_removal(&portal.id, command)?;
         if what == Removal::Unban {
             if membership != "ban" {
-                return refused("They are not banned from this room.");
+                return match has_begun {
+                    true => Ok(()),
+                    false => refused("They are not banned from this room."),
+                };
             }
+            self.begin_removal(portal, command).await?;
             return match actor.unban(room, target, some(reason)).await {
                 Err(error) if error.is_forbidden() => refused(NO_POWER),
                 outcome => Ok(outcome?),
@@ -341,33 +373,39 @@ impl Bridge {
         // no right to it, and in a room that existed before the puppet would come back.
         let key = (portal.rid.clone(), target.as_str().to_owned());
         let alone = self.members.settling.lock(&key).await;
-        let puppet = self.store.puppet(target)?;
-        let mut was_there = matches!(membership.as_str(), "join" | "invite" | "knock");
-        if let Some(puppet) = &puppet {
-            let (kind, id) = (
-                room_type(portal).unwrap_or_default(),
-                &puppet.credentials.user_id,
-            );
-            if self.is_member(portal, id).await? {
-                was_there = true;
-                let rocket = self.rocket().await;
-                // Rocket.Chat's rules count, such as that a room keeps an owner.
-                let kicked = rocket.bot.kick(&portal.rid, &kind, id).await;
-                match kicked.map_err(Failure::from) {
-                    Err(failure) if super::is_not_in_room(&failure) => {}
-                    Err(failure) => return refused(refusal(failure)?),
-                    Ok(()) => {}
-                }
-            }
-        }
-        if what == Removal::Kick && !was_there {
+        let kind = room_type(portal).unwrap_or_default();
+        let account = self
+            .store
+            .puppet(target)?
+            .map(|puppet| puppet.credentials.user_id);
+        let account = match account {
+            Some(id) if self.is_member(portal, &id).await? => Some(id),
+            _ => None,
+        };
+        let was_there = matches!(membership.as_str(), "join" | "invite" | "knock");
+        if what == Removal::Kick && !was_there && account.is_none() && !has_begun {
             return refused("They are not in this room.");
+        }
+        self.begin_removal(portal, command).await?;
+        if let Some(id) = &account {
+            let rocket = self.rocket().await;
+            // Rocket.Chat's rules count, such as that a room keeps an owner.
+            let kicked = rocket.bot.kick(&portal.rid, &kind, id).await;
+            match kicked.map_err(Failure::from) {
+                Ok(()) => {}
+                Err(failure) if super::is_not_in_room(&failure) => {}
+                // Its answer may have been lost.
+                Err(failure) if !failure.is_permanent() => {
+                    if self.is_member(portal, id).await? {
+                        return Err(failure);
+                    }
+                }
+                Err(failure) => return refused(refusal(failure)?),
+            }
         }
         let removed = match what {
             Removal::Ban => actor.ban(room, target, some(reason)).await,
-            _ if matches!(membership.as_str(), "join" | "invite" | "knock") => {
-                actor.kick(room, target, some(reason)).await
-            }
+            _ if was_there => actor.kick(room, target, some(reason)).await,
             _ => Ok(()),
         };
         match removed {

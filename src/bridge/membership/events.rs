@@ -78,7 +78,7 @@ impl Bridge {
                 self.on_ghost_invited(event, &member).await
             }
             Some("leave" | "ban") if is_bot => {
-                self.invitation_ended(&member, &event.room_id)?;
+                self.invitation_ended(&member, &event.room_id).await?;
                 self.store
                     .change()
                     .bot_room(&event.room_id, false)
@@ -86,7 +86,7 @@ impl Bridge {
                 self.on_put_out(event, &member).await
             }
             Some("leave" | "ban") if self.config.is_ghost(&member) => {
-                self.invitation_ended(&member, &event.room_id)?;
+                self.invitation_ended(&member, &event.room_id).await?;
                 // Also when it declines an invitation that no longer stands.
                 self.store
                     .change()

@@ -89,33 +89,34 @@ impl Bridge {
         };
         let levels = self.power_levels(portal).await?;
         self.warn_of_power(portal, &levels).await?;
-        let known = self.store.room_rights(&portal.id)?;
-        let mut from_rocketchat: Vec<(Person, Stand)> = Vec::new();
-        let mut agreed: BTreeMap<RocketUserId, Stand> = BTreeMap::new();
-        let mut from_matrix: Vec<(Person, Stand)> = Vec::new();
-        for person in self
+        let known = self.rights_known(portal)?;
+        let people = self
             .people_with_rights(portal, &there, &levels, &known)
-            .await?
-        {
+            .await?;
+        self.take_back_from_earlier(portal, &levels, &known, &people)
+            .await?;
+        let mut from_rocketchat: Vec<(Person, Stand)> = Vec::new();
+        let mut agreed: Vec<(Person, Stand)> = Vec::new();
+        let mut from_matrix: Vec<(Person, Stand)> = Vec::new();
+        for person in people {
             // Those above all are so for ever; nothing can be compared.
             if levels.level_of(&person.user) == i64::MAX {
                 continue;
             }
-            let before = known.stands.get(&person.id).copied().unwrap_or_default();
+            let before = known.stand_of(&person.id, &person.user);
             let here = stand_at(levels.level_of(&person.user), &levels);
             let now = self.stand_there(&there, &person, before)?;
             if here == now {
-                agreed.insert(person.id.clone(), now);
-            } else if here == before || now != before {
+                agreed.push((person, now));
+            } else if is_from_rocketchat(before, here, now) {
                 from_rocketchat.push((person, now));
             } else {
                 from_matrix.push((person, here));
             }
         }
         self.store.amend_room_rights(&portal.id, |rights| {
-            for (id, stand) in &agreed {
-                note_stand(rights, id, *stand);
-                rights.given_up.remove(id);
+            for (person, stand) in &agreed {
+                rights.agree(&person.id, &person.user, *stand);
             }
         })?;
         self.set_levels(portal, from_rocketchat).await?;
@@ -162,6 +163,116 @@ impl Bridge {
             muted: muted.collect(),
             permissions: self.permissions().await?,
         }))
+    }
+
+    /// What was agreed last of the rights in a portal.
+    fn rights_known(&self, portal: &Portal) -> Result<RoomRights, Failure> {
+        let mut known = self.store.room_rights(&portal.id)?;
+        let of_nobody: Vec<RocketUserId> = (known.stands.keys())
+            .filter(|id| !known.stood_as.contains_key(id))
+            .cloned()
+            .collect();
+        for id in of_nobody {
+            // By a program that knew of no links.
+            let unlinked = match self.store.behind_made_puppet(&id)? {
+                Some(user) => Some(user),
+                None => self.store.ghost(&id)?.map(|ghost| ghost.user_id),
+            };
+            if let Some(user) = unlinked {
+                known.stood_as.insert(id, user);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Whoever had a level on Matrix for what an account on Rocket.Chat may do, and is not
+    /// the one for whom that account stands any more, has it no longer, as far as the bridge
+    /// gave it. What people gave them stays.
+    async fn take_back_from_earlier(
+        &self,
+        portal: &Portal,
+        levels: &PowerLevels,
+        known: &RoomRights,
+        people: &[Person],
+    ) -> Result<(), Failure> {
+        let mut settled = Vec::new();
+        let mut to_take = Vec::new();
+        for id in known.stands.keys() {
+            let acting = people.iter().find(|person| person.id == *id);
+            let earlier = known.stood_as.get(id);
+            let earlier = earlier.filter(|of| acting.is_none_or(|person| person.user != **of));
+            // What an account that acts for nobody now had been says nothing when it does
+            // again.
+            if acting.is_none() {
+                settled.push(id.clone());
+            }
+            let Some(earlier) = earlier else { continue };
+            // Of a ghost nobody else has the level, and who is still looked at by another
+            // account is compared by that.
+            let is_looked_at = people.iter().any(|person| person.user == *earlier);
+            if self.config.is_ours(earlier) || is_looked_at {
+                continue;
+            }
+            let level = levels.level_of(earlier);
+            let stand = stand_at(level, levels);
+            if level == i64::MAX || stand == Stand::Member {
+                continue;
+            }
+            let author = self.author_of_level(portal, earlier, stand).await?;
+            if author.is_some_and(|event| self.config.is_ours(&event.sender)) {
+                to_take.push((earlier.clone(), stand));
+            }
+        }
+        for (user, stand) in to_take {
+            self.take_level(portal, &user, stand).await?;
+        }
+        Ok(self.store.amend_room_rights(&portal.id, |rights| {
+            for id in &settled {
+                rights.forget(id);
+            }
+        })?)
+    }
+
+    /// Takes the level away that somebody had for an account that is not theirs any more.
+    async fn take_level(
+        &self,
+        portal: &Portal,
+        user: &UserId,
+        stand: Stand,
+    ) -> Result<(), Failure> {
+        let taken = self
+            .change_power_levels(portal, None, |levels| {
+                // What somebody has given or taken since must not be overwritten.
+                if stand_at(levels.level_of(user), levels) == stand {
+                    levels.set_user_level(user, None);
+                }
+            })
+            .await;
+        match taken {
+            Ok(_) => {
+                tracing::info!(rid = %portal.rid, %user, "their account is not theirs any more: so are its rights");
+                Ok(())
+            }
+            Err(Failure::Matrix(error)) if error.is_forbidden() => {
+                tracing::warn!(room = %portal.room_id, %user, %error, "the bot lacks the power to take back what it gave");
+                let bot = self.matrix.bot();
+                let now = bot.state_event(&portal.room_id, POWER_LEVELS, "").await?;
+                let Some(now) = now else { return Ok(()) };
+                let text = format!(
+                    "{user} had their rights in this room from an account on Rocket.Chat that is not linked with them any more, and the bridge lacks the power to take them back. Somebody with more power can."
+                );
+                let purpose = format!("rights of before {user}");
+                let told = self
+                    .say(&bot, &portal.room_id, &now.event_id, &purpose, &text)
+                    .await;
+                match told {
+                    // It may not even speak.
+                    Err(Failure::Matrix(error)) if error.is_forbidden() => Ok(()),
+                    outcome => outcome,
+                }
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Everybody whose rights may be others than everybody's, on either side or before.
@@ -276,7 +387,12 @@ impl Bridge {
 
     /// What somebody may do on Rocket.Chat. Who is muted there says nothing anyway:
     /// that concerns Matrix only of puppets, and where it was begun on Matrix.
-    fn stand_there(&self, there: &There, person: &Person, before: Stand) -> Result<Stand, Failure> {
+    fn stand_there(
+        &self,
+        there: &There,
+        person: &Person,
+        before: Option<Stand>,
+    ) -> Result<Stand, Failure> {
         let username = match person.is_puppet {
             true => self
                 .store
@@ -285,7 +401,7 @@ impl Bridge {
             false => self.store.ghost(&person.id)?.map(|ghost| ghost.username),
         };
         let is_muted = username.is_some_and(|name| there.muted.contains(&name));
-        if is_muted && (person.is_puppet || before == Stand::Muted) {
+        if is_muted && (person.is_puppet || before == Some(Stand::Muted)) {
             return Ok(Stand::Muted);
         }
         Ok(there.permissions.stand_of(there.roles_of(&person.id)))
@@ -325,8 +441,7 @@ impl Bridge {
         tracing::info!(rid = %portal.rid, people = changes.len(), "rights are as on Rocket.Chat");
         Ok(self.store.amend_room_rights(&portal.id, |rights| {
             for (person, stand) in &changes {
-                note_stand(rights, &person.id, *stand);
-                rights.given_up.remove(&person.id);
+                rights.agree(&person.id, &person.user, *stand);
             }
         })?)
     }
@@ -349,7 +464,7 @@ impl Bridge {
                 bot.state_event(&portal.room_id, POWER_LEVELS, "").await?
             }
         };
-        let known = self.store.room_rights(&portal.id)?;
+        let known = self.rights_known(portal)?;
         let refused = match &author {
             Some(event) if known.given_up.get(&person.id) == Some(&event.event_id) => {
                 return Ok(());
@@ -367,8 +482,7 @@ impl Bridge {
                     Ok(()) => {
                         tracing::info!(rid = %portal.rid, person = %person.id, ?wished, "rights are as on Matrix");
                         return Ok(self.store.amend_room_rights(&portal.id, |rights| {
-                            note_stand(rights, &person.id, wished);
-                            rights.given_up.remove(&person.id);
+                            rights.agree(&person.id, &person.user, wished);
                         })?);
                     }
                     Err(failure) => Some((event, refusal(failure)?)),
@@ -380,7 +494,7 @@ impl Bridge {
         let Some(now) = self.rights_there(portal, there.kind.clone()).await? else {
             return Ok(());
         };
-        let before = known.stands.get(&person.id).copied().unwrap_or_default();
+        let before = known.stand_of(&person.id, &person.user);
         let stand = self.stand_there(&now, person, before)?;
         let mut is_another = false;
         let put_back = self
@@ -421,8 +535,7 @@ impl Bridge {
         }
         Ok(self.store.amend_room_rights(&portal.id, |rights| {
             if is_back {
-                note_stand(rights, &person.id, stand);
-                rights.given_up.remove(&person.id);
+                rights.agree(&person.id, &person.user, stand);
             } else if let Some(event) = &author {
                 rights
                     .given_up
@@ -441,9 +554,9 @@ impl Bridge {
         wished: Stand,
     ) -> Result<(), Failure> {
         let actor = self.account_in(portal, by).await?;
-        let before = self.store.room_rights(&portal.id)?;
-        let before = before.stands.get(&person.id).copied().unwrap_or_default();
-        if (before == Stand::Muted) != (wished == Stand::Muted) {
+        let before = self.rights_known(portal)?;
+        let before = before.stand_of(&person.id, &person.user);
+        if (before == Some(Stand::Muted)) != (wished == Stand::Muted) {
             let muted = wished == Stand::Muted;
             self.as_puppet(&actor, |session| async move {
                 session.set_muted(&portal.rid, &person.id, muted).await
@@ -474,11 +587,11 @@ impl Bridge {
     }
 }
 
-fn note_stand(rights: &mut RoomRights, id: &RocketUserId, stand: Stand) {
-    match stand {
-        Stand::Member => rights.stands.remove(id),
-        other => rights.stands.insert(id.clone(), other),
-    };
+/// Whether it was on Rocket.Chat that what differs was changed. Where nothing was agreed of
+/// somebody as who they are now, because they have linked accounts or ended that, nobody has
+/// changed anything: what they are on Rocket.Chat they are.
+fn is_from_rocketchat(before: Option<Stand>, here: Stand, now: Stand) -> bool {
+    before.is_none_or(|before| here == before || now != before)
 }
 
 /// What has to be given and taken, in an order in which nobody loses the right to do the
@@ -539,6 +652,24 @@ mod tests {
             assert_eq!(stand_at(level, &levels), stand);
         }
         assert_eq!(level_for(Stand::Member, &levels), None);
+    }
+
+    #[test]
+    fn who_is_another_than_before_is_what_they_are_on_rocketchat() {
+        use Stand::{Member, Moderator, Owner};
+        let table = [
+            // Changed there, on both sides, here.
+            (Some(Member), Member, Owner, true),
+            (Some(Member), Moderator, Owner, true),
+            (Some(Owner), Moderator, Owner, false),
+            // Somebody who was another when it was agreed.
+            (None, Moderator, Owner, true),
+            (None, Owner, Member, true),
+        ];
+        for (before, here, now, expected) in table {
+            let found = is_from_rocketchat(before, here, now);
+            assert_eq!(found, expected, "{before:?}, {here:?}, {now:?}");
+        }
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl Bridge {
             id,
             event: None,
             prefix: "",
+            unplaced: Vec::new(),
         };
         let caller = context.caller_id();
         if self

@@ -251,6 +251,7 @@ impl Bridge {
             id: String::new(),
             event: None,
             prefix: "",
+            unplaced: Vec::new(),
         };
         match self.rule_for(&asked, command) {
             Some(false) => Err(Failure::Refused(format!(

@@ -7,33 +7,35 @@
 //! all queues, again and again with growing pauses, also after a restart, until it
 //! succeeds, is withdrawn, or those who could help say no.
 //!
+//! * [`asked`]: what is asked for, and taken back.
 //! * [`candidates`]: which homeservers may help.
 //! * [`places`]: who may try now, and how many may wait.
 //! * [`attempt`]: one try, and what each of them said.
+//! * [`told`]: what those who asked are told.
 
+mod asked;
 mod attempt;
 mod candidates;
 mod places;
+mod told;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ruma::{
-    EventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId,
-    UserId,
-};
+use ruma::{OwnedRoomId, OwnedRoomOrAliasId, UserId};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::context::{Context, Door, Who};
-use super::{Bridge, Failure, derived, marker};
+use super::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::matrix;
 use crate::rocketchat::documents::UserRef;
-use crate::store::{Accepted, InboxEvent, JoinAsked, RemoteJoin, ServerAnswer};
+use crate::store::{Accepted, InboxEvent, JoinAsked, RemoteJoin};
 use attempt::Outcome;
 pub(super) use candidates::{add, server_in};
 use places::Places;
+use told::entered;
+pub use told::in_words;
 
 /// The pause after the first try (ms); each is twice as long as the one before.
 const FIRST_PAUSE_MS: i64 = 1_000;
@@ -185,135 +187,6 @@ impl Bridge {
         Ok(true)
     }
 
-    /// The bot or a ghost follows a tombstone into a room that our homeserver does not
-    /// know yet.
-    pub(super) fn enter_by_tombstone(
-        &self,
-        user: &UserId,
-        tombstone: &InboxEvent,
-        room: &OwnedRoomId,
-        via: Vec<OwnedServerName>,
-    ) -> Result<(), Failure> {
-        let join = RemoteJoin {
-            user: user.to_owned(),
-            target: room.clone().into(),
-            via,
-            alias: None,
-            asked: JoinAsked::Tombstone(tombstone.clone()),
-            tries: 0,
-            next_at: 0,
-            answers: Vec::new(),
-        };
-        self.store.change().remote_join(&join).commit()?;
-        self.remote_joins.news.notify_one();
-        Ok(())
-    }
-
-    /// The bot is to enter a room, because an administrator said so.
-    ///
-    /// # Errors
-    /// When the store fails, or too many joins are waiting.
-    pub async fn ask_to_join(&self, mut join: RemoteJoin) -> Result<(), Failure> {
-        if let Some(known) = self.store.remote_join(&join.user, &join.target)? {
-            if known.asked_by() == join.asked_by() {
-                return Ok(());
-            }
-            candidates::add(&mut join.via, known.via);
-        } else if places::are_commands_full(&self.store.remote_joins()) {
-            return Err(Failure::Refused(
-                "Too many rooms are waiting to be entered.".into(),
-            ));
-        }
-        self.store.change().remote_join(&join).commit()?;
-        // It was promised in the answer.
-        self.store.flushed().await?;
-        self.remote_joins.news.notify_one();
-        Ok(())
-    }
-
-    /// An invitation was revoked: nobody tries to follow it any more.
-    pub(super) fn invitation_ended(&self, user: &UserId, room: &RoomId) -> Result<(), Failure> {
-        let target = room.into();
-        if let Some(join) = self.store.remote_join(user, target)?
-            && matches!(join.asked, JoinAsked::Invitation(_))
-        {
-            self.withdraw_join(user, target)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a join back that was asked for; whether there was one.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn withdraw_join(&self, user: &UserId, target: &RoomOrAliasId) -> Result<bool, Failure> {
-        let known = self.store.remote_join(user, target)?.is_some();
-        if known {
-            self.store.change().no_remote_join(user, target).commit()?;
-            tracing::info!(%user, %target, "a room elsewhere is not to be entered any more");
-        }
-        Ok(known)
-    }
-
-    /// Takes the bot out of a room that is not mirrored; whether it was in it.
-    ///
-    /// # Errors
-    /// [`Failure::Refused`] for a mirrored room, others when the homeserver fails.
-    pub async fn leave_room(
-        &self,
-        target: &RoomOrAliasId,
-        asked_by: &EventId,
-    ) -> Result<bool, Failure> {
-        let bot = self.matrix.bot();
-        let room = match RoomAliasId::parse(target.as_str()) {
-            Ok(alias) => match bot.look_up_alias(&alias).await {
-                Ok((room, _)) => room,
-                // It leads nowhere, or nobody knows where.
-                Err(error) if !matches!(error.kind(), matrix::Kind::Transport { .. }) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error.into()),
-            },
-            Err(_) => RoomId::parse(target.as_str())
-                .map_err(|_| Failure::Refused("That is no room.".into()))?,
-        };
-        if self.store.portal_of_room(&room)?.is_some() {
-            return Err(Failure::Refused(
-                "That room is mirrored; as long as it is I stay there. `unbridge`, given in it, ends that."
-                    .into(),
-            ));
-        }
-        if !bot.joined_rooms().await?.contains(&room) {
-            return Ok(false);
-        }
-        let _ = self
-            .bot_says(&room, asked_by, "farewell", "I was told to leave.")
-            .await;
-        bot.leave(&room, None).await?;
-        self.store.change().bot_room(&room, false).commit()?;
-        Ok(true)
-    }
-
-    /// An event was redacted: if it was a command to join, that is taken back by whoever
-    /// gave it.
-    pub(super) fn join_unsaid(&self, by: &UserId, redacted: &EventId) -> Result<(), Failure> {
-        // Others gave none, and redact as often as they like.
-        let may_be = self.config.bridge.admins.iter().any(|admin| admin == by)
-            || !self.config.commands.rules.is_empty();
-        if !may_be {
-            return Ok(());
-        }
-        for join in self.store.remote_joins() {
-            if let JoinAsked::Command { caller, event, .. } = &join.asked
-                && event == redacted
-                && caller == by
-            {
-                self.withdraw_join(&join.user, &join.target)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Looks after joins that were asked for, for as long as the bridge runs.
     pub(super) async fn watch_remote_joins(self: Arc<Self>) {
         loop {
@@ -382,6 +255,7 @@ impl Bridge {
             id: String::new(),
             event: None,
             prefix: "",
+            unplaced: Vec::new(),
         };
         Ok(self
             .rule_for(&context, "join")
@@ -392,6 +266,9 @@ impl Bridge {
         let Some(join) = self.still_asked(&join)? else {
             return Ok(());
         };
+        if self.is_unsaid(&join.asked).await? {
+            return self.withdraw_join(&join.user, &join.target).await.map(drop);
+        }
         // Whoever gave the command could do so then.
         let outcome = match self.may_still_ask(&join.asked).await? {
             true => self.enter_elsewhere(&join).await,
@@ -528,123 +405,13 @@ impl Bridge {
         }
         Ok(())
     }
-
-    /// The bot says something in a room, once for each event that asked for it.
-    async fn bot_says(
-        &self,
-        room: &RoomId,
-        asked_by: &EventId,
-        purpose: &str,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let mut content = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
-        marker::stamp_as_own(&mut content);
-        let txn = derived::notice_id(asked_by, purpose);
-        self.matrix
-            .bot()
-            .send(room, "m.room.message", &content, &txn, None)
-            .await?;
-        Ok(())
-    }
-
-    async fn told_refused(
-        self: &Arc<Self>,
-        join: &RemoteJoin,
-        answers: &[ServerAnswer],
-        to_inviter: &str,
-    ) -> Result<(), Failure> {
-        match &join.asked {
-            JoinAsked::Command { .. } | JoinAsked::There { .. } | JoinAsked::Tombstone(_) => {
-                let text = match answers {
-                    [] => format!("I cannot enter {}.", join.target),
-                    _ => format!(
-                        "I cannot enter {}; I asked {}.",
-                        join.target,
-                        in_words(answers)
-                    ),
-                };
-                self.tell_caller(join, "refused", &text).await
-            }
-            JoinAsked::Invitation(event) => {
-                let intent = self.matrix.as_user(join.user.clone());
-                let declined = self.persevere(async |_| {
-                    match intent.leave(&event.room_id, Some(to_inviter)).await {
-                        Err(error) if error.is_forbidden() || error.is_not_found() => Ok(()),
-                        outcome => Ok(outcome?),
-                    }
-                });
-                if let Err(failure) = declined.await {
-                    tracing::info!(room = %event.room_id, %failure, "an invitation could not be declined");
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Says something about a join where it was asked for.
-    async fn tell_caller(
-        &self,
-        join: &RemoteJoin,
-        purpose: &str,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let (speaker, room, event) = match &join.asked {
-            JoinAsked::Command { room, event, .. } => (self.matrix.bot(), room, event),
-            JoinAsked::Tombstone(event) => {
-                let speaker = self.matrix.as_user(join.user.clone());
-                (speaker, &event.room_id, &event.event_id)
-            }
-            JoinAsked::There { caller, event } => {
-                let call = format!("{event} {purpose}");
-                let id = derived::late_answer_id(&self.registration.as_token, &call);
-                let text = crate::convert::to_rocketchat::plain_with_code(text);
-                let told = self.persevere(async |_| self.tell_directly(caller, &id, &text).await);
-                if let Err(failure) = told.await {
-                    tracing::info!(%failure, "an answer about a join could not be given");
-                }
-                return Ok(());
-            }
-            // Its room is the one that cannot be entered.
-            JoinAsked::Invitation(_) => return Ok(()),
-        };
-        let told = self.persevere(async |_| self.say(&speaker, room, event, purpose, text).await);
-        // They have left, or thrown the bot out.
-        if let Err(failure) = told.await {
-            tracing::info!(%room, %failure, "an answer about a join could not be given");
-        }
-        Ok(())
-    }
-}
-
-/// What whoever asked for it is told when the bot is inside: also what comes next.
-fn entered(join: &RemoteJoin) -> String {
-    let target = &join.target;
-    let next = match &join.asked {
-        JoinAsked::There { .. } => format!(
-            "To join it with a channel or group, an owner of that writes there: `!matrix bridge {target}`"
-        ),
-        _ => "To join it with a channel of Rocket.Chat, whoever may change the power levels there writes in it: `!rc bridge <channel>`".to_owned(),
-    };
-    format!("I am in {target} now. {next}")
-}
-
-/// Who was asked and what they said, for people.
-pub fn in_words(answers: &[ServerAnswer]) -> String {
-    if answers.is_empty() {
-        return "no homeserver, because none is known that could help".to_owned();
-    }
-    let each: Vec<_> = answers
-        .iter()
-        .map(|answer| format!("{} ({})", answer.server, answer.said))
-        .collect();
-    each.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
-    use ruma::{room_id, user_id};
+    use ruma::{EventId, room_id, user_id};
 
     use super::*;
 

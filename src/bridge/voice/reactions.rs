@@ -157,23 +157,56 @@ impl Bridge {
         Ok(rocket.bot.send_message(&message).await?)
     }
 
-    /// The same of a message that was to be deleted, and is there still.
+    /// The same of a message that was to be deleted, and is there still; in every Matrix room
+    /// of the channel.
     pub(in crate::bridge) async fn say_again_who_reacts(
         &self,
         portal: &Portal,
         known: &Message,
     ) -> Result<(), Failure> {
-        let _one_at_a_time = self.reacting.lock(&known.id).await;
-        let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
-        self.say_who_reacts(portal, known, &mut reactions).await
+        for known in self.wherever_it_is(known)? {
+            let _one_at_a_time = self.reacting.lock(&known.id).await;
+            let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
+            self.say_who_reacts(portal, &known, &mut reactions).await?;
+        }
+        Ok(())
     }
 
-    /// Takes the line away before its message is deleted: with something in its thread
-    /// Rocket.Chat would keep the message as one that was deleted.
+    /// Takes the lines of a message away, of all Matrix rooms of the channel: before it is
+    /// deleted, since with something in its thread Rocket.Chat would keep it as one that was
+    /// deleted, and where that has happened without the bridge.
     pub(in crate::bridge) async fn end_reactions_line(
         &self,
         known: &Message,
     ) -> Result<(), Failure> {
+        for known in self.wherever_it_is(known)? {
+            self.end_line_of(&known).await?;
+        }
+        Ok(())
+    }
+
+    /// A message and its pieces, each by itself, in every Matrix room of its channel.
+    fn wherever_it_is(&self, known: &Message) -> Result<Vec<Message>, StoreError> {
+        let mut records = vec![known.clone()];
+        for portal in self.store.portals_of(&known.rid)? {
+            if portal.id == known.portal_id() {
+                continue;
+            }
+            // There each piece may be a message by itself.
+            for id in known.rocket_ids() {
+                records.extend(self.store.message(&portal.id, id)?);
+            }
+        }
+        let pieces = records.iter().flat_map(|record| {
+            record.rocket_ids().map(|id| Message {
+                id: id.clone(),
+                ..record.clone()
+            })
+        });
+        Ok(pieces.collect())
+    }
+
+    async fn end_line_of(&self, known: &Message) -> Result<(), Failure> {
         let _one_at_a_time = self.reacting.lock(&known.id).await;
         let mut reactions = self.store.reactions(&known.portal_id(), &known.id)?;
         let Some(line) = reactions.line.take() else {

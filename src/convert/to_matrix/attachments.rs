@@ -37,8 +37,8 @@ pub fn say(
     } else {
         blocks
     };
-    let is_shown = |id: &str| quotes_shown.iter().any(|shown| shown.as_str() == id);
-    let text = markup::render(&without_permalinks(blocks, &is_shown), people);
+    let (_, blocks) = split_permalinks(blocks, quotes_shown);
+    let text = markup::render(&blocks, people);
     let attached: Vec<Block> = message
         .attachments
         .iter()
@@ -92,41 +92,53 @@ impl Directory for Quiet<'_> {
     }
 }
 
-/// The tree without the permalinks of quotes (`[ ](https://host/…?msg=id)`) that it
-/// begins with, as far as they are shown otherwise, and without the white space
-/// behind them.
-fn without_permalinks(blocks: &[Block], is_shown: &dyn Fn(&str) -> bool) -> Vec<Block> {
-    let is_shown_quote = |inline: &Inline| match inline {
+/// The addresses of the quotes that [`say`] leaves out of a text because they are shown
+/// otherwise, in order: whoever writes the text again has to write these before it.
+pub fn leading_permalinks(blocks: &[Block], quotes_shown: &[RocketMessageId]) -> Vec<String> {
+    split_permalinks(blocks, quotes_shown).0
+}
+
+/// The permalinks of quotes (`[ ](https://host/…?msg=id)`) that a tree begins with, as far as
+/// they are shown otherwise, and the tree without them and the white space behind them.
+fn split_permalinks(
+    blocks: &[Block],
+    quotes_shown: &[RocketMessageId],
+) -> (Vec<String>, Vec<Block>) {
+    let is_shown = |id: &str| quotes_shown.iter().any(|shown| shown.as_str() == id);
+    let shown_quote = |inline: &Inline| match inline {
         Inline::Link { src, label } => {
             let blank = label
                 .iter()
                 .all(|part| matches!(part, Inline::Text(text) if safe::is_blank(text)));
-            blank && safe::message_of_permalink(src).is_some_and(|id| is_shown(&id))
+            let is_quote = blank && safe::message_of_permalink(src).is_some_and(|id| is_shown(&id));
+            is_quote.then(|| src.clone())
         }
-        _ => false,
+        _ => None,
     };
+    let mut links = Vec::new();
     let mut rest = blocks;
-    let mut found = false;
     while let Some((first, others)) = rest.split_first() {
         match first {
-            Block::LineBreak if found => rest = others,
+            Block::LineBreak if !links.is_empty() => rest = others,
             Block::Paragraph(line) => {
                 let mut line = line.as_slice();
-                let mut found_here = false;
+                let before = links.len();
                 loop {
                     match line {
-                        [inline, behind @ ..] if is_shown_quote(inline) => {
-                            line = behind;
-                            found_here = true;
-                        }
                         [Inline::Text(text), behind @ ..] if safe::is_blank(text) => line = behind,
-                        _ => break,
+                        [inline, behind @ ..] => match shown_quote(inline) {
+                            Some(link) => {
+                                links.push(link);
+                                line = behind;
+                            }
+                            None => break,
+                        },
+                        [] => break,
                     }
                 }
-                if !found_here {
+                if links.len() == before {
                     break;
                 }
-                found = true;
                 rest = others;
                 if !line.is_empty() {
                     let mut line = line.to_vec();
@@ -134,13 +146,14 @@ fn without_permalinks(blocks: &[Block], is_shown: &dyn Fn(&str) -> bool) -> Vec<
                         *text = text.trim_start().to_owned();
                     }
                     let first = Block::Paragraph(line);
-                    return std::iter::once(first).chain(rest.iter().cloned()).collect();
+                    let left = std::iter::once(first).chain(rest.iter().cloned());
+                    return (links, left.collect());
                 }
             }
             _ => break,
         }
     }
-    rest.to_vec()
+    (links, rest.to_vec())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub fn in_html(text: &str) -> String {
 }
 
 pub use absent::absent;
-pub use attachments::{Parse, say};
+pub use attachments::{Parse, leading_permalinks, say};
 pub use files::{
     AttachedFile, OnMatrix, SmallImage, Thumbnail, captioned, event_of, files_of, text_of,
     upload_type, without_caption,

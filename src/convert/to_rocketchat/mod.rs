@@ -6,6 +6,7 @@
 
 mod absent;
 mod alias;
+mod command;
 mod html;
 mod kinds;
 mod late;
@@ -23,8 +24,10 @@ mod write;
 
 pub use absent::absent;
 pub use alias::{alias, is_named, without_quotes};
+pub use command::{ToBridge, to_bridge};
 pub use kinds::{caption, event};
 pub use late::late;
+pub use people::matrix_link;
 pub use person::allowed_name;
 pub use split::split;
 

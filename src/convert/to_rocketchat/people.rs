@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use ruma::matrix_uri::MatrixId;
-use ruma::{MatrixToUri, MatrixUri, OwnedUserId, RoomOrAliasId};
+use ruma::{MatrixToUri, MatrixUri, OwnedServerName, OwnedUserId, RoomOrAliasId};
 use serde_json::Value;
 
 use super::{Surroundings, ZERO_WIDTH_SPACE};
 
 /// People of one message that are looked up; a message that names more is a list of
 /// people rather than a call.
-const MAX_PEOPLE: usize = 100;
+pub(super) const MAX_PEOPLE: usize = 100;
 
 /// What typed words of a message are mentions.
 #[derive(Default)]
@@ -85,13 +85,7 @@ impl Mentioned {
 
 /// What a link leads to, if that is a person or a room of Matrix.
 pub(super) fn pill(href: &str, with: &Surroundings<'_>) -> Option<Pill> {
-    if has_an_empty_part(href) {
-        return None;
-    }
-    let id = match MatrixToUri::parse(href) {
-        Ok(uri) => uri.id().clone(),
-        Err(_) => MatrixUri::parse(href).ok()?.id().clone(),
-    };
+    let (id, _) = matrix_link(href)?;
     let found = match &id {
         MatrixId::User(id) => known((with.username)(id)).map(|name| format!("@{name}")),
         MatrixId::Room(id) => channel(id.as_str(), with),
@@ -99,6 +93,21 @@ pub(super) fn pill(href: &str, with: &Surroundings<'_>) -> Option<Pill> {
         _ => return None,
     };
     Some(found.map_or(Pill::Unknown, Pill::Known))
+}
+
+/// What a link of `https://matrix.to` or `matrix:` names, and the servers that help to find
+/// it.
+pub fn matrix_link(href: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
+    if has_an_empty_part(href) {
+        return None;
+    }
+    Some(match MatrixToUri::parse(href) {
+        Ok(link) => (link.id().clone(), link.via().to_vec()),
+        Err(_) => {
+            let link = MatrixUri::parse(href).ok()?;
+            (link.id().clone(), link.via().to_vec())
+        }
+    })
 }
 
 /// Whether an id is missing in a link of matrix.to: ruma-common 0.20.2 panics then,
