@@ -10,6 +10,6 @@ export class MatrixApp extends App {
         for (const setting of settings) {
             await configuration.settings.provideSetting(setting);
         }
-        await configuration.slashCommands.provideSlashCommand(new MatrixCommand());
+        await configuration.slashCommands.provideSlashCommand(new MatrixCommand(this.getID()));
     }
 }

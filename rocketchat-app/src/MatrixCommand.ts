@@ -15,13 +15,16 @@ export class MatrixCommand implements ISlashCommand {
     public i18nDescription = 'description';
     public providesPreview = true;
 
+    constructor(private readonly appId: string) {}
+
     public async executor(context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {
         await this.give(typed(context), context, read, modify, http);
     }
 
     /** The commands that fit, while somebody types. Nobody is asked for that. */
     public async previewer(context: SlashCommandContext): Promise<ISlashCommandPreview> {
-        return { i18nTitle: 'description', items: fitting(typed(context)) };
+        // Clients look this up as it stands, among texts that the server has named after their App.
+        return { i18nTitle: `app-${this.appId}.description`, items: fitting(typed(context)) };
     }
 
     public async executePreviewItem(item: ISlashCommandPreviewItem, context: SlashCommandContext, read: IRead, modify: IModify, http: IHttp): Promise<void> {

@@ -5,8 +5,12 @@ import { IHttp, IHttpResponse } from '@rocket.chat/apps-engine/definition/access
 /** The path of the bridge's listener that takes commands; the number is that of this contract. */
 const PATH = '/_rocketchat/app/v1/command';
 
-/** Longer than the bridge takes to answer: after 20 seconds it says that it goes on by itself. */
-const TIMEOUT_MS = 30_000;
+/**
+ * Longer than the bridge takes to answer: after 6 seconds it says that it goes on by itself.
+ * Shorter than the apps engine of Rocket.Chat 6.11 to 6.13 gives a command: after 10 seconds
+ * whoever gave it reads that something went wrong.
+ */
+const TIMEOUT_MS = 8_000;
 
 /** Longer answers are no answers of the bridge. */
 const LONGEST_ANSWER = 50_000;
@@ -75,9 +79,9 @@ function said(response: IHttpResponse | undefined): string {
     }
     switch (response.statusCode) {
         case 401:
-            return 'The bridge does not believe this App: its setting "Secret" must be `rocketchat_app.secret` of the bridge, and the clocks of both must agree. An administrator can mend it. Nothing was done.';
+            return 'The bridge does not believe this App: its setting "Secret" must be the one that `install-app --show-settings` of the bridge prints, and the clocks of both must agree. An administrator can mend it; `install-app` enters the settings by itself. Nothing was done.';
         case 404:
-            return 'At the address in the settings of this App there is no bridge that takes commands: an administrator must check "Address of the bridge", and `rocketchat_app` in the bridge\'s configuration. Nothing was done.';
+            return 'At the address in the settings of this App there is no bridge that takes commands: an administrator must check "Address of the bridge"; `install-app --bridge-url` of the bridge enters another one. Nothing was done.';
         case 502:
         case 503:
         case 504:

@@ -36,7 +36,8 @@ async function server(method, params) {
             return null;
         case 'bridges:getHttpBridge:doCall': {
             const { url, request: options } = params[0];
-            const response = await fetch(url, { method: 'POST', headers: options.headers, body: options.content });
+            const signal = AbortSignal.timeout(options.timeout);
+            const response = await fetch(url, { method: 'POST', headers: options.headers, body: options.content, signal });
             const content = await response.text();
             let data;
             try {
@@ -154,6 +155,16 @@ test('when the bridge is away the caller is told', async () => {
     }
 });
 
+test('a bridge that is silent is waited for no longer than the engine waits for the App', async () => {
+    let hangs;
+    const silent = createServer((request, response) => (hangs = response));
+    await new Promise((listening) => silent.listen(0, '127.0.0.1', listening));
+    settings.bridge_url = `http://127.0.0.1:${silent.address().port}`;
+    assert.match((await type('status')).text, /does not answer/);
+    hangs.destroy();
+    silent.close();
+});
+
 test('a wrong secret and a wrong address are told apart', async () => {
     respond = () => [401, 'application/json', '{"text":"who are you?"}'];
     assert.match((await type('status')).text, /setting "Secret"/);
@@ -178,8 +189,12 @@ test('somebody who asks too often reads why', async () => {
 async function offered(words) {
     const params = words === '' ? [] : words.split(' ');
     const preview = await runtime.request('slashcommand:matrix:previewer', [{ sender: alice, room: general, params }]);
+    // The server hands it on as it is (that of a command it names after the App by itself).
+    const { id } = JSON.parse(readFileSync(new URL('../app.json', import.meta.url)));
     const texts = JSON.parse(readFileSync(new URL('../i18n/en.json', import.meta.url)));
-    assert.ok(texts[preview.i18nTitle]);
+    const [app, text] = preview.i18nTitle.split('.');
+    assert.equal(app, `app-${id}`);
+    assert.ok(texts[text]);
     return preview.items;
 }
 

@@ -15,6 +15,9 @@ const modules = path.join(root, 'node_modules');
 const engine = path.join(modules, '@rocket.chat', 'apps-engine');
 const { Decoder, Encoder, ExtensionCodec } = require('@msgpack/msgpack');
 
+/** For so long the engine waits for an App: then whoever gave a command reads an error. */
+const ENGINE_WAITS_MS = 10_000;
+
 /** The Deno program: npm brings it for Linux on x86-64, `DENO` names another. */
 function denoProgram() {
     return process.env.DENO ?? path.join(modules, '@deno', 'linux-x64-glibc', 'deno');
@@ -127,7 +130,18 @@ export class Runtime {
     request(method, params) {
         const id = Math.random().toString(36).slice(2);
         return new Promise((resolve, reject) => {
-            this.pending.set(id, { resolve, reject });
+            // What only starts the App waits for this machine.
+            const late = method.startsWith('slashcommand:')
+                ? setTimeout(() => {
+                      this.pending.delete(id);
+                      reject(new Error(`the engine has waited for ${method} for too long`));
+                  }, ENGINE_WAITS_MS)
+                : undefined;
+            const done = (end) => (value) => {
+                clearTimeout(late);
+                end(value);
+            };
+            this.pending.set(id, { resolve: done(resolve), reject: done(reject) });
             this.send({ jsonrpc: '2.0', id, method, params });
         });
     }

@@ -46,8 +46,8 @@ const LONGEST_ID: usize = 100;
 const UNDER_WAY: &str = "This takes a while: the answer comes in our direct message.";
 
 /// After so long the person is told that the answer will come by itself. The App waits
-/// longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// longer, and the apps engine (10 seconds up to 1.46, in Rocket.Chat 6.13) longer still.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What the App sends.
 #[derive(Debug, Deserialize)]

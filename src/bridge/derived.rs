@@ -261,6 +261,11 @@ pub(super) fn code_digest(key: &Secret, code: &str) -> String {
     hex(&keyed(key, "login code", code)[..16])
 }
 
+/// By what a proposal to join two rooms is known when it is over.
+pub(super) fn proposal_digest(key: &Secret, code: &str) -> String {
+    hex(&keyed(key, "proposal", code)[..16])
+}
+
 /// What tokens of people's own accounts are sealed with.
 pub(super) fn sealing_key(key: &Secret) -> [u8; 32] {
     keyed(key, "sealed token", "")

@@ -73,7 +73,7 @@ fn not_taken(error: &Error) -> Problem {
             "Perhaps this server takes no private Apps (`DISABLE_PRIVATE_APP_INSTALLATION` in its environment), or has no program `deno` to run them: `!matrix` as a message does the same as the App."
         }
         _ => {
-            "Is the file the one that `cargo xtask package-app` made? It can also be uploaded by hand, under Administration, Marketplace, Private apps."
+            "Is it Rocket.Chat 6.11 or later, and the file the one that `cargo xtask package-app` made? It can also be uploaded by hand, under Administration, Marketplace, Private apps."
         }
     };
     format!(

@@ -16,8 +16,8 @@ pub(super) const UNBRIDGE: Command = Command {
 };
 
 const USAGE: Usage = Usage {
-    arguments: "[channel]",
-    what: "ends that a channel is mirrored: that of this room, or the one named; takes back everything the bridge did there",
+    arguments: "[channel | !room:server]",
+    what: "ends that a channel is mirrored: that of this room, or the one named; of several rooms the one with that id; takes back everything the bridge did there",
     example: "unbridge",
 };
 

@@ -400,6 +400,11 @@ pub(super) fn admitted(portal: &PortalId, user: &UserId) -> Key {
     key(b'6', &[portal.as_str(), user.as_str()])
 }
 
+/// That somebody is in a portal's private room because an account was that is theirs no more.
+pub(super) fn came_by_account(portal: &PortalId, user: &UserId) -> Key {
+    key(b'_', &[portal.as_str(), user.as_str()])
+}
+
 /// That somebody's own account is out of a portal's room on Rocket.Chat, and they are in the
 /// Matrix room.
 pub(super) fn parted(portal: &PortalId, user: &UserId) -> Key {
@@ -417,7 +422,7 @@ pub(super) const LEAVING: &[u8] = b"|";
 
 /// Everything of these kinds belongs to one portal, whose id is the first part of their
 /// keys. Not those that outlive a portal.
-const OF_PORTALS: [u8; 16] = *b"cPSMVkmoatF56-+|";
+const OF_PORTALS: [u8; 17] = *b"cPSMVkmoatF56-+|_";
 
 /// As [`OF_PORTALS`], of one Matrix room.
 const OF_MATRIX_ROOMS: [u8; 8] = *b"jeyxqwDH";
@@ -559,6 +564,22 @@ pub(super) fn declined(room: &RoomId, rid: &RocketRoomId, side: &str) -> Key {
 
 /// All of them.
 pub(super) const DECLINED: &[u8] = b"^";
+
+/// How a proposal to join two rooms ended, by the digest of its code.
+pub(super) fn over_proposal(digest: &str) -> Key {
+    key(b'?', &[digest])
+}
+
+/// All of them.
+pub(super) const OVER_PROPOSALS: &[u8] = b"?";
+
+/// That the bot is in a room, or comes into it, only in order to ask there.
+pub(super) fn entered_room(room: &RoomId) -> Key {
+    key(b'%', &[room.as_str()])
+}
+
+/// All of them.
+pub(super) const ENTERED_ROOMS: &[u8] = b"%";
 
 /// What somebody has tried lately in order to join rooms.
 pub(super) fn tries(who: &str) -> Key {

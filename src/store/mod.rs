@@ -26,6 +26,7 @@ mod messages;
 mod parted;
 mod plumbing;
 mod portal_id;
+mod proposals_over;
 mod records;
 mod relay;
 mod remote_joins;
@@ -52,6 +53,7 @@ pub use members::{Ban, RoomRights, Stand, Standing};
 pub use parted::Parted;
 pub use plumbing::{Consequence, Declined, Person, Proposal, ProposalStage, Tried, Tries};
 pub use portal_id::PortalId;
+pub use proposals_over::{EnteredRoom, HowOver, OverProposal};
 pub use records::{
     BegunReaction, CustomEmoji, DeadLetter, FileLink, FilePost, FileSource, Gathering, Ghost,
     Identity, InboxEvent, LeftRoom, LinkedFile, Message, MirroredFile, Origin, Portal, PortalKind,

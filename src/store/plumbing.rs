@@ -55,7 +55,8 @@ pub enum Consequence {
     PrivateIntoMatrix,
     /// Only those who are invited can read the Matrix room, and the channel is public.
     PrivateIntoRocketChat,
-    /// The Matrix room is kept by other homeservers too, or may be.
+    /// The Matrix room is kept by other homeservers too, or may be; or another one is in
+    /// which the same room of Rocket.Chat is mirrored, and this one is not.
     Federated,
 }
 
@@ -93,9 +94,6 @@ pub struct Proposal {
     pub history: bool,
     /// What it brings with it, as whoever proposes it has confirmed.
     pub consequences: BTreeSet<Consequence>,
-    /// The bot entered the Matrix room for it only.
-    #[serde(default)]
-    pub entered: bool,
     /// Those who decide have been told.
     #[serde(default)]
     pub told: bool,

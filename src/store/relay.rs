@@ -62,6 +62,15 @@ impl Store {
     pub fn is_admitted(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
         Ok(self.db.contains_key(keys::admitted(portal, user))?)
     }
+
+    /// Whether somebody came into a private room because their account was in it, and that is
+    /// linked with them no more: what the bridge invited them for does not stand.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn came_by_account(&self, portal: &PortalId, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.db.contains_key(keys::came_by_account(portal, user))?)
+    }
 }
 
 impl Change<'_> {
@@ -70,8 +79,14 @@ impl Change<'_> {
         self.mark(keys::admitted(portal, user))
     }
 
-    /// Notes that they are not, whatever was noted before.
+    /// Somebody is out of a room: nothing is known of how they were in it.
     pub fn not_admitted(self, portal: &PortalId, user: &UserId) -> Self {
         self.unset(keys::admitted(portal, user))
+            .unset(keys::came_by_account(portal, user))
+    }
+
+    /// Notes that what somebody is in a private room by is gone.
+    pub fn came_by_account(self, portal: &PortalId, user: &UserId) -> Self {
+        self.mark(keys::came_by_account(portal, user))
     }
 }

@@ -132,6 +132,35 @@ async fn an_administrator_mirrors_a_channel_by_command() -> Result<()> {
         })
         .await?;
 
+    // Clients encrypt direct messages by default: what is written there the bot cannot read,
+    // and says what to do instead, each time.
+    let algorithm = "m.megolm.v1.aes-sha2";
+    let dark = mallory
+        .create_room(json!({
+            "preset": "trusted_private_chat", "is_direct": true, "invite": [bot],
+            "initial_state": [{
+                "type": "m.room.encryption", "state_key": "",
+                "content": { "algorithm": algorithm },
+            }],
+        }))
+        .await?;
+    mallory
+        .wait_for_message(&dark, "what to do", |event| {
+            event.sender == bot && event.body().contains("new private room")
+        })
+        .await?;
+    for text in ["c2VhcmNo", "aGVscA"] {
+        let content = json!({ "algorithm": algorithm, "ciphertext": text });
+        let unread = mallory
+            .send_event(&dark, "m.room.encrypted", content)
+            .await?;
+        mallory
+            .wait_for_message(&dark, "that it is unread", |event| {
+                event.in_reply_to() == Some(&unread) && event.body().contains("Nothing was done")
+            })
+            .await?;
+    }
+
     let admin = world.matrix_user("admin").await?;
     let room = admin.create_direct(&[&bot]).await?;
     admin

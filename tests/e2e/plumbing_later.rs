@@ -26,7 +26,11 @@ async fn joined(
 
 #[tokio::test]
 async fn a_joined_room_that_is_upgraded_is_followed_as_far_as_both_have_agreed() -> Result<()> {
-    let world = world(|_| {}).await?;
+    // All rooms are on this homeserver only, also those that the bridge makes.
+    let world = world(|options| {
+        options.extra_config = json!({ "bridge": { "federate": false } });
+    })
+    .await?;
     let alice = world.matrix_user("alice").await?;
     let guest = world.matrix_user("guest").await?;
     let carol = world.rocket_user("carol").await?;
@@ -100,6 +104,9 @@ async fn people_of_a_joined_room_hear_of_discussions_and_of_who_reads_along() ->
     let tea = carol.create_channel("tea", &[]).await?;
     let bot = world.user_id("rocketchatbot");
     let room = joined(&world, &alice, (&carol, &tea), alone("public_chat")).await?;
+    // Its people did not agree that other homeservers keep what they write.
+    let far = hall(&world, &alice, json!({ "preset": "public_chat" })).await?;
+    ask(&alice, &far, "bridge tea", "its people did not agree").await?;
 
     // No room of the bridge's own is made for what is only joined.
     let discuss = async |title: &str| {
@@ -133,7 +140,16 @@ async fn people_of_a_joined_room_hear_of_discussions_and_of_who_reads_along() ->
         })
         .await?;
     ensure!(told.body().contains(&own), "{}", told.body());
-    ensure!(told.body().contains("Anybody can enter"), "{}", told.body());
+    for part in ["Anybody can enter", "Other homeservers keep it"] {
+        ensure!(told.body().contains(part), "{part}: {}", told.body());
+    }
+    // From now on one more room does not have to be kept by others itself.
+    let third = hall(&world, &alice, alone("public_chat")).await?;
+    let means = ask(&alice, &third, "bridge tea", "--confirm federated").await?;
+    ensure!(
+        means.contains("the room Hall on Matrix, which is only on this homeserver"),
+        "{means}"
+    );
     admin.join(&own).await?;
     carol.send(&tea, "to all").await?;
     for (user, room) in [(&alice, &room), (&admin, &own)] {
@@ -151,7 +167,14 @@ async fn people_of_a_joined_room_hear_of_discussions_and_of_who_reads_along() ->
     admin
         .wait_for_members(&office, &[&admin.user_id, &bot])
         .await?;
+    // By its name alone it is not known which of them is meant.
     admin.send_text(&office, "unbridge tea").await?;
+    let which = wait_for_notice(&admin, &office, "Which is to be ended?").await?;
+    for room in [&room, &own] {
+        let command = format!("`unbridge {room}`");
+        ensure!(which.body().contains(&command), "{}", which.body());
+    }
+    admin.send_text(&office, &format!("unbridge {own}")).await?;
     wait_for_notice(&admin, &office, "stay connected with tea").await?;
     let over = wait_for_notice(&admin, &own, "no longer connected").await?;
     ensure!(over.body().contains("stays joined"), "{}", over.body());

@@ -70,7 +70,9 @@ pub(crate) async fn join_hall(
     guest.join(&room).await?;
     user.invite(&room, &bot).await?;
     wait_for_notice(user, &room, "I am the bridge to Rocket.Chat").await?;
-    user.send_text(&room, "!rc bridge tea").await?;
+    // Not every room of the channel is on this homeserver only.
+    user.send_text(&room, "!rc bridge tea --confirm federated")
+        .await?;
     let proposed = owner
         .wait_for_message(channel, "the proposal", |message| {
             message.text.contains("proposes to join") && message.text.contains(&room)
@@ -82,7 +84,10 @@ pub(crate) async fn join_hall(
         .take_while(char::is_ascii_alphanumeric)
         .collect();
     owner
-        .send(channel, &format!("!matrix approve {code}"))
+        .send(
+            channel,
+            &format!("!matrix approve {code} --confirm federated"),
+        )
         .await?;
     wait_for_notice(user, &room, "is joined with tea").await?;
     Ok(room)

@@ -124,7 +124,8 @@ async fn join_with_tea(
     user.wait_for_message(room, "the greeting", |event| event.sender == bot)
         .await?;
     let seen = owner.room_messages(channel).await?;
-    user.send_text(room, "!rc bridge tea").await?;
+    user.send_text(room, "!rc bridge tea --confirm federated")
+        .await?;
     let proposed = owner
         .wait_for_message(channel, "the proposal", |message| {
             message.text.contains("proposes to join")
@@ -138,7 +139,10 @@ async fn join_with_tea(
         .take_while(char::is_ascii_alphanumeric)
         .collect();
     owner
-        .send(channel, &format!("!matrix approve {code}"))
+        .send(
+            channel,
+            &format!("!matrix approve {code} --confirm federated"),
+        )
         .await?;
     user.wait_for_message(room, "that they are joined", |event| {
         event.sender == bot && event.body().contains("is joined with tea")

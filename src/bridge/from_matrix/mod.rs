@@ -21,6 +21,7 @@ pub(super) use under_way::UnderWay;
 
 use super::homeserver_watch::Held;
 use super::lane::Place;
+use super::pace::Pace;
 use super::perseverance::Attempt;
 use super::voice::is_no_seat;
 use super::{Bridge, Failure, derived, marker};
@@ -191,8 +192,8 @@ impl Bridge {
                 self.on_redaction(event, &json, content).await?;
                 Ok(Done::default())
             }
-            "m.room.encryption" | "m.room.encrypted" => {
-                self.on_encryption(event).await?;
+            kind @ ("m.room.encryption" | "m.room.encrypted") => {
+                self.on_encryption(event, kind).await?;
                 Ok(Done::default())
             }
             kind if (json.get("state_key").is_none() && is_for_people(kind))
@@ -233,25 +234,36 @@ impl Bridge {
         Ok(!needs)
     }
 
-    /// Says once in a room that what is encrypted stays behind.
-    async fn on_encryption(&self, event: &InboxEvent) -> Result<(), Failure> {
-        let speaker = match self.store.portal_of_room(&event.room_id)? {
-            Some(portal) => self.reader(&portal).await?,
-            None if self.store.is_bot_room(&event.room_id)? => self.matrix.bot(),
+    /// Says once in a mirrored room that what is encrypted stays behind; where somebody
+    /// gives the bot commands, of each that it cannot read.
+    async fn on_encryption(&self, event: &InboxEvent, kind: &str) -> Result<(), Failure> {
+        let room = &event.room_id;
+        let portal = self.store.portal_of_room(room)?;
+        let is_told = self.store.is_told_of_encryption(room)?;
+        let (speaker, text) = match portal {
+            Some(_) if is_told => return Ok(()),
+            Some(portal) => (
+                self.reader(&portal).await?,
+                "This room is encrypted, and the bridge cannot read encrypted messages: they do \
+                 not reach it. Use a room without encryption."
+                    .to_owned(),
+            ),
+            None if self.store.is_bot_room(room)? => {
+                if self.pace(event.sender.as_str(), event.event_id.as_str()) != Pace::Go {
+                    return Ok(());
+                }
+                let first = match kind {
+                    "m.room.encrypted" => "Nothing was done.",
+                    _ => "From now on I do nothing here.",
+                };
+                (self.matrix.bot(), self.encrypted_for_commands(first))
+            }
             None => return Ok(()),
         };
-        if !self.store.is_told_of_encryption(&event.room_id)? {
-            let text = "This room is encrypted, and the bridge cannot read encrypted messages: \
-                        they do not reach it. Use a room without encryption.";
-            self.say(
-                &speaker,
-                &event.room_id,
-                &event.event_id,
-                "encryption",
-                text,
-            )
+        self.say(&speaker, room, &event.event_id, "encryption", &text)
             .await?;
-            self.store.note_told_of_encryption(&event.room_id)?;
+        if !is_told {
+            self.store.note_told_of_encryption(room)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::rocketchat::rest::Credentials;
 use crate::secret::Secret;
 use crate::store::{EndedLink, Link, Portal, Puppet, SealedToken, TokenFrom};
 
-/// How long the account of a link that has ended lets the puppet in. Whoever asked for the end
+/// How long the account of a link that has ended still does something. Whoever asked for the end
 /// waits for an answer.
 const LETTING_IN: Duration = Duration::from_secs(10);
 
@@ -152,36 +152,32 @@ impl Bridge {
     /// Two accounts are no longer one person's: puppet and ghost are as before. Both are
     /// told soon. The lock for that must be held.
     pub(super) async fn end_link(&self, link: &Link, why: &str) -> Result<(), Failure> {
-        self.note_end(link, why, &[]).await?;
+        let rooms = self.closed_rooms_of(link)?;
+        self.note_end(link, why, &rooms).await?;
         self.link_has_ended(link);
         Ok(())
     }
 
-    /// As [`Bridge::end_link`], at the wish of one of them: whoever is in a private room by
-    /// their own account stays there. It depends on nothing that the link is over; what is done
-    /// for the puppet besides is done as far as it goes, and in some seconds. The token is to be
-    /// revoked afterwards.
+    /// As [`Bridge::end_link`], at the wish of one of them. It depends on nothing that the link
+    /// is over; what their account can do for them in private rooms, before its token is
+    /// revoked, it does as far as that goes, and in some seconds.
     pub(super) async fn end_link_kindly(
         &self,
         link: &Link,
         own: Option<&Puppet>,
         why: &str,
     ) -> Result<(), Failure> {
-        let rooms = match link.token {
-            Some(_) => self.closed_rooms_of(link)?,
-            // It stood for nobody yet.
-            None => Vec::new(),
-        };
+        let rooms = self.closed_rooms_of(link)?;
         self.note_end(link, why, &rooms).await?;
         if let Some(own) = own {
-            let let_in = self.leave_puppet_in(own, &rooms);
-            match tokio::time::timeout(LETTING_IN, let_in).await {
+            let left = self.leave_in_rooms(own, &rooms);
+            match tokio::time::timeout(LETTING_IN, left).await {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => {
-                    tracing::info!(user = %link.matrix_id, %failure, "their puppet could not be let into all rooms");
+                    tracing::info!(user = %link.matrix_id, %failure, "their account could not leave them in all rooms");
                 }
                 Err(_) => {
-                    tracing::info!(user = %link.matrix_id, "letting their puppet into all rooms takes too long");
+                    tracing::info!(user = %link.matrix_id, "leaving them in all rooms takes too long");
                 }
             }
         }
@@ -189,7 +185,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Notes that a link is over, and in which rooms its Matrix user is by right.
+    /// Notes that a link is over, and in which of these rooms its Matrix user was by it alone.
     async fn note_end(&self, link: &Link, why: &str, rooms: &[Portal]) -> Result<(), Failure> {
         tracing::info!(user = %link.matrix_id, account = %link.rocket_id, why, "a link of two accounts ends");
         let ended = EndedLink {
@@ -198,7 +194,9 @@ impl Bridge {
         };
         let mut change = self.store.change().end_link(&ended);
         for portal in rooms {
-            change = change.admitted(&portal.id, &link.matrix_id);
+            if !self.store.is_admitted(&portal.id, &link.matrix_id)? {
+                change = change.came_by_account(&portal.id, &link.matrix_id);
+            }
         }
         change.commit()?;
         Ok(self.store.flushed().await?)

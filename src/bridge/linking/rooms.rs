@@ -42,6 +42,10 @@ impl Bridge {
     /// The private rooms in which a linked person is by their own account.
     pub(super) fn closed_rooms_of(&self, link: &Link) -> Result<Vec<Portal>, StoreError> {
         let mut rooms = Vec::new();
+        // One without a token stood for nobody yet.
+        if link.token.is_none() {
+            return Ok(rooms);
+        }
         for portal in self.store.portals() {
             if room_type(&portal).is_some()
                 && self.is_private(&portal)?
@@ -53,39 +57,46 @@ impl Bridge {
         Ok(rooms)
     }
 
-    /// The account of a link that has ended lets the puppet of its person into private rooms,
-    /// with its own rights, where there is one and it speaks there. Until then, and where there
-    /// is none, they are there by right. Where it may not, who invited them on Matrix does
-    /// later, or they have to go.
-    pub(super) async fn leave_puppet_in(
+    /// What the account of a link that has ended does for its person in private rooms, with its
+    /// own rights: it lets their puppet in where there is one that speaks there, and else they
+    /// are there by right from now on, though no account of theirs is seen. Where it may not add
+    /// people, whoever was there by right before that link still is; who invited them on Matrix
+    /// may let them in later, or they have to go: a link, which anybody with an account can make
+    /// and end, invites nobody.
+    pub(super) async fn leave_in_rooms(
         &self,
         own: &Puppet,
         rooms: &[Portal],
     ) -> Result<(), Failure> {
         let user = &own.matrix_id;
-        let Some(made) = self.store.made_puppet(user)? else {
-            return Ok(());
-        };
-        let id = &made.credentials.user_id;
+        let made = self.store.made_puppet(user)?;
         let session = self.rocket().await.client.session(own.credentials.clone());
         for portal in rooms {
-            if self.is_relayed(portal, user)? {
+            if self.store.is_admitted(&portal.id, user)? {
                 continue;
             }
-            let kind = room_type(portal).unwrap_or_default();
-            match session.invite(&portal.rid, &kind, id).await {
-                Ok(()) => {}
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    tracing::info!(rid = %portal.rid, %user, %failure, "their account cannot let their puppet in");
-                    if !failure.is_permanent() {
-                        // The puppet comes as who is there by right.
-                        return Err(failure);
+            match &made {
+                Some(made) if !self.is_relayed(portal, user)? => {
+                    let kind = room_type(portal).unwrap_or_default();
+                    let id = &made.credentials.user_id;
+                    match session.invite(&portal.rid, &kind, id).await {
+                        Ok(()) => {}
+                        Err(error) => {
+                            let failure = Failure::from(error);
+                            if !failure.is_permanent() {
+                                return Err(failure);
+                            }
+                            tracing::info!(rid = %portal.rid, %user, %failure, "their account cannot let their puppet in");
+                        }
+                    }
+                }
+                _ => {
+                    if self.may_invite(portal, &own.credentials.user_id).await? {
+                        let change = self.store.change();
+                        change.admitted(&portal.id, user).commit()?;
                     }
                 }
             }
-            let change = self.store.change();
-            change.not_admitted(&portal.id, user).commit()?;
         }
         Ok(())
     }
@@ -105,8 +116,14 @@ impl Bridge {
             return Ok(true);
         };
         if !was_member {
-            // Who has left on Matrix, and then came on Rocket.Chat, comes back.
-            return Ok(matches!(why, Why::News { .. }));
+            // Who has left on Matrix, and then came on Rocket.Chat, comes back; and who has
+            // linked an account that is there since the bridge put them out for want of one.
+            let link = self.store.linked_user(user)?;
+            let is_since = link.is_some_and(|link| {
+                i64::try_from(event.origin_server_ts).is_ok_and(|left| left < link.since)
+            });
+            let is_back = matches!(why, Why::News { .. });
+            return Ok(is_back || (is_since && self.was_put_out(seat)));
         }
         // Who declines an invitation stays where they are there, and their ghost speaks.
         // Where it cannot be found out they stay as well.
@@ -319,6 +336,11 @@ impl Bridge {
             && let Some(made) = self.store.made_puppet(user)?
             && self.is_member(portal, &made.credentials.user_id).await?
         {
+            // By right they were there before, and are when the link ends.
+            if self.is_private(portal)? {
+                let change = self.store.change();
+                change.admitted(&portal.id, user).commit()?;
+            }
             let (rid, kind) = (&portal.rid, &kind);
             let left = self
                 .as_puppet(

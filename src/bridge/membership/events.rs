@@ -136,20 +136,29 @@ impl Bridge {
         self.store
             .change()
             .bot_room(&event.room_id, is_for_one)
+            // Somebody wants it there.
+            .no_entered_room(&event.room_id)
             .commit()?;
-        if !is_for_one {
-            let encryption = bot.state(&event.room_id, "m.room.encryption", "").await?;
-            let text = match encryption {
-                Some(_) => ENCRYPTED,
-                None => IN_A_SHARED_ROOM,
-            };
-            return self
-                .say(&bot, &event.room_id, &event.event_id, "greeting", text)
-                .await;
-        }
-        let text = self.commands.greeting(self, &event.sender);
+        let encryption = bot.state(&event.room_id, "m.room.encryption", "").await?;
+        let text = match (encryption.is_some(), is_for_one) {
+            (true, true) => self.encrypted_for_commands("I am the bridge to Rocket.Chat."),
+            (true, false) => ENCRYPTED.to_owned(),
+            (false, true) => self.commands.greeting(self, &event.sender),
+            (false, false) => IN_A_SHARED_ROOM.to_owned(),
+        };
         self.say(&bot, &event.room_id, &event.event_id, "greeting", &text)
             .await
+    }
+
+    /// What the bot says where somebody would give it commands, and it cannot read them.
+    pub(in crate::bridge) fn encrypted_for_commands(&self, first: &str) -> String {
+        format!(
+            "{first} This room is encrypted, and I cannot read what is written in it, nor can \
+             that be switched off any more. For commands make another one: a new private room, \
+             with encryption switched off where you give it a name; invite {} into it and write \
+             `!rc help` there.",
+            self.config.appservice.bot
+        )
     }
 
     /// Whether a room has a name or an address, as those have in which people meet.

@@ -369,7 +369,7 @@ impl Bridge {
     }
 
     /// Whether the bridge itself removed somebody from the Matrix room.
-    fn was_put_out(&self, seat: &Seat) -> bool {
+    pub(in crate::bridge) fn was_put_out(&self, seat: &Seat) -> bool {
         let by = seat.by_another();
         by.is_some_and(|event| self.config.is_ours(&event.sender))
     }
@@ -524,7 +524,7 @@ impl Bridge {
             };
             return Err(Failure::Refused(why.into()));
         };
-        if host == self.config.appservice.bot {
+        if host == self.config.appservice.bot && !self.store.came_by_account(&portal.id, user)? {
             // At an administrator's command.
             rocket.bot.invite(&portal.rid, kind, id).await?;
             return Ok(());

@@ -5,7 +5,36 @@ use std::sync::Arc;
 use super::{A_WHILE_MS, WRONG_CODES, Wishes, code_in, pair, words};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
-use crate::store::{Person, Proposal, ProposalStage, Tried};
+use crate::store::{HowOver, Person, Proposal, ProposalStage, Tried};
+
+/// How somebody answers a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Approve,
+    Reject,
+}
+
+impl Answer {
+    /// What they are told when that is done.
+    pub(super) fn done(self) -> &'static str {
+        match self {
+            Self::Approve => {
+                "Approved. The rooms are being joined; both are told when it has taken effect."
+            }
+            Self::Reject => {
+                "Declined. Nothing changes, and they cannot propose it again for a month."
+            }
+        }
+    }
+}
+
+/// What a code stands for.
+enum Found {
+    /// A proposal that is to be answered, or just takes effect.
+    Open(Proposal),
+    /// One that is over, and what whoever answers it now is told.
+    Over(Result<String, Failure>),
+}
 
 impl Bridge {
     /// Somebody approves a proposal: it takes effect. What came of it, in words.
@@ -18,13 +47,19 @@ impl Bridge {
         code: &str,
         wishes: &Wishes,
     ) -> Result<String, Failure> {
-        let found = self.proposal_with(&by, code).await?;
+        let found = match self.proposal_with(&by, code, Answer::Approve).await? {
+            Found::Open(found) => found,
+            Found::Over(told) => return told,
+        };
         let _alone = self.plumbing.deciding.lock(&pair(&found)).await;
         // It may have been answered meanwhile.
-        let proposal = self.proposal_with(&by, code).await?;
+        let proposal = match self.proposal_with(&by, code, Answer::Approve).await? {
+            Found::Open(proposal) => proposal,
+            Found::Over(told) => return told,
+        };
         if let ProposalStage::Accepted { by: approver } = &proposal.stage {
             return match approver.is(&by) {
-                true => Ok(APPROVED.to_owned()),
+                true => Ok(Answer::Approve.done().to_owned()),
                 false => Err(Failure::Refused("That was approved already.".into())),
             };
         }
@@ -36,6 +71,7 @@ impl Bridge {
         {
             return self
                 .void(
+                    &by,
                     &proposal,
                     &format!(
                         "{} does not administer their room any more, so the proposal is void.",
@@ -55,6 +91,7 @@ impl Bridge {
         if survey.consequences() != proposal.consequences {
             return self
                 .void(
+                    &by,
                     &proposal,
                     "What joining the rooms would mean has changed since it was proposed, so the \
                      proposal is void. Propose it again to see how it is now.",
@@ -73,7 +110,7 @@ impl Bridge {
         // From here on it takes effect, whatever happens to the bridge.
         self.store.flushed().await?;
         self.go_on_joining(&accepted);
-        Ok(APPROVED.to_owned())
+        Ok(Answer::Approve.done().to_owned())
     }
 
     /// Somebody declines a proposal. What came of it, in words.
@@ -85,9 +122,15 @@ impl Bridge {
         by: Person,
         code: &str,
     ) -> Result<String, Failure> {
-        let found = self.proposal_with(&by, code).await?;
+        let found = match self.proposal_with(&by, code, Answer::Reject).await? {
+            Found::Open(found) => found,
+            Found::Over(told) => return told,
+        };
         let _alone = self.plumbing.deciding.lock(&pair(&found)).await;
-        let proposal = self.proposal_with(&by, code).await?;
+        let proposal = match self.proposal_with(&by, code, Answer::Reject).await? {
+            Found::Open(proposal) => proposal,
+            Found::Over(told) => return told,
+        };
         if matches!(proposal.stage, ProposalStage::Accepted { .. }) {
             return Err(Failure::Refused(
                 "That was approved already. `unbridge` ends it.".into(),
@@ -103,18 +146,23 @@ impl Bridge {
         );
         self.tell_proposer(&proposal, "declined", &text).await?;
         tracing::info!(room = %proposal.room_id, rid = %proposal.rid, by = %by.shown(), "a proposal to join two rooms is declined");
-        if proposal.is_for_matrix() && proposal.entered {
+        if proposal.is_for_matrix() && self.leaves_after(&proposal)? {
             // Whoever has left can answer nobody.
-            let text = format!("{DECLINED} I leave now.");
+            let text = format!("{} I leave now.", Answer::Reject.done());
             let told = self.tell_plumbed_room(&proposal, "farewell", &text).await;
             self.as_far_as_told(told)?;
         }
-        self.drop_proposal(&proposal).await?;
-        Ok(DECLINED.to_owned())
+        self.end_proposal(&proposal, HowOver::Declined(by)).await?;
+        Ok(Answer::Reject.done().to_owned())
     }
 
     /// The proposal with that code which those of this person's side decide.
-    async fn proposal_with(&self, by: &Person, code: &str) -> Result<Proposal, Failure> {
+    async fn proposal_with(
+        &self,
+        by: &Person,
+        code: &str,
+        answer: Answer,
+    ) -> Result<Found, Failure> {
         let since = now_ms() - A_WHILE_MS;
         if self.tried(by, Tried::WrongCode, since)? >= WRONG_CODES {
             return Err(Failure::Refused(
@@ -134,7 +182,12 @@ impl Bridge {
                 && proposal.code.matches(&code)
         });
         if let Some(proposal) = found {
-            return Ok(proposal);
+            return Ok(Found::Open(proposal));
+        }
+        // Whoever has it from the notice guesses nothing: the answer to their command, or
+        // to their program's call, may have been lost.
+        if let Some(told) = self.answered_already(by, &code, answer)? {
+            return Ok(Found::Over(told));
         }
         self.count_try(by, Tried::WrongCode).await?;
         Err(Failure::Refused(
@@ -172,14 +225,10 @@ impl Bridge {
     }
 
     /// A proposal does not stand any more: both are told why.
-    async fn void(&self, proposal: &Proposal, why: &str) -> Result<String, Failure> {
+    async fn void(&self, by: &Person, proposal: &Proposal, why: &str) -> Result<String, Failure> {
         self.tell_proposer(proposal, "void", why).await?;
-        self.drop_proposal(proposal).await?;
+        let how = HowOver::Void(by.clone(), why.to_owned());
+        self.end_proposal(proposal, how).await?;
         Err(Failure::Refused(why.to_owned()))
     }
 }
-
-const DECLINED: &str = "Declined. Nothing changes, and they cannot propose it again for a month.";
-
-const APPROVED: &str =
-    "Approved. The rooms are being joined; both are told when it has taken effect.";

@@ -9,7 +9,7 @@ use super::{HISTORY_MOST, pair, words};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::Backoff;
-use crate::store::{Portal, PortalId, Proposal, ProposalStage};
+use crate::store::{HowOver, Person, Portal, PortalId, Proposal, ProposalStage};
 
 impl Bridge {
     /// Goes on with an agreement until it has taken effect.
@@ -45,7 +45,9 @@ impl Bridge {
             None => {
                 let survey = match self.survey(&proposal.room_id, &proposal.rid).await {
                     Ok(survey) => survey,
-                    Err(Failure::Refused(why)) => return self.not_joined(proposal, &[why]).await,
+                    Err(Failure::Refused(why)) => {
+                        return self.not_joined(proposal, by, &[why]).await;
+                    }
                     Err(failure) => return Err(failure),
                 };
                 let mut obstacles = survey.obstacles();
@@ -56,12 +58,13 @@ impl Bridge {
                     );
                 }
                 if !obstacles.is_empty() {
-                    return self.not_joined(proposal, &obstacles).await;
+                    return self.not_joined(proposal, by, &obstacles).await;
                 }
                 self.begin_plumbed(proposal, &survey).await?
             }
         };
         self.settle_plumbed(&portal).await;
+        let approved = HowOver::Approved(by.clone());
         let by = by.shown();
         // Whom those who agreed may not have been told of: two may take effect at once.
         let elsewhere = self.store.portals_of(&portal.rid)?.len().saturating_sub(1);
@@ -72,7 +75,7 @@ impl Bridge {
         let text = words::joined(proposal, &by, &here, "!matrix", elsewhere);
         self.as_far_as_told(self.tell_plumbed_channel(proposal, "joined", &text).await)?;
         self.tell_others(&portal.id).await?;
-        Ok(self.store.change().no_proposal(proposal).commit()?)
+        self.end_proposal(proposal, approved).await
     }
 
     /// What cannot be told holds nothing up.
@@ -97,7 +100,12 @@ impl Bridge {
     }
 
     /// It became impossible between approval and now: both are told why.
-    async fn not_joined(&self, proposal: &Proposal, why: &[String]) -> Result<(), Failure> {
+    async fn not_joined(
+        &self,
+        proposal: &Proposal,
+        by: &Person,
+        why: &[String],
+    ) -> Result<(), Failure> {
         let text = format!(
             "The rooms {} on Matrix and {} on Rocket.Chat were to be joined, and cannot be:\n{}",
             proposal.room_id,
@@ -107,7 +115,8 @@ impl Bridge {
         tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, "an agreement cannot take effect");
         self.as_far_as_told(self.tell_plumbed_room(proposal, "failed", &text).await)?;
         self.as_far_as_told(self.tell_plumbed_channel(proposal, "failed", &text).await)?;
-        self.drop_proposal(proposal).await
+        self.end_proposal(proposal, HowOver::Approved(by.clone()))
+            .await
     }
 
     async fn begin_plumbed(&self, proposal: &Proposal, survey: &Survey) -> Result<Portal, Failure> {

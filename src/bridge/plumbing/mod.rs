@@ -19,12 +19,14 @@
 //! * [`rights`]: who administers a room.
 //! * [`propose`], [`decide`]: the two halves of an agreement.
 //! * [`effect`]: it takes effect.
+//! * [`over`]: what is left of a proposal when it is over.
 //! * [`newcomers`]: the other rooms of a channel are told who reads along.
 //! * [`words`]: what people are told.
 
 mod decide;
 mod effect;
 mod newcomers;
+mod over;
 mod propose;
 mod rights;
 mod survey;
@@ -46,7 +48,7 @@ use crate::clock::now_ms;
 use crate::convert::to_rocketchat;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::rest::OutgoingMessage;
-use crate::store::{Person, PortalId, Proposal, ProposalStage, Tried};
+use crate::store::{HowOver, Person, PortalId, Proposal, ProposalStage, Tried};
 
 /// How many messages come to Matrix at most that were on Rocket.Chat before: about what
 /// both servers carry over in a minute.
@@ -197,6 +199,12 @@ impl Bridge {
                     tracing::warn!(room = %proposal.room_id, rid = %proposal.rid, %failure, "a proposal could not be looked after");
                 }
             }
+            for entered in self.store.entered_rooms() {
+                let done = self.persevere(|_| self.look_at_entered(&entered.room_id));
+                if let Err(failure) = done.await {
+                    tracing::warn!(room = %entered.room_id, %failure, "a room that was entered in order to ask could not be left");
+                }
+            }
             self.forget_what_is_old();
             let now = now_ms();
             let next = self.store.proposals().iter().map(|one| one.until).min();
@@ -226,37 +234,18 @@ impl Bridge {
                     self.other_of(proposal).await
                 );
                 self.tell_proposer(proposal, "lapsed", &text).await?;
-                self.drop_proposal(proposal).await
+                self.end_proposal(proposal, HowOver::Lapsed).await
             }
             ProposalStage::Open if !proposal.told => self.ask_other_room(proposal).await,
             ProposalStage::Open => Ok(()),
         }
     }
 
-    /// A proposal is over: the bot leaves what it entered for that only.
-    async fn drop_proposal(&self, proposal: &Proposal) -> Result<(), Failure> {
-        let room = &proposal.room_id;
-        let is_needed = self.store.portal_of_room(room)?.is_some()
-            || self.store.is_bot_room(room)?
-            || self
-                .store
-                .proposals()
-                .iter()
-                .any(|other| other.room_id == *room && other.rid != proposal.rid);
-        if proposal.entered && !is_needed {
-            let bot = self.matrix.bot();
-            match bot.leave(room, None).await {
-                Err(error) if error.is_forbidden() || error.is_not_found() => {}
-                outcome => outcome?,
-            }
-        }
-        Ok(self.store.change().no_proposal(proposal).commit()?)
-    }
-
     fn forget_what_is_old(&self) {
         if let Err(error) = self.store.forget_tries(now_ms() - A_DAY_MS) {
             tracing::warn!(%error, "old tries could not be forgotten");
         }
+        self.forget_how_proposals_ended();
         let old = now_ms() - NOT_AGAIN_MS;
         for declined in self.store.declined() {
             if declined.at < old

@@ -31,7 +31,8 @@ impl Bridge {
                 Err(failure) if failure.is_permanent() => None,
                 access => Some(access?),
             };
-            let text = words::newcomer(&joined, access);
+            let federates = self.may_federate(&joined.room_id).await?;
+            let text = words::newcomer(&joined, access, federates);
             let of = ["newcomer", id.as_str(), &since.to_string()];
             for other in self.store.portals_of(&joined.rid)? {
                 if other.id == *id {

@@ -16,7 +16,7 @@ use crate::matrix::Kind;
 use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType};
 use crate::secret::Secret;
-use crate::store::{Declined, Person, Proposal, ProposalStage, Tried};
+use crate::store::{Declined, EnteredRoom, Person, Proposal, ProposalStage, Tried};
 
 /// What commands begin with in a room of Matrix.
 const ON_MATRIX: &str = "!rc";
@@ -110,14 +110,32 @@ impl Bridge {
         self.may_propose(&by, &room, &rid)?;
         // Noted first, so that it does not stay in a room of which nobody knows why.
         let entering = self.new_proposal(&by, &room, &rid, ProposalStage::Entering);
-        self.store.change().proposal(&entering).commit()?;
+        let mut noted = EnteredRoom {
+            room_id: room.clone(),
+            at: entering.made,
+            is_inside: false,
+        };
+        {
+            // It is not just being left.
+            let _alone = self.take_room(&room).await;
+            let change = self.store.change().proposal(&entering);
+            change.entered_room(&noted).commit()?;
+        }
         self.store.flushed().await?;
         let bot = self.matrix.bot();
         let entered = bot.join_by_alias_or_id((&*room).into(), via).await;
         if let Err(error) = entered {
-            self.store.change().no_proposal(&entering).commit()?;
+            // Without a no from the homeserver it may still come in.
+            let is_refused = error.is_forbidden() || error.is_not_found();
+            let mut change = self.store.change().no_proposal(&entering);
+            if is_refused && !self.is_needed_besides(&entering)? {
+                change = change.no_entered_room(&room);
+            }
+            change.commit()?;
             return Err(not_entered(&error, bot.user_id(), &room));
         }
+        noted.is_inside = true;
+        self.store.change().entered_room(&noted).commit()?;
         let proposed = self
             .propose_alone(by, room.clone(), rid.clone(), wishes)
             .await;
@@ -163,7 +181,6 @@ impl Bridge {
             ));
         }
         let known = self.store.proposal(&room, &rid)?;
-        let entered = known.as_ref().is_some_and(|known| known.entered);
         if let Some(known) = known.filter(|known| known.stage != ProposalStage::Entering) {
             return self
                 .proposed_already(known, &by, &survey, wishes.history)
@@ -187,11 +204,14 @@ impl Bridge {
         let proposal = Proposal {
             history: wishes.history,
             consequences: survey.consequences(),
-            entered,
             ..self.new_proposal(&by, &room, &rid, ProposalStage::Open)
         };
         self.count_try(&by, Tried::Proposing).await?;
-        self.store.change().proposal(&proposal).commit()?;
+        {
+            // If it is just being left nobody can be asked there, and that is said.
+            let _alone = self.take_room(&room).await;
+            self.store.change().proposal(&proposal).commit()?;
+        }
         self.store.flushed().await?;
         tracing::info!(%room, %rid, by = %by.shown(), "somebody proposes to join two rooms");
         self.plumbing.news.notify_one();
@@ -328,7 +348,6 @@ impl Bridge {
             until: made.saturating_add(holds.unwrap_or(i64::MAX)),
             history: false,
             consequences: Default::default(),
-            entered: stage == ProposalStage::Entering,
             told: false,
             stage,
         }
@@ -423,7 +442,7 @@ impl Bridge {
     }
 
     /// Whether the bot is in a room.
-    async fn is_bot_inside(&self, room: &RoomId) -> Result<bool, Failure> {
+    pub(super) async fn is_bot_inside(&self, room: &RoomId) -> Result<bool, Failure> {
         let bot = self.matrix.bot();
         let own = bot.state(room, "m.room.member", bot.user_id().as_str());
         match own.await {
@@ -452,6 +471,12 @@ fn no_answer(error: &crate::matrix::Error) -> Option<Failure> {
 }
 
 fn not_entered(error: &crate::matrix::Error, bot: &UserId, room: &RoomId) -> Failure {
+    if matches!(error.kind(), Kind::Transport { .. }) {
+        return Failure::Refused(format!(
+            "I could not enter {room} in time. Try again in two minutes: I may be inside by \
+             then. If it stays so, have {bot} invited there first."
+        ));
+    }
     if error.is_forbidden() {
         return Failure::Refused(format!(
             "I may not enter {room}. Have {bot} invited there first, then try again."

@@ -64,6 +64,13 @@ pub(super) struct MatrixSide {
     pub lacking: Option<String>,
 }
 
+impl MatrixSide {
+    /// Whether other homeservers keep it, or may.
+    pub(super) fn is_kept_by_others(&self) -> bool {
+        self.may_federate || !self.others.is_empty()
+    }
+}
+
 /// A room of Rocket.Chat as it is now.
 #[derive(Debug, Clone)]
 pub(super) struct RocketSide {
@@ -82,6 +89,12 @@ pub(super) struct RocketSide {
     pub open_elsewhere: bool,
     /// Only those who are invited can read one that existed before, as in the room itself.
     pub closed_elsewhere: bool,
+    /// One of these may be kept by other homeservers.
+    pub federated_elsewhere: bool,
+    /// One of these is on the bridge's own homeserver only.
+    pub unfederated_elsewhere: bool,
+    /// The same of one that existed before.
+    pub unfederated_joined: bool,
     /// When something was written in it last (ms).
     pub last_message_at: i64,
     /// What stands in the way, in full sentences.
@@ -125,6 +138,17 @@ impl Survey {
                     .to_owned(),
             );
         }
+        // As soon as there is one such room its people are heard by other homeservers.
+        if self.rocket.unfederated_joined
+            && !self.rocket.federated_elsewhere
+            && self.matrix.is_kept_by_others()
+        {
+            all.push(
+                "The room on Rocket.Chat is joined with another one on Matrix, which is only on \
+                 this homeserver; its people did not agree that others keep what they write."
+                    .to_owned(),
+            );
+        }
         all
     }
 
@@ -135,8 +159,9 @@ impl Survey {
         if access == Access::Closed && self.rocket.open_elsewhere {
             all.insert(Consequence::PrivateIntoRocketChat);
         }
-        // What is on Rocket.Chat is kept by that server alone.
-        if self.matrix.may_federate || !self.matrix.others.is_empty() {
+        // What is on Rocket.Chat is kept by that server alone, and what is in a room that
+        // does not federate by this homeserver alone.
+        if self.matrix.is_kept_by_others() || self.rocket.federated_elsewhere {
             all.insert(Consequence::Federated);
         }
         all
@@ -153,6 +178,11 @@ fn state<'a>(events: &'a [TimelineEvent], kind: &str) -> Option<&'a Value> {
 
 fn text<'a>(content: Option<&'a Value>, key: &str) -> Option<&'a str> {
     content?.get(key)?.as_str()
+}
+
+/// Whether other homeservers may take part in a room that began like this.
+fn federates(create: Option<&Value>) -> bool {
+    create.and_then(|create| create.get("m.federate")) != Some(&Value::Bool(false))
 }
 
 /// Which other bridge says that it serves a room. Anybody who may set states can say so: a
@@ -234,8 +264,7 @@ fn matrix_side(
     let history = text(history, "history_visibility");
     let access = access_of(rule, history);
     let create = state(events, "m.room.create");
-    let may_federate =
-        create.and_then(|create| create.get("m.federate")) != Some(&Value::Bool(false));
+    let may_federate = federates(create);
     let members: Vec<_> = events
         .iter()
         .filter(|event| {
@@ -348,6 +377,9 @@ fn rocket_side(room: &Room, is_of_private_team: bool) -> RocketSide {
         elsewhere: Vec::new(),
         open_elsewhere: false,
         closed_elsewhere: false,
+        federated_elsewhere: false,
+        unfederated_elsewhere: false,
+        unfederated_joined: false,
         last_message_at: room.last_message_at.map_or(0, |at| at.0),
         obstacles,
     }
@@ -506,8 +538,22 @@ impl Bridge {
             let is_open = self.is_read_openly(&portal)?;
             side.open_elsewhere |= side.is_private && is_open;
             side.closed_elsewhere |= side.is_private && portal.plumbed && !is_open;
+            let federates = self.may_federate(&portal.room_id).await?;
+            side.federated_elsewhere |= federates;
+            side.unfederated_elsewhere |= !federates;
+            side.unfederated_joined |= !federates && portal.plumbed;
         }
         Ok(side)
+    }
+
+    /// Whether other homeservers may take part in a room. Of one that the bot does not see
+    /// it is taken for so.
+    pub(super) async fn may_federate(&self, room: &RoomId) -> Result<bool, Failure> {
+        match self.matrix.bot().state(room, "m.room.create", "").await {
+            Ok(create) => Ok(federates(create.as_ref())),
+            Err(error) if error.is_forbidden() || error.is_not_found() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -678,5 +724,52 @@ mod tests {
         assert_eq!(of(&[rule("public")], json!({})), federated);
         let guest = member("@bob:b.org");
         assert_eq!(of(&[rule("public"), alone, guest], json!({})), federated);
+    }
+
+    #[test]
+    fn who_keeps_what_is_written_counts_in_every_room_of_the_channel() {
+        let rules = event("m.room.join_rules", "", json!({ "join_rule": "public" }));
+        let alone = event("m.room.create", "", json!({ "m.federate": false }));
+        let survey = |is_alone: bool, change: fn(&mut RocketSide)| {
+            let mut events = vec![rules.clone()];
+            events.extend(is_alone.then(|| alone.clone()));
+            let mut rocket = channel(json!({}));
+            change(&mut rocket);
+            Survey {
+                matrix: side(&events),
+                rocket,
+            }
+        };
+        let federated = BTreeSet::from([Consequence::Federated]);
+        // Its people would be heard in a room that other homeservers keep.
+        let into_federated = survey(true, |rocket| rocket.federated_elsewhere = true);
+        assert_eq!(into_federated.consequences(), federated);
+        let said = meaning(Consequence::Federated, &into_federated);
+        assert!(said.contains("only on this homeserver"), "{said}");
+        // The bridge's own room does not federate: who joins a room that does is told.
+        let beside_own = survey(false, |rocket| rocket.unfederated_elsewhere = true);
+        assert_eq!(beside_own.consequences(), federated);
+        assert!(beside_own.obstacles_to_ask().is_empty());
+        let said = meaning(Consequence::Federated, &beside_own);
+        assert!(said.contains("only on this homeserver"), "{said}");
+        // People of a room that was there before did not agree to that.
+        let beside_joined = survey(false, |rocket| {
+            rocket.unfederated_elsewhere = true;
+            rocket.unfederated_joined = true;
+        });
+        let why = beside_joined.obstacles_to_ask();
+        assert_eq!(why.len(), 1, "{why:?}");
+        assert!(why[0].contains("did not agree"), "{why:?}");
+        // They have when there is such a room already; and one more like theirs is none.
+        let beside_both = survey(false, |rocket| {
+            rocket.unfederated_joined = true;
+            rocket.federated_elsewhere = true;
+        });
+        assert!(beside_both.obstacles_to_ask().is_empty());
+        let alike = survey(true, |rocket| {
+            rocket.unfederated_elsewhere = true;
+            rocket.unfederated_joined = true;
+        });
+        assert!(alike.obstacles_to_ask().is_empty() && alike.consequences().is_empty());
     }
 }

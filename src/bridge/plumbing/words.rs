@@ -73,6 +73,13 @@ pub(super) fn meaning(consequence: Consequence, survey: &Survey) -> String {
              Matrix that the channel is mirrored in, now or later.",
             matrix.name
         ),
+        Consequence::Federated if !matrix.is_kept_by_others() => format!(
+            "What is written in the room {} on Matrix, which is only on this homeserver, is kept \
+             by other homeservers too, or may be: the room {} on Rocket.Chat is mirrored in \
+             another one on Matrix that is open to them. What is deleted here they are only \
+             asked to delete.",
+            matrix.name, rocket.name
+        ),
         Consequence::Federated => {
             let others: Vec<_> = matrix.others.iter().take(5).map(|s| s.as_str()).collect();
             let who = match (others.is_empty(), matrix.others.len() - others.len()) {
@@ -82,9 +89,16 @@ pub(super) fn meaning(consequence: Consequence, survey: &Survey) -> String {
                     format!("other homeservers ({} and {more} more)", others.join(", "))
                 }
             };
+            let also = match rocket.unfederated_elsewhere {
+                true => {
+                    ", and so is what is written in another room on Matrix in which it is \
+                     mirrored, and which is only on this homeserver"
+                }
+                false => "",
+            };
             format!(
-                "What is written on Rocket.Chat is kept by {who} too. What is deleted here they \
-                 are only asked to delete."
+                "What is written on Rocket.Chat is kept by {who} too{also}. What is deleted here \
+                 they are only asked to delete."
             )
         }
     }
@@ -290,7 +304,7 @@ pub(super) fn listed(sentences: &[String]) -> String {
 }
 
 /// Said in the other rooms of a channel when it gets one more on Matrix.
-pub(super) fn newcomer(joined: &Portal, access: Option<Access>) -> String {
+pub(super) fn newcomer(joined: &Portal, access: Option<Access>, federates: bool) -> String {
     let how = match joined.plumbed {
         true => "is joined with",
         false => "is made by the bridge for",
@@ -301,8 +315,12 @@ pub(super) fn newcomer(joined: &Portal, access: Option<Access>) -> String {
         Some(Access::Closed) => " It is by invitation only.",
         None => "",
     };
+    let kept = match federates {
+        true => " Other homeservers keep it as soon as people of theirs are in it.",
+        false => "",
+    };
     format!(
-        "One more room on Matrix, {}, {how} {} on Rocket.Chat.{who} From now on its people \
+        "One more room on Matrix, {}, {how} {} on Rocket.Chat.{who}{kept} From now on its people \
          read what is written here, and are heard here.",
         joined.room_id,
         bounded(&joined.name)

@@ -381,6 +381,8 @@ impl Bridge {
                 self.take_in(&[Accepted { number, event }]);
             }
             JoinAsked::Command { event, .. } | JoinAsked::There { event, .. } => {
+                // It stays, also if it had come in order to ask something there.
+                self.store.change().no_entered_room(&room).commit()?;
                 let caller = match &join.asked {
                     JoinAsked::Command { caller, .. } => caller.to_string(),
                     // Nobody there is named to strangers.

@@ -203,11 +203,12 @@ impl Bridge {
         portal: &Portal,
         user: &UserId,
     ) -> Result<Voice, Failure> {
+        let as_before =
+            self.speaks_as_before(portal, user)? && !self.is_seen_there(portal, user).await?;
         let rule = self.speaks_by(portal, user)?;
         if rule == Rule::Relay {
             return self.relay_for(user).await;
         }
-        let as_before = self.speaks_as_before(portal, user)?;
         if rule == Rule::Account {
             return Ok(Voice::Puppet(match as_before {
                 true => self.made_puppet_of(user).await?,
@@ -243,6 +244,21 @@ impl Bridge {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Whether the own account of somebody is in a room by now, which nobody has noted yet:
+    /// after it was linked, or added.
+    async fn is_seen_there(&self, portal: &Portal, user: &UserId) -> Result<bool, Failure> {
+        let Some(own) = self.store.puppet(user)?.filter(|own| own.own) else {
+            return Ok(false);
+        };
+        let is_there = self.is_member(portal, &own.credentials.user_id).await?;
+        if is_there {
+            self.note_puppet_in(portal, &own)?;
+            // The puppet is to leave.
+            self.compare_members(&portal.id);
+        }
+        Ok(is_there)
     }
 
     /// Who speaks for the sender of an event, which an earlier attempt may have settled:

@@ -120,7 +120,7 @@ impl Bridge {
         };
         // At an administrator's command.
         let may = if host == self.config.appservice.bot {
-            true
+            !self.store.came_by_account(&portal.id, user)?
         } else if self.config.is_ghost(&host) {
             match self.store.ghost_by_localpart(host.localpart())? {
                 Some(ghost) if ghost.user_id == host => {

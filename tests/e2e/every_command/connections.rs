@@ -296,7 +296,7 @@ async fn reject(stage: &Stage, door: Door) -> Result<()> {
     let said = pair.by_owner(stage, door, &format!("approve {code}")).await;
     // On Matrix the bot may have left the room that it was only asked about.
     if door != Door::Matrix {
-        has(&said?, &["No proposal that is open has this code"])?;
+        has(&said?, &["That was declined already"])?;
     }
     pair.are_apart(stage, "it was declined").await
 }
