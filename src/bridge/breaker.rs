@@ -5,12 +5,16 @@
 //! What tells a loop from people is that it alternates: on one side always the same one
 //! speaks, on the other always the same other one, and each says what the other has just
 //! said, perhaps with something put before or behind it. However much people say, and
-//! however often many of them say the same, that is no such chain.
+//! however often many of them say the same, that is no such chain. What goes round between
+//! the Matrix rooms of one channel shows in another way: see [`relays`].
+
+mod relays;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::rocketchat::RocketRoomId;
 use crate::store::PortalId;
 
 /// How often the words may pass, both ways together, before they are stopped: ten rounds.
@@ -77,13 +81,15 @@ pub(super) enum Verdict {
     },
 }
 
-/// What passed lately, by portal.
+/// What passed lately, by portal and by channel.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<Rooms>);
 
 #[derive(Debug, Default)]
 struct Rooms {
     rooms: HashMap<PortalId, Room>,
+    /// What was said on Matrix, of channels with several rooms.
+    channels: HashMap<RocketRoomId, relays::Channel>,
     /// When what is old was last forgotten, of all rooms.
     tidied: Option<Instant>,
 }
@@ -133,6 +139,25 @@ impl Gist {
         };
         self.letters <= other.letters
             && (contains(&self.start) || self.end.as_deref().is_some_and(contains))
+    }
+
+    /// Whether a text of so many letters begins with something else and then says this, or
+    /// begins to. What has gone round often begins with this as well, for the same names
+    /// stand before it each time; what only says one thing more often is none.
+    fn is_pushed_back_in(&self, words: &str, letters: usize) -> bool {
+        let end = self.start.char_indices().nth(EDGE);
+        let beginning = end.map_or(&*self.start, |(end, _)| &self.start[..end]);
+        let is_behind = || match words.find(beginning) {
+            Some(0) if letters >= self.letters + FEW_LETTERS => {
+                let more = words.char_indices().nth(letters - self.letters);
+                more.is_some_and(|(more, _)| {
+                    let behind = &words[more..];
+                    !words.starts_with(behind) && behind.contains(beginning)
+                })
+            }
+            at => at.is_some_and(|at| at > 0),
+        };
+        self.letters >= FEW_LETTERS && is_behind()
     }
 
     /// Whether a text says the same, perhaps with something put before or behind it.
@@ -207,10 +232,24 @@ impl Breaker {
         room.pass(passing, &words, now)
     }
 
+    /// Whether what somebody says in one of several Matrix rooms of a channel may pass to
+    /// it, and so to the others.
+    pub(super) fn relay(&self, rid: &RocketRoomId, passing: Passing<'_>, now: Instant) -> Verdict {
+        let words = letters(passing.words);
+        if words.is_empty() {
+            return Verdict::Pass;
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.tidy(now);
+        let channel = all.channels.entry(rid.clone()).or_default();
+        channel.pass(passing, &words, now)
+    }
+
     /// A room that is mirrored no more.
     pub(super) fn forget(&self, portal: &PortalId) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.rooms.remove(portal);
+        all.channels.remove(&portal.rid());
     }
 }
 
@@ -228,6 +267,7 @@ impl Rooms {
             room.forget_old(now);
             !room.passed.is_empty() || !room.stopped.is_empty()
         });
+        self.channels.retain(|_, channel| channel.forget_old(now));
     }
 }
 

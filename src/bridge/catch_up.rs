@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::from_rocketchat::{Document, Job, is_of_the_system};
-use super::hearing::Outcome;
+use super::hearing::{Outcome, Since};
 use super::{Bridge, Failure};
 use crate::retry::Backoff;
 use crate::rocketchat::RocketRoomId;
@@ -164,7 +164,35 @@ impl Bridge {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Reads a portal's room back from its cursor.
+    /// Reads a portal's room back and waits until everything is worked that had happened in
+    /// it before: also where another reading is under way, which may have begun earlier.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) async fn read_back_and_work(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        let before = self.rooms.readings(id);
+        loop {
+            // Where too much waits, what comes is missed.
+            self.to_matrix.settled(id).await;
+            let turned = self.rooms.turned();
+            tokio::pin!(turned);
+            // From now on none goes unnoticed.
+            turned.as_mut().enable();
+            self.read_back_now(id).await?;
+            match self.rooms.since(id, before) {
+                // It is mirrored no more.
+                _ if self.store.portal(id)?.is_none() => return Ok(()),
+                Since::Read => break,
+                Since::Reading => turned.await,
+                Since::Missed => {}
+            }
+        }
+        self.to_matrix.settled(id).await;
+        Ok(())
+    }
+
+    /// Reads a portal's room back from its cursor. One that is being read back is left to
+    /// whoever does it.
     pub(super) async fn read_back_now(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
         self.read_back_among(id, &self.read_backs).await
     }
@@ -349,7 +377,9 @@ impl Bridge {
         for job in &jobs {
             self.doubt_if_about_encryption(portal, &job.document);
         }
-        let jobs = jobs.into_iter().map(|job| (job.document.place(), job));
+        let jobs = jobs
+            .into_iter()
+            .map(|job| (self.place_in(portal, &job.document), job));
         self.to_matrix.push(portal, jobs);
     }
 

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use super::cursor::Cursor;
 use super::from_rocketchat::{Document, Job};
 use crate::rocketchat::RocketRoomId;
@@ -21,6 +24,8 @@ pub(super) struct Rooms {
     rooms: Mutex<HashMap<PortalId, Room>>,
     listening: AtomicBool,
     connections: AtomicU64,
+    /// A reading has ended somewhere, whatever became of it.
+    turned: Notify,
 }
 
 struct Room {
@@ -28,6 +33,8 @@ struct Room {
     state: State,
     /// Counts readings: one that was overtaken by a gap must change nothing.
     reading: u64,
+    /// The last one whose documents were taken.
+    read: u64,
     /// To be read back once more when this reading, or the queue, is done.
     again: bool,
     /// Deletions are heard by a subscription of their own, which comes later than
@@ -55,6 +62,17 @@ pub(super) struct Reading {
     number: u64,
     /// From where to read (ms).
     pub position: i64,
+}
+
+/// What became of a room's reading back since some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// A reading that began later is done.
+    Read,
+    /// One is under way; another one follows it if it began before.
+    Reading,
+    /// Neither.
+    Missed,
 }
 
 /// What became of a room when something ended.
@@ -99,6 +117,27 @@ impl Rooms {
                 room.miss();
             }
         }
+        drop(rooms);
+        self.turned.notify_waiters();
+    }
+
+    /// The next time that a reading ends somewhere, for whatever reason.
+    pub(super) fn turned(&self) -> Notified<'_> {
+        self.turned.notified()
+    }
+
+    /// How many readings of a room have begun so far, for [`Rooms::since`].
+    pub(super) fn readings(&self, portal: &PortalId) -> u64 {
+        self.lock().get(portal).map_or(0, |room| room.reading)
+    }
+
+    /// What became of a room's reading back since so many readings had begun.
+    pub(super) fn since(&self, portal: &PortalId, readings: u64) -> Since {
+        match self.lock().get(portal) {
+            Some(room) if room.read > readings => Since::Read,
+            Some(room) if matches!(room.state, State::Reading(_)) => Since::Reading,
+            _ => Since::Missed,
+        }
     }
 
     /// The portals of a room but the bridge's own, as far as they are heard.
@@ -110,6 +149,7 @@ impl Rooms {
     /// A room that is mirrored no more.
     pub(super) fn forget(&self, portal: &PortalId) {
         self.lock().remove(portal);
+        self.turned.notify_waiters();
     }
 
     /// From now on deletions in the room are heard; those before have to be read
@@ -137,6 +177,7 @@ impl Rooms {
         if room.waiting >= LONGEST_QUEUE {
             room.miss();
             room.again = true;
+            self.turned.notify_waiters();
         }
         match &mut room.state {
             // After its queue, when that is too long.
@@ -161,6 +202,7 @@ impl Rooms {
             cursor: Cursor::at(stored),
             state: State::Missing,
             reading: 0,
+            read: 0,
             again: false,
             hears_deletions: false,
             look_back: None,
@@ -190,6 +232,7 @@ impl Rooms {
         {
             room.miss();
         }
+        self.turned.notify_waiters();
     }
 
     /// What was read back goes to `enqueue`, and what waited behind it. From now on
@@ -227,6 +270,8 @@ impl Rooms {
             .map(|document| room.begin(document))
             .collect();
         enqueue(jobs);
+        room.read = reading.number;
+        self.turned.notify_waiters();
         let moved = room.cursor.release();
         if !goes_live || !room.hears_deletions {
             room.cursor.hold();
@@ -253,6 +298,7 @@ impl Rooms {
             room.cursor.rewind(to);
             room.miss();
         }
+        self.turned.notify_waiters();
     }
 
     /// Work on a document is done.
@@ -334,6 +380,33 @@ mod tests {
         fn jobs(&self) -> Vec<String> {
             self.jobs.borrow().clone()
         }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_reading_waits_for_one_that_began_later() {
+        let heard = Heard::default();
+        heard.rooms.set_listening(true);
+        let since = |before| heard.rooms.since(&room(), before);
+        let begin = || heard.rooms.start_reading(&room(), 0).unwrap();
+        assert_eq!(since(heard.rooms.readings(&room())), Since::Missed);
+        let early = begin();
+        let before = heard.rooms.readings(&room());
+        assert_eq!(heard.rooms.start_reading(&room(), 0), None);
+        assert_eq!(since(before), Since::Reading);
+        let outcome = heard.finish(early, &["1"]);
+        assert!(outcome.read_back);
+        assert_eq!(since(before), Since::Missed);
+        let overtaken = begin();
+        heard.rooms.miss([&room()]);
+        heard.finish(overtaken, &["2"]);
+        assert_eq!(since(before), Since::Missed);
+        let late = begin();
+        assert_eq!(since(before), Since::Reading);
+        heard.rooms.stop_reading(&room(), late);
+        assert_eq!(since(before), Since::Missed);
+        let late = begin();
+        heard.finish(late, &["2"]);
+        assert_eq!(since(before), Since::Read);
     }
 
     #[test]

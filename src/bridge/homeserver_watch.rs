@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::failure::Side;
 use super::from_matrix::place_of;
 use super::lane::Place;
+use super::server_rules::SERVER_ACL;
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::matrix::TimelineEvent;
@@ -236,16 +237,21 @@ impl Bridge {
         }
     }
 
-    /// What is known of somebody in a room may be another now. At once, and not when the
-    /// event has its turn: a ban counts for all that is worked from here on, whoever set it.
-    pub(super) fn note_member_event(&self, event: &InboxEvent) {
+    /// What is known of somebody in a room, or of the room, may be another now. At once, and
+    /// not when the event has its turn: a ban counts for all that is worked from here on,
+    /// whoever set it.
+    pub(super) fn note_state_event(&self, event: &InboxEvent) {
+        let room = || event.room_id.clone();
+        if event.kind == SERVER_ACL {
+            self.known_rules.changed(&room());
+        }
         if event.kind != "m.room.member" {
             return;
         }
         let json: Value = serde_json::from_str(event.json.get()).unwrap_or_default();
         let member = json.get("state_key").and_then(Value::as_str);
         if let Some(Ok(member)) = member.map(UserId::parse) {
-            self.known_members.changed(&event.room_id, &member);
+            self.known_members.changed(&(room(), member));
         }
     }
 
@@ -354,7 +360,7 @@ impl Bridge {
             .collect();
         let accepted = self.store.accept(new)?;
         for event in &accepted {
-            self.note_member_event(&event.event);
+            self.note_state_event(&event.event);
         }
         let recovered: Vec<_> = accepted.iter().map(Held::from).collect();
         let found = recovered.len();

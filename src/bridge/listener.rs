@@ -29,7 +29,7 @@ impl Handler for BridgeHandler {
                 kind: event.kind,
                 json: event.json,
             })
-            .inspect(|event| bridge.note_member_event(event))
+            .inspect(|event| bridge.note_state_event(event))
             // What the bridge did itself needs no work and no place on disk, except what
             // may have been done in its name.
             .filter(|event| !bridge.config.is_ours(&event.sender) || bridge.is_parting(event))

@@ -63,7 +63,7 @@ const LONGEST_ALIAS: usize = 40;
 /// Who said a message, as the breaker tells people apart: whoever wrote it in another room,
 /// and not the account that posted it for them; those for whom a program posts by the name
 /// that it gives them.
-fn said_by(message: &RocketMessage, elsewhere: Option<&Elsewhere>) -> String {
+pub(super) fn said_by(message: &RocketMessage, elsewhere: Option<&Elsewhere>) -> String {
     if let Some(them) = elsewhere {
         return them.user.to_string();
     }
@@ -123,40 +123,17 @@ impl Bridge {
         };
         let is_of_ours =
             marker.workspace.is_some() && marker.workspace == self.store.workspace()?;
-        if is_of_ours && marker.room_id == portal.rid {
-            // Anybody can write such a key: what it names must be there, and say that.
-            let there = match self
-                .rocket()
-                .await
-                .bot
-                .get_message(&marker.message_id)
-                .await
-            {
-                Err(error) if error.is_denied() => None,
-                outcome => outcome?,
-            };
-            let body = content
-                .get("body")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let is_file = content.get("url").is_some() || content.get("file").is_some();
-            let Some(there) = there.filter(|there| there.rid == portal.rid) else {
-                return Ok(false);
-            };
-            let says_it = || {
-                is_file && there.file.is_some()
-                    || says_the_same(body, there.alias.as_deref(), &there.msg)
-            };
-            let written = json.get("origin_server_ts").and_then(Value::as_i64);
-            // Else it was copied, as clients do that pass a message on: at another time.
-            if is_of_then(written, &marker, there.ts.0)
-                || says_it() && self.is_served_by_others(&portal).await?
-            {
-                tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
-                return Ok(true);
-            }
-            return Ok(false);
+        if is_of_ours
+            && marker.room_id == portal.rid
+            && self
+                .is_there_already(&portal, &marker, json, content)
+                .await?
+        {
+            tracing::info!(event = %event.event_id, sender = %event.sender, "another bridge brought it from the same channel: it is there already");
+            return Ok(true);
         }
+        // Also of what only names a message of this channel: whatever copies it from one of
+        // the channel's rooms into another sends it round.
         if marker.hops < MOST_HOPS {
             return Ok(false);
         }
@@ -181,6 +158,36 @@ impl Bridge {
                 .await?;
         }
         Ok(true)
+    }
+
+    /// Whether an event was brought by another bridge from the message of this channel that
+    /// it names. Anybody can write such a key: what it names must be there, and say that.
+    async fn is_there_already(
+        &self,
+        portal: &Portal,
+        marker: &Marker,
+        json: &Value,
+        content: &Value,
+    ) -> Result<bool, Failure> {
+        let rocket = self.rocket().await;
+        let there = match rocket.bot.get_message(&marker.message_id).await {
+            Err(error) if error.is_denied() => None,
+            outcome => outcome?,
+        };
+        let Some(there) = there.filter(|there| there.rid == portal.rid) else {
+            return Ok(false);
+        };
+        let body = content
+            .get("body")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let is_file = content.get("url").is_some() || content.get("file").is_some();
+        let says_it = is_file && there.file.is_some()
+            || says_the_same(body, there.alias.as_deref(), &there.msg);
+        let written = json.get("origin_server_ts").and_then(Value::as_i64);
+        // Else it was copied, as clients do that pass a message on: at another time.
+        Ok(is_of_then(written, marker, there.ts.0)
+            || says_it && self.is_served_by_others(portal).await?)
     }
 
     /// Whether another bridge says in the state of a portal's room that it serves it.
@@ -221,7 +228,18 @@ impl Bridge {
             sender: event.sender.as_str(),
             words,
         };
-        self.goes_round(portal, passing)
+        if self.goes_round(portal, passing) {
+            return true;
+        }
+        // Only where the channel has other rooms can anything bring words from one into
+        // another.
+        match self.other_portals(portal) {
+            Ok(others) if others.is_empty() => false,
+            _ => {
+                let verdict = self.breaker.relay(&portal.rid, passing, Instant::now());
+                self.is_stopped(portal, passing, verdict)
+            }
+        }
     }
 
     /// The same of what somebody says on Rocket.Chat, or in another Matrix room.
@@ -245,7 +263,18 @@ impl Bridge {
     }
 
     fn goes_round(self: &Arc<Self>, portal: &Portal, passing: Passing<'_>) -> bool {
-        let tell = match self.breaker.pass(&portal.id, passing, Instant::now()) {
+        let verdict = self.breaker.pass(&portal.id, passing, Instant::now());
+        self.is_stopped(portal, passing, verdict)
+    }
+
+    /// Whether words stay behind; people are told where they have to be.
+    fn is_stopped(
+        self: &Arc<Self>,
+        portal: &Portal,
+        passing: Passing<'_>,
+        verdict: Verdict,
+    ) -> bool {
+        let tell = match verdict {
             Verdict::Pass => return false,
             Verdict::Stopped { tell } => tell,
         };
@@ -273,6 +302,7 @@ impl Bridge {
         there: &str,
     ) -> Result<(), Failure> {
         let minutes = STOPPED_FOR.as_secs() / 60;
+        let is_relay = here == there;
         let rocket = self.rocket().await;
         let there = match Speaker::of(there) {
             Speaker::Elsewhere(user) => format!("{user} in another room on Matrix"),
@@ -289,11 +319,19 @@ impl Bridge {
                 }
             }
         };
-        let text = format!(
-            "The same words went round and round between {here} on Matrix and {there}. \
-             For {minutes} minutes the bridge does not carry them over; everything else is. If \
-             both are programs, one of them should not answer the other."
-        );
+        let text = match is_relay {
+            false => format!(
+                "The same words went round and round between {here} on Matrix and {there}. \
+                 For {minutes} minutes the bridge does not carry them over; everything else is. \
+                 If both are programs, one of them should not answer the other."
+            ),
+            true => format!(
+                "The same words went round and round: {here} brings what is said in one Matrix \
+                 room of this channel into another one, where the bridge brings it too. For \
+                 {minutes} minutes the bridge does not carry these words over; everything else \
+                 is. Rooms of one channel need no other program that connects them."
+            ),
+        };
         let mut notice = json!({ "msgtype": "m.notice", "body": text, "m.mentions": {} });
         marker::stamp_as_own(&mut notice);
         let txn = derived::state_notice_id(&portal.id, &["a loop", about]);

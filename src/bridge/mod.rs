@@ -58,6 +58,7 @@ mod rocket_commands;
 mod rocket_side;
 mod room_state;
 mod router;
+mod server_rules;
 mod server_settings;
 mod spool;
 mod standing;
@@ -186,6 +187,7 @@ pub struct Bridge {
     rounds: endings::Rounds,
     breaker: breaker::Breaker,
     known_members: known_members::KnownMembers,
+    known_rules: known_members::KnownRules,
     uploads: from_matrix::UnderWay,
     /// Portals whose people have been told that something was carried on too often.
     told_of_hops: Mutex<std::collections::HashSet<PortalId>>,
@@ -311,6 +313,7 @@ impl Bridge {
                 rounds: endings::Rounds::default(),
                 breaker: breaker::Breaker::default(),
                 known_members: known_members::KnownMembers::default(),
+                known_rules: known_members::KnownRules::default(),
                 uploads: from_matrix::UnderWay::default(),
                 told_of_hops: Mutex::default(),
                 encryption_asked: unreadable::Asked::default(),

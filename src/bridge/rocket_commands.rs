@@ -73,7 +73,8 @@ impl Bridge {
         }
         // Also what another room of the channel knows: what a linked person wrote there on
         // Matrix comes from their own account.
-        for one in self.store.portals_of(&portal.rid)? {
+        let others = self.sources_besides(portal)?;
+        for one in std::iter::once(portal).chain(&others) {
             if self.store.message(&one.id, &message.id)?.is_some() {
                 return Ok(false);
             }

@@ -137,6 +137,32 @@ impl Store {
         }
     }
 
+    /// The ends of a Rocket.Chat room's portals that are under way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn endings_of(&self, rid: &RocketRoomId) -> Result<Vec<Ending>, StoreError> {
+        let mut endings: Vec<Ending> = self.ending(&PortalId::own(rid))?.into_iter().collect();
+        for item in self.scan::<Ending>(&keys::further_endings(rid)) {
+            endings.push(item?.1);
+        }
+        Ok(endings)
+    }
+
+    /// Whether the account that acts for a Matrix user is in a room on Rocket.Chat because of
+    /// a portal that ends, another one than this, and leaves with it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_puppet_leaving(&self, but: &Portal, user: &UserId) -> Result<bool, StoreError> {
+        for ending in self.endings_of(&but.rid)? {
+            if ending.portal.id != but.id && self.is_puppet_in_room(&ending.portal.id, user)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Every end of a portal that is under way.
     pub fn endings(&self) -> Vec<Ending> {
         self.scan(keys::ENDINGS)

@@ -358,6 +358,13 @@ pub(super) fn ending(id: &PortalId) -> Key {
 /// All of them.
 pub(super) const ENDINGS: &[u8] = b"E";
 
+/// The ends of all portals of a room of Rocket.Chat but the bridge's own.
+pub(super) fn further_endings(rid: &RocketRoomId) -> Key {
+    let mut prefix = vec![b'E'];
+    prefix.extend_from_slice(PortalId::further_prefix(rid).as_bytes());
+    prefix
+}
+
 /// Which portal that is being ended has that Matrix room.
 pub(super) fn ending_of_room(room: &RoomId) -> Key {
     key(b'W', &[room.as_str()])

@@ -5,6 +5,7 @@ use serde_json::json;
 use testbed::{MatrixUser, RocketUser, Sample, World, WorldOptions};
 
 use crate::BRIDGE;
+use crate::several_rooms::{join_hall, said_as};
 
 /// A world with `#general` in which so many other homeservers federate.
 async fn world_with_others(others: usize) -> Result<World> {
@@ -132,6 +133,53 @@ async fn somebody_of_another_homeserver_talks_in_a_channel_and_in_direct_message
     bob.wait_for_text(&direct, "are you there?").await?;
     bob.send_text(&direct, "hello dave").await?;
     dave.wait_for_text(&dm, "hello dave").await?;
+
+    // What a room keeps out of it by server does not come through another room either.
+    let tea = carol.create_channel("tea", &[]).await?;
+    let parlour = bob.join(&world.alias("tea")).await?;
+    let bea = world.matrix_user("bea").await?;
+    let hall = join_hall(&world, &bea, (&carol, &tea)).await?;
+    let said = bob.send_text(&parlour, "for all rooms").await?;
+    said_as(&world, &bea, &hall, &bob, "for all rooms").await?;
+    // Which is matched without the port.
+    let (host, _) = other.server_name().split_once(':').expect("a port");
+    let kept_out = json!({ "allow": ["*"], "deny": [host] });
+    bea.send_state(&hall, "m.room.server_acl", "", kept_out)
+        .await?;
+    bob.send_text(&parlour, "not for the hall").await?;
+    bob.wait_for_message(&parlour, "that it is not shown", |event| {
+        event.msgtype() == "m.notice" && event.body().contains("keeps out everybody of")
+    })
+    .await?;
+    bob.edit_text(&parlour, &said, "edited for all rooms")
+        .await?;
+    carol.wait_for_text(&tea, "edited for all rooms").await?;
+    let own = carol.send(&tea, "for all rooms and people").await?;
+    let in_parlour = bob
+        .wait_for_text(&parlour, "for all rooms and people")
+        .await?;
+    let in_hall = bea.wait_for_text(&hall, "for all rooms and people").await?;
+    bob.react(&parlour, &in_parlour.event_id, "👍").await?;
+    carol
+        .wait_for_reactions(
+            &tea,
+            &own,
+            &[(":thumbsup:", &world.puppet_of(&bob.user_id))],
+        )
+        .await?;
+    carol.react(&own, ":tada:", true).await?;
+    bea.wait_for_reactions(&hall, &in_hall.event_id, &[(&world.ghost("carol"), "🎉")])
+        .await?;
+    let everybody = json!({ "allow": ["*"], "deny": [] });
+    bea.send_state(&hall, "m.room.server_acl", "", everybody)
+        .await?;
+    bob.send_text(&parlour, "for all again").await?;
+    said_as(&world, &bea, &hall, &bob, "for all again").await?;
+    let events = bea.room_messages(&hall).await?;
+    let is_kept = |event: &testbed::Event| {
+        !event.body().contains("not for the hall") && !event.new_body().contains("edited")
+    };
+    assert!(events.iter().all(is_kept), "{events:?}");
 
     // Into a private group, where nobody comes without an invitation.
     let puppet = world.puppet_of(&bob.user_id);

@@ -150,12 +150,17 @@ async fn what_another_bridge_brought_from_the_same_channel_is_not_brought_back()
     say("news in a circle", &elsewhere).await?;
     wait_for_notice(alice, room, "bridges and more").await?;
     say("once more", &elsewhere).await?;
+    // Nor within one channel, where a program copies it from one room into another.
+    let mut copied = marker.clone();
+    copied["hops"] = 8.into();
+    say("in a small circle", &copied).await?;
     other.send_text(room, "the end").await?;
     carol.wait_for_text(channel, "the end").await?;
     let texts = carol.room_texts(channel).await?;
     let count = |text: &str| texts.iter().filter(|said| *said == text).count();
     assert_eq!(count("news"), 1, "{texts:?}");
     assert_eq!(count("news in a circle") + count("once more"), 0);
+    assert_eq!(count("in a small circle"), 0);
     let notices = alice.room_texts(room).await?;
     let told = notices.iter().filter(|t| t.contains("bridges and more"));
     assert_eq!(told.count(), 1);

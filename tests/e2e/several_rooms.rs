@@ -1,6 +1,7 @@
 //! Several Matrix rooms on one channel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rand::RngExt as _;
@@ -93,7 +94,7 @@ pub(crate) async fn join_hall(
 }
 
 /// What the bot says in a room under somebody's name.
-async fn said_as(
+pub(crate) async fn said_as(
     world: &World,
     user: &MatrixUser,
     room: &str,
@@ -346,8 +347,26 @@ async fn who_is_in_two_rooms_of_a_channel_leaves_it_with_the_last() -> Result<()
     alice.join(here).await?;
     alice.send_text(here, "back").await?;
     said_as(world, bea, hall, alice, "back").await?;
+    // What is said in it last arrives in the other one, also when that is just being read
+    // back as it was before.
+    let control = world.rocketchat.control();
+    let slowly = Rule::on("/api/v1/chat.syncMessages").times(2);
+    control.add_rule(slowly.answer_after_delay(2000)).await?;
+    control.drop_sockets(None).await?;
+    world
+        .eventually("both to be read back", async || {
+            let asked = control.rules().await?[0]["hits"].as_u64();
+            Ok((asked == Some(2)).then_some(()))
+        })
+        .await?;
+    for number in 0..5 {
+        bea.send_text(hall, &format!("last word {number}.")).await?;
+    }
     bea.send_text(hall, "!rc unbridge").await?;
     wait_for_notice(bea, hall, "no longer").await?;
+    for number in 0..5 {
+        said_as(world, alice, here, bea, &format!("last word {number}.")).await?;
+    }
     wait_for_member(world, carol, channel, &world.puppet("bea"), false).await?;
     carol.send(channel, "after").await?;
     alice.wait_for_text(here, "after").await?;
@@ -356,6 +375,9 @@ async fn who_is_in_two_rooms_of_a_channel_leaves_it_with_the_last() -> Result<()
     wait_for_member(world, carol, channel, &puppet, true).await?;
     let texts = bea.room_texts(hall).await?;
     assert!(!texts.iter().any(|text| text == "after"), "{texts:?}");
+    let texts = alice.room_texts(here).await?;
+    let last = texts.iter().filter(|text| text.contains("last word"));
+    assert_eq!(last.count(), 5, "each once: {texts:?}");
     Ok(())
 }
 
@@ -430,6 +452,30 @@ async fn what_does_not_reach_another_room_its_author_is_told_and_sends_again() -
     let texts = alice.room_texts(here).await?;
     let told = texts.iter().filter(|text| text.contains("did not reach"));
     assert_eq!(told.count(), 1, "{texts:?}");
+
+    // What is kept is not forgotten when the room ends from which it came.
+    let mut levels = bea
+        .state_content(hall, "m.room.power_levels", "")
+        .await?
+        .context("no power levels")?;
+    let before = levels.clone();
+    levels["events_default"] = json!(60);
+    bea.send_state(hall, "m.room.power_levels", "", levels)
+        .await?;
+    let lost = alice.send_text(here, "kept for the hall").await?;
+    answer_to(alice, here, &lost, "did not reach").await?;
+    let admin = world.matrix_user("admin").await?;
+    admin.join(here).await?;
+    admin.send_text(here, "!rc unbridge").await?;
+    wait_for_notice(alice, here, "no longer").await?;
+    alice
+        .wait_for_members(here, &[&alice.user_id, &guest.user_id, &admin.user_id])
+        .await?;
+    bea.send_state(hall, "m.room.power_levels", "", before)
+        .await?;
+    admin.join(hall).await?;
+    admin.send_text(hall, "!rc resend").await?;
+    said_as(world, bea, hall, alice, "kept for the hall").await?;
     Ok(())
 }
 
@@ -497,6 +543,81 @@ async fn many_messages_cost_few_questions_and_a_ban_counts_at_once() -> Result<(
     alice.send_text(here, "under my new name").await?;
     let shown = said_as(world, bea, hall, alice, "under my new name").await?;
     assert!(shown.body().contains("Alice the Great"), "{}", shown.body());
+    Ok(())
+}
+
+/// Brings what others say in one room into another, for ever.
+async fn bring(user: &MatrixUser, from: &str, to: &str) -> Result<()> {
+    let mut done = 0;
+    loop {
+        let said = user
+            .wait_until_within(Duration::from_secs(600), from, "words", |events| {
+                let all = events.iter().filter(|event| {
+                    event.sender != user.user_id && event.msgtype().starts_with("m.")
+                });
+                let all: Vec<_> = all.cloned().collect();
+                (all.len() > done).then_some(all)
+            })
+            .await?;
+        for event in said.iter().skip(done) {
+            let text = format!("[{}] {}", event.sender, event.body());
+            user.send_text(to, &text).await?;
+        }
+        done = said.len();
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_connects_two_rooms_of_a_channel_is_stopped() -> Result<()> {
+    let Two {
+        ref world,
+        ref alice,
+        ref bea,
+        ref carol,
+        ref here,
+        ref hall,
+        ref channel,
+    } = two_rooms().await?;
+    let relay = world.matrix_user("relay").await?;
+    relay.join(here).await?;
+    relay.join(hall).await?;
+    let people = async {
+        alice.send_text(here, "good morning everybody").await?;
+        let told = carol
+            .wait_for_message(channel, "that it was stopped", |message| {
+                message
+                    .text
+                    .contains("brings what is said in one Matrix room")
+            })
+            .await?;
+        assert!(told.text.contains("5 minutes"), "{}", told.text);
+        // Whoever else says the same is heard, in both rooms.
+        bea.send_text(hall, "Bea says good morning everybody")
+            .await?;
+        said_as(world, alice, here, bea, "Bea says good morning everybody").await?;
+        carol.send(channel, "and Carol").await?;
+        alice.wait_for_text(here, "and Carol").await?;
+        bea.wait_for_text(hall, "and Carol").await?;
+        Ok::<(), anyhow::Error>(())
+    };
+    tokio::select! {
+        outcome = people => outcome?,
+        outcome = bring(&relay, here, hall) => outcome?,
+        outcome = bring(&relay, hall, here) => outcome?,
+    }
+    // Ten rounds each way, and what was on its way.
+    let texts = carol.room_texts(channel).await?;
+    let said = texts
+        .iter()
+        .filter(|text| text.ends_with("good morning everybody") && !text.contains("Bea says"));
+    let said = said.count();
+    assert!((5..=26).contains(&said), "{said}: {texts:?}");
+    let told = texts.iter().filter(|text| text.contains("round and round"));
+    assert_eq!(
+        told.filter(|text| !text.starts_with('[')).count(),
+        1,
+        "{texts:?}"
+    );
     Ok(())
 }
 

@@ -116,7 +116,7 @@ impl Bridge {
             return Ok(());
         };
         if ending.stage == Stage::Begun {
-            self.work_off(&ending).await;
+            self.work_off(&ending).await?;
             ending.stage = Stage::Closed;
             let change = self.store.change().ending(&ending);
             change.no_portal(&ending.portal).commit()?;
@@ -124,6 +124,7 @@ impl Bridge {
         }
         // What began while it was a portal.
         self.let_settle(&ending.portal).await;
+        self.show_elsewhere(&ending).await?;
         self.stop_following(&ending.portal).await;
         self.take_everything_back(&mut ending).await?;
         tokio::task::block_in_place(|| self.store.forget_portal(&ending))?;
@@ -136,26 +137,41 @@ impl Bridge {
 
     /// Waits until what was there for the room at this moment is delivered, or its
     /// sender told why not.
-    async fn work_off(self: &Arc<Self>, ending: &Ending) {
+    async fn work_off(self: &Arc<Self>, ending: &Ending) -> Result<(), Failure> {
         let portal = &ending.portal;
         if is_there_on_rocketchat(ending) {
             self.inbox_worked(&portal.room_id).await;
         }
         if is_there_on_matrix(ending) && is_there_on_rocketchat(ending) {
             // What has not come from the socket yet.
-            if let Err(failure) = self.read_back_now(&portal.id).await {
-                tracing::warn!(rid = %portal.rid, %failure, "a room that ends could not be read back once more");
-            }
-            self.to_matrix.settled(&portal.id).await;
+            self.as_far_as_it_can_be_read(&portal.id).await?;
         }
-        // Whose words they are the other rooms know by this portal's records.
-        for other in self.portals_heard(&portal.rid) {
-            if other.id != portal.id {
-                if let Err(failure) = self.read_back_now(&other.id).await {
-                    tracing::warn!(portal = %other.id, %failure, "a room could not be read back before another one ends");
-                }
+        Ok(())
+    }
+
+    /// Has the other rooms of the channel show what came from the room that ends: whose
+    /// words they are they know by its records, which go next. Nothing more comes from it.
+    async fn show_elsewhere(self: &Arc<Self>, ending: &Ending) -> Result<(), Failure> {
+        for other in self.other_portals(&ending.portal)? {
+            if is_there_on_rocketchat(ending) {
+                self.as_far_as_it_can_be_read(&other.id).await?;
+            } else {
                 self.to_matrix.settled(&other.id).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was there for a portal's Matrix room is worked. A room that
+    /// cannot be read at all keeps nothing from ending.
+    async fn as_far_as_it_can_be_read(self: &Arc<Self>, id: &PortalId) -> Result<(), Failure> {
+        match self.read_back_and_work(id).await {
+            Err(failure) if failure.is_permanent() => {
+                tracing::warn!(portal = %id, %failure, "a room could not be read back before a portal ends");
+                self.to_matrix.settled(id).await;
+                Ok(())
+            }
+            outcome => outcome,
         }
     }
 

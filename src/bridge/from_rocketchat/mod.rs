@@ -18,6 +18,7 @@ mod relations;
 use std::sync::Arc;
 
 use super::lane::Place;
+use super::loops::said_by;
 use super::perseverance::Attempt;
 use super::{Bridge, Failure};
 use crate::matrix::Intent;
@@ -66,7 +67,8 @@ impl Document {
     pub(super) fn place(&self) -> Place {
         match self {
             Self::Message(message) => Place {
-                people: vec![message.u.id.as_str().to_owned()],
+                // For how many the account posts: they wait for nobody's file but their own.
+                people: vec![said_by(message, None)],
                 id: message.id.as_str().to_owned(),
                 refers_to: relations::quoted_in(message)
                     .into_iter()
@@ -394,4 +396,39 @@ fn is_edited_by_another(message: &RocketMessage) -> bool {
 pub(super) fn revision(message: &RocketMessage) -> i64 {
     let written = message.updated_at.map_or(i64::MAX, |at| at.0);
     message.edited_at.map_or(0, |at| at.0.min(written))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::bridge::lane::Lane;
+
+    #[test]
+    fn nobody_waits_for_the_file_of_another_for_whom_the_same_account_posts() {
+        let document = |id: &str, alias: &str, file: bool| {
+            let mut json = json!({
+                "_id": id, "rid": "r", "msg": id, "ts": "2026-01-01T00:00:00.000Z",
+                "u": { "_id": "bridge" }, "alias": alias,
+            });
+            if file {
+                json["file"] = json!({ "_id": "f", "name": "film.mp4" });
+            }
+            Document::Message(Box::new(serde_json::from_value(json).unwrap()))
+        };
+        let mut lane = Lane::new(8);
+        for (id, alias, file) in [
+            ("1", "Alice (@alice:x.org)", true),
+            ("2", "Alice (@alice:x.org)", false),
+            ("3", "Bob (@bob:x.org)", false),
+            ("4", "", false),
+        ] {
+            lane.push(document(id, alias, file).place(), id);
+        }
+        let started: Vec<_> = lane.start().into_iter().map(|(_, id)| id).collect();
+        assert_eq!(started, ["1", "3", "4"]);
+    }
 }

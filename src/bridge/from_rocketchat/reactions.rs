@@ -115,10 +115,16 @@ impl Bridge {
             // All that other rooms give are one of the bot's for each emoji.
             // Looked at anew with the next document: it may be lifted.
             Who::Banned => return Ok(None),
-            _ if self.is_given_elsewhere(portal, &message.id, emoji, username)? => {
-                Who::Ghost(self.bot_as_ghost().await)
+            who => {
+                let elsewhere =
+                    self.shows_reaction_of_elsewhere(portal, &message.id, emoji, username);
+                match elsewhere.await? {
+                    Some(true) => Who::Ghost(self.bot_as_ghost().await),
+                    Some(false) => who,
+                    // Nobody gets round their ban by the bot.
+                    None => return Ok(None),
+                }
             }
-            who => who,
         };
         match who {
             Who::Bridge => {

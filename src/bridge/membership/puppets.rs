@@ -124,8 +124,11 @@ impl Bridge {
             ("invite" | "knock", false, false) => Ok(()),
             (membership, true, was_member) => {
                 let Some(puppet) = puppet else { return Ok(()) };
-                // As long as another room of the channel has them they are there for that.
-                if self.is_held_by_another(portal, user).await? {
+                // As long as another room of the channel has them they are there for that;
+                // with one that ends they leave.
+                if self.is_held_by_another(portal, user).await?
+                    || self.store.is_puppet_leaving(portal, user)?
+                {
                     self.note_puppet_out(portal, user)
                 } else if puppet.own
                     && membership != "ban"

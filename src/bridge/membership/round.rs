@@ -205,7 +205,8 @@ impl Bridge {
             if is_there
                 && !is_here
                 && !is_noted
-                && self.store.is_puppet_held_in(&portal.rid, Some(id), &user)?
+                && (self.store.is_puppet_held_in(&portal.rid, Some(id), &user)?
+                    || self.store.is_puppet_leaving(portal, &user)?)
             {
                 continue;
             }

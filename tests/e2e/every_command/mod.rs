@@ -332,9 +332,10 @@ async fn of_bot(user: &RocketUser, desk: &str) -> Result<Vec<String>> {
     Ok(all.map(|message| message.text.clone()).collect())
 }
 
-/// Without what keeps a name from being taken for a mention.
+/// Without what keeps a name from being taken for a mention, and the id of a room, which may
+/// have two underscores in it, for emphasis.
 fn bare(text: &str) -> String {
-    text.replace('\u{200b}', "")
+    text.replace('\u{200b}', "").replace("\\_", "_")
 }
 
 /// An answer has all of this in it.
