@@ -284,8 +284,9 @@ impl Bridge {
         let rid = match named {
             Some(rid) => match rocket.bot.is_member(&rid, &noted.by).await {
                 Ok(is_member) => is_member.then_some(rid),
-                // One that the bridge's account does not see.
-                Err(error) if matches!(error.advice(), Advice::GiveUp) => None,
+                Err(error) if matches!(error.advice(), Advice::GiveUp) => {
+                    self.unseen_room(noted, rid).await?
+                }
                 Err(error) => return Err(error.into()),
             },
             None => None,
@@ -300,6 +301,32 @@ impl Bridge {
             prefix: PREFIX,
             unplaced: Vec::new(),
         })
+    }
+
+    /// The room of a call, one that the bridge's account does not see: a mirrored direct
+    /// message of who asks.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] for a command about another one.
+    async fn unseen_room(
+        &self,
+        noted: &AskedCommand,
+        rid: RocketRoomId,
+    ) -> Result<Option<RocketRoomId>, Failure> {
+        if let Some(portal) = self.store.own_portal(&rid)?
+            && portal.kind.direct_peers().any(|peer| *peer == noted.by)
+        {
+            return Ok(Some(rid));
+        }
+        let given = self.commands.given_by(&noted.words);
+        if given.is_none_or(|given| !given.is_about_room) {
+            return Ok(None);
+        }
+        let account = self.rocket().await.bot.me().await?.username;
+        let account = account.as_ref().map_or("", |name| name.as_str());
+        Err(Failure::Refused(format!(
+            "I am not in this room, and cannot tell what you may do in it. Into a private group invite me first, `@{account}`, and give the command again.",
+        )))
     }
 
     /// Brings an answer that the App did not wait for.

@@ -29,6 +29,8 @@ pub struct Given {
     /// It changes something, and what stands behind it is no secret: it may be written down
     /// before it is done.
     pub changes: bool,
+    /// It is about the room that it is given in.
+    pub is_about_room: bool,
 }
 
 /// The commands, as the bridge needs them.

@@ -55,11 +55,13 @@ impl CommandLine for Commands {
     }
 
     fn given_by(&self, words: &str) -> Option<Given> {
-        let name = words.split_whitespace().next().unwrap_or(help::HELP.name);
+        let mut words = words.split_whitespace();
+        let name = words.next().unwrap_or(help::HELP.name);
         let command = table::named(&name.to_lowercase())?;
         Some(Given {
             name: command.name,
             changes: command.audit == Audit::Words,
+            is_about_room: command.needs.are_of_a_room(words.next().is_some()),
         })
     }
 

@@ -86,6 +86,25 @@ impl Needs {
         }
     }
 
+    /// Whether such a command, given on Rocket.Chat with or without something behind it, is
+    /// about the room that it is given in.
+    pub fn are_of_a_room(self, has_arguments: bool) -> bool {
+        match self {
+            Self::Inviting
+            | Self::Removing
+            | Self::Banning
+            | Self::Proposing
+            | Self::RoomRights => true,
+            // A room may be named.
+            Self::Ending => !has_arguments,
+            Self::Nothing
+            | Self::WritingDirectly
+            | Self::BeingAtHome
+            | Self::Deciding
+            | Self::Admin => false,
+        }
+    }
+
     /// For whom a command is, as `help` says it; nothing when it is for everybody.
     pub fn in_words(self) -> &'static str {
         match self {

@@ -137,6 +137,31 @@ async fn the_app_brings_commands_and_is_answered() -> Result<()> {
         (200, first),
         "a repeat is answered as before"
     );
+    // Where the bridge's account is not: in that direct message, for who is in it, and in a
+    // private group.
+    let status = app.answer_in(&dm, &carol, "status", "here").await?;
+    assert!(status.contains("This room is mirrored with"), "{status}");
+    let dora = world.rocket_user("dora").await?;
+    let status = app.answer_in(&dm, &dora, "status", "not here").await?;
+    assert!(!status.contains("This room is mirrored with"), "{status}");
+    for (words, id, why) in [
+        ("kick x", "kick there", "does not change by commands"),
+        ("unbridge", "end there", "not ended by a command"),
+    ] {
+        let refused = app.answer_in(&dm, &carol, words, id).await?;
+        assert!(refused.contains(why), "{refused}");
+    }
+    let group = carol.create_group("cellar", &[]).await?;
+    for (words, id) in [
+        ("bridge #room:example.org", "b"),
+        ("kick @x:example.org", "k"),
+    ] {
+        let refused = app.answer_in(&group, &carol, words, id).await?;
+        assert!(
+            refused.contains("invite me first, `@bridge.bot`"),
+            "{refused}"
+        );
+    }
     let refused = app.answer(&carol, "dm alice", "5").await?;
     assert!(refused.contains("full Matrix id"), "{refused}");
 
