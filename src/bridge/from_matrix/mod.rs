@@ -3,6 +3,7 @@
 mod aside;
 mod edit;
 mod file;
+mod file_found;
 mod file_post;
 mod file_upload;
 mod message;

@@ -24,6 +24,7 @@
 mod along;
 pub(super) mod authors;
 mod commanded;
+mod entering;
 mod events;
 mod ghosts;
 mod joins;

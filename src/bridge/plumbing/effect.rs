@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::survey::{RocketSide, Survey, meaning_of_access};
+use super::sides::{RocketSide, Survey, meaning_of_access};
 use super::{HISTORY_MOST, pair, words};
 use crate::bridge::{Bridge, Failure};
 use crate::clock::now_ms;

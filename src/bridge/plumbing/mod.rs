@@ -29,10 +29,11 @@ mod newcomers;
 mod over;
 mod propose;
 mod rights;
+mod sides;
 mod survey;
 mod words;
 
-pub(super) use survey::{Access, access_of, meaning_of_access};
+pub(super) use sides::{Access, access_of, meaning_of_access};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use serde_json::Value;
 
-use super::survey::Survey;
+use super::sides::Survey;
 use super::{
     A_DAY_MS, A_DAY_OF_A_PERSON, NOT_AGAIN_MS, OPEN_OF_A_PERSON, OPEN_TO_A_ROOM, Wishes, new_code,
     words,

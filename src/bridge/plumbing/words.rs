@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::HISTORY_MOST;
-use super::survey::{Access, MatrixSide, RocketSide, Survey};
+use super::sides::{Access, MatrixSide, RocketSide, Survey};
 use crate::clock;
 use crate::store::{Consequence, Portal, Proposal};
 
