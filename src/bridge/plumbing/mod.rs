@@ -15,7 +15,7 @@
 //! A room that was joined keeps what it is on both sides ([`crate::store::Portal::plumbed`]):
 //! nobody gains anything in one by what they are in the other.
 //!
-//! * [`survey`]: what both rooms are like, and what follows.
+//! * [`survey`], [`sides`]: what both rooms are like, and what follows.
 //! * [`rights`]: who administers a room.
 //! * [`propose`], [`decide`]: the two halves of an agreement.
 //! * [`effect`]: it takes effect.
