@@ -13,9 +13,9 @@ use super::rocket_commands::{OVERLAP_MS, is_to_bot, may_be_command};
 use super::{Bridge, Failure};
 use crate::clock::now_ms;
 use crate::retry::{Advice, Retryable as _};
+use crate::rocketchat::RocketRoomId;
 use crate::rocketchat::documents::{Room, RoomType, Timestamp};
 use crate::rocketchat::rest::RoomOrder;
-use crate::rocketchat::{self, RocketRoomId};
 
 /// How often it is noted, while the socket is there, up to when every command was heard.
 const BETWEEN_NOTES: Duration = Duration::from_secs(5 * 60);
@@ -78,7 +78,7 @@ impl Bridge {
                 RoomType::Direct | RoomType::Channel | RoomType::Group
             );
             if is_of_people && known.insert(room.id.clone()) && self.is_to_be_looked_at(&room)? {
-                self.commands_in(&room.id, since).await?;
+                self.look_in(&room.id, since).await;
             }
         }
         let (mut looked_at, mut quiet) = (0, 0);
@@ -91,7 +91,7 @@ impl Bridge {
             let rooms = match rooms.await {
                 Ok(rooms) if rooms.items.is_empty() => return Ok(()),
                 Ok(rooms) => rooms.items,
-                Err(error) if is_kept_from_us(&error) => {
+                Err(error) if matches!(error.advice(), Advice::GiveUp) => {
                     tracing::warn!(%error, "channels cannot be looked at for commands");
                     return Ok(());
                 }
@@ -106,7 +106,7 @@ impl Bridge {
                     return Ok(());
                 }
                 looked_at += 1;
-                quiet = match self.commands_in(&room.id, since).await? {
+                quiet = match self.look_in(&room.id, since).await {
                     true => 0,
                     false => quiet + 1,
                 };
@@ -122,6 +122,22 @@ impl Bridge {
         Ok(!room.federated && !self.store.is_mirrored(&room.id)?)
     }
 
+    /// As [`Bridge::commands_in`]. A room that cannot be read keeps no other from being looked
+    /// at: one of a private team, or one that the server itself fails with.
+    async fn look_in(self: &Arc<Self>, rid: &RocketRoomId, since: i64) -> bool {
+        match self.persevere(|_| self.commands_in(rid, since)).await {
+            Ok(is_anything_new) => is_anything_new,
+            Err(failure) if failure.is_permanent() => {
+                tracing::debug!(%rid, %failure, "a room is not looked at for commands");
+                false
+            }
+            Err(failure) => {
+                tracing::error!(%rid, %failure, "a room cannot be looked at for commands");
+                false
+            }
+        }
+    }
+
     /// Takes the commands that were given in a room since; whether anything was written in it.
     async fn commands_in(
         self: &Arc<Self>,
@@ -129,15 +145,7 @@ impl Bridge {
         since: i64,
     ) -> Result<bool, Failure> {
         let rocket = self.rocket().await;
-        let said = match rocket.bot.sync_messages(rid, Timestamp(since)).await {
-            Ok(said) => said,
-            // One of a private team, or one that the bridge's account was just removed from.
-            Err(error) if is_kept_from_us(&error) => {
-                tracing::debug!(%rid, %error, "a room is not looked at for commands");
-                return Ok(false);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let said = rocket.bot.sync_messages(rid, Timestamp(since)).await?;
         let mut said = said.updated;
         said.sort_by_key(|message| message.ts);
         let mut is_anything_new = false;
@@ -153,9 +161,4 @@ impl Bridge {
         }
         Ok(is_anything_new)
     }
-}
-
-/// Whether trying again would not help: one room keeps no other from being looked at.
-fn is_kept_from_us(error: &rocketchat::Error) -> bool {
-    matches!(error.advice(), Advice::GiveUp)
 }
